@@ -1,0 +1,1 @@
+"""The broker: topology, connections, confirmed publishing, batched consuming, replies."""

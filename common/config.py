@@ -1,0 +1,53 @@
+"""Configuration: environment variables, read once, with every mistake named."""
+
+import os
+from collections.abc import Mapping
+
+import msgspec
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """What a role may be told. The variable is the field's name in capitals."""
+
+    amqp_url: str = "amqp://guest:guest@127.0.0.1:5672/"
+    database_url: str = "postgresql://127.0.0.1:5432/lease_payments"  # with the role's own user
+    host: str = "127.0.0.1"  # address to listen on
+    port: int = 0  # 0: the service's own default (8000, 8001, 8002, gateway 8003)
+    log_level: str = "INFO"
+    gateway_url: str = "http://127.0.0.1:8003"  # where the payment worker finds the gateway
+    gateway_timeout_s: float = 10.0  # a charge with no answer by then is `unknown`
+    gateway_db: str = "gateway.sqlite"  # the sandbox gateway's own record
+    gateway_latency_ms: str = "50-150"  # of the sandbox gateway; "0" for measurements
+
+    @classmethod
+    def variables(cls) -> list[str]:
+        """The names of all environment variables that are read."""
+        return [field.name.upper() for field in msgspec.structs.fields(cls)]
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str] | None = None) -> "Settings":
+        """Raises ValueError naming the variable that is wrong."""
+        given = os.environ if environ is None else environ
+        named = {name.lower(): given[name] for name in cls.variables() if given.get(name)}
+        try:
+            settings = msgspec.convert(named, cls, strict=False)
+        except msgspec.ValidationError as error:
+            words, _, path = str(error).partition(" - at `$.")
+            raise ValueError(f"environment variable {path.rstrip('`').upper()}: {words}") from None
+        settings.latency_range_ms()
+        if not settings.database_url.startswith(("postgresql://", "postgres://")):
+            raise ValueError("environment variable DATABASE_URL: must begin with postgresql://")
+        if not settings.amqp_url.startswith(("amqp://", "amqps://")):
+            raise ValueError("environment variable AMQP_URL: must begin with amqp://")
+        return settings
+
+    def latency_range_ms(self) -> tuple[int, int]:
+        """The sandbox gateway's (least, greatest) latency in ms. Raises ValueError."""
+        low, _, high = self.gateway_latency_ms.partition("-")
+        try:
+            bounds = int(low), int(high or low)
+        except ValueError:
+            bounds = (1, 0)
+        if not 0 <= bounds[0] <= bounds[1]:
+            raise ValueError('environment variable GATEWAY_LATENCY_MS: give "0" or a range such as "50-150"')
+        return bounds

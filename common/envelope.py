@@ -1,0 +1,61 @@
+"""What travels over the broker: events (CloudEvents 1.0), commands and their outcomes.
+
+Source of the event format: CloudEvents 1.0.2, JSON event format, structured content mode.
+"""
+
+from datetime import datetime
+from typing import Literal
+
+import msgspec
+
+EVENT_CONTENT_TYPE = "application/cloudevents+json"
+COMMAND_CONTENT_TYPE = "application/json"
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
+    """One CloudEvent as it is published; its encoded bytes are never changed afterwards."""
+
+    specversion: Literal["1.0"] = "1.0"
+    id: str  # UUIDv7
+    source: str  # "/lease-svc" or "/payment-svc"
+    type: str  # dotted, past tense; also the routing key
+    subject: str  # the lease's id
+    time: str  # RFC 3339, UTC, microseconds
+    datacontenttype: Literal["application/json"] = "application/json"
+    sequence: int  # 1, 2, 3 … per source and subject, no gaps
+    correlationid: str  # the command at the start of it all
+    causationid: str  # the command or event that caused this one
+    traceparent: str | None = None  # W3C trace context of the request
+    data: msgspec.Raw  # the type's own fields, see docs/events/
+
+
+class Command(msgspec.Struct, frozen=True, kw_only=True):
+    """One command as a front publishes it."""
+
+    command_id: str  # UUIDv7, made by the front
+    type: str  # imperative: "CreateLease"
+    submitted_at: datetime  # UTC
+    idempotency_key: str | None = None  # the client's, 1–255 printable ASCII
+    fingerprint: str | None = None  # hex SHA-256 of method, path and body; given with the key
+    traceparent: str | None = None  # W3C trace context of the request
+    data: msgspec.Raw  # the type's own fields
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of a command: the reply to the front and the stored record of it."""
+
+    command_id: str
+    status: Literal["pending", "succeeded", "rejected"]
+    http_status: int = 202
+    body: msgspec.Raw = msgspec.Raw(b"null")  # the body of the synchronous answer
+    location: str | None = None  # path of what was made
+    token: str | None = None  # Consistency-Token
+    replayed: bool = False  # an earlier answer to the same Idempotency-Key
+    original_id: str | None = None  # the command whose answer this is, where it is not this one's own
+    completed_at: datetime | None = None  # UTC
+
+
+encode = msgspec.json.Encoder().encode
+decode_command = msgspec.json.Decoder(Command).decode
+decode_event = msgspec.json.Decoder(Event).decode
+decode_outcomes = msgspec.json.Decoder(list[Outcome]).decode

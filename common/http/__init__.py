@@ -1,0 +1,1 @@
+"""HTTP conventions of all three fronts: problems, validation, commands, consistency, OpenAPI."""

@@ -1,0 +1,304 @@
+"""POST becomes a command: publish with a confirm, wait for the worker's outcome, answer with it."""
+
+import asyncio
+import hashlib
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
+
+import msgspec
+import structlog
+from aiohttp import web
+
+from common import inbox
+from common.bus import topology
+from common.bus.publisher import Publisher
+from common.bus.replies import ReplyInbox
+from common.clock import rfc3339, utcnow
+from common.db import TRANSIENT, Pool
+from common.envelope import COMMAND_CONTENT_TYPE, Command, Outcome, encode
+from common.errors import BrokerFull, BrokerUnavailable
+from common.http import consistency, prefer
+from common.http.problems import CONTENT_TYPE as PROBLEM_CONTENT_TYPE
+from common.http.problems import FieldError, ProblemError, invalid, unavailable
+from common.http.routes import JSON_CONTENT_TYPE, NoQuery, Route, json_response, path_id
+from common.http.server import read_body
+from common.http.validation import read_json, read_query
+from common.ids import born_ms, uuid7
+from common.worker import key_reused
+
+log = structlog.get_logger()
+
+T = TypeVar("T", bound=msgspec.Struct)
+
+DEFAULT_WAIT_S = 10.0
+MAX_WAITING = 2_000  # requests of this front that wait for an outcome; more are told to come back
+# How long a command that is not recorded may still be in a queue. Past it the id was never confirmed.
+LONGEST_IN_QUEUE = timedelta(days=7)
+CLOCK_SKEW = timedelta(minutes=5)
+RETRY_AFTER_S = {502: 1, 503: 1}
+_KEY = re.compile(r"[\x20-\x7e]{1,255}")
+
+
+@dataclass(frozen=True)
+class Submission:
+    """A command that a front has published or is publishing."""
+
+    command_id: str
+    fingerprint: str | None  # set where the request has an idempotency key
+    resource_url: str
+    confirmed: asyncio.Future[None]  # done when the broker has the command; holds the error where it has not
+
+
+class CommandStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """What `GET /api/v1/commands/{command_id}` answers."""
+
+    command_id: str
+    status: str  # pending, succeeded or rejected
+    http_status: int | None  # of the synchronous answer
+    outcome: msgspec.Raw  # the body of the synchronous answer; null while pending
+    submitted_at: str  # RFC 3339
+    completed_at: str | None  # RFC 3339
+
+
+class CommandFront:
+    """The way of every command through a front. It writes nothing but messages."""
+
+    def __init__(self, queue: str, publisher: Publisher, replies: ReplyInbox, pool: Pool) -> None:
+        self._queue = queue
+        self._publisher = publisher
+        self._replies = replies
+        self._pool = pool
+        self._by_key: dict[str, Submission] = {}  # in flight here, by idempotency key
+
+    async def read(self, request: web.Request, model: type[T]) -> tuple[T, str | None]:
+        """The body as `model`, and the fingerprint of the request where it has an Idempotency-Key.
+
+        Raises ProblemError naming every wrong field.
+        """
+        read_query(request.query, NoQuery)
+        key = _idempotency_key(request)
+        value, parsed = read_json(await read_body(request), model)
+        return value, _fingerprint(request, parsed) if key is not None else None
+
+    async def submit(
+        self,
+        request: web.Request,
+        command_type: str,
+        data: msgspec.Struct,
+        *,
+        fingerprint: str | None,
+        resource_url: str,
+    ) -> web.Response:
+        """Publish the command and answer: the outcome, or 202 where it is not wanted or not there in time.
+
+        Raises ProblemError: 422 for a key reused, 503 where the broker has not confirmed.
+        """
+        if self._replies.waiting >= MAX_WAITING or len(self._by_key) >= MAX_WAITING:
+            raise unavailable("Too many requests are waiting at this front.")
+        key = _idempotency_key(request)
+        if key is not None:
+            earlier = await self._earlier(key)
+            if earlier is not None:
+                return await self._answer_twin(request, *earlier, fingerprint)
+        submission = Submission(
+            uuid7(), fingerprint, resource_url, asyncio.get_running_loop().create_future()
+        )
+        if key is not None:
+            self._by_key[key] = submission
+        waiting = not prefer.respond_async(request)
+        if waiting:  # before publishing: the outcome may be faster than the confirm
+            self._replies.expect(submission.command_id)
+        try:
+            await self._publish(request, submission, command_type, data, key)
+            return await self._answer(request, submission)
+        finally:
+            if waiting:
+                self._replies.forget(submission.command_id)
+            if key is not None:
+                del self._by_key[key]
+
+    async def _earlier(self, key: str) -> tuple[Submission, Outcome | None] | None:
+        """The first submission with this key, and its outcome where there is one."""
+        known = None
+        if key not in self._by_key:
+            try:
+                known = (await inbox.find(self._pool, [], [key])).by_key.get(key)
+            except TRANSIENT as error:  # the worker recognises the twin as well
+                log.warning("command.key_not_looked_up", error=repr(error))
+        if key in self._by_key:  # perhaps only since the query
+            return self._by_key[key], None
+        if known is None:
+            return None
+        found = known.outcome
+        confirmed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        confirmed.set_result(None)
+        resource_url = found.location or status_url(found.command_id)
+        submission = Submission(found.command_id, known.fingerprint, resource_url, confirmed)
+        return submission, None if found.status == "pending" else found
+
+    async def _answer_twin(
+        self, request: web.Request, first: Submission, outcome: Outcome | None, fingerprint: str | None
+    ) -> web.Response:
+        if first.fingerprint != fingerprint:
+            body = key_reused(first.command_id)
+            return web.Response(status=422, body=bytes(body), content_type=PROBLEM_CONTENT_TYPE)
+        if outcome is not None:
+            return _outcome_response(msgspec.structs.replace(outcome, replayed=True))
+        await asyncio.shield(first.confirmed)
+        return await self._answer(request, first, replayed=True)
+
+    async def _publish(
+        self,
+        request: web.Request,
+        submission: Submission,
+        command_type: str,
+        data: msgspec.Struct,
+        key: str | None,
+    ) -> None:
+        command = Command(
+            command_id=submission.command_id,
+            type=command_type,
+            submitted_at=utcnow(),
+            idempotency_key=key,
+            fingerprint=submission.fingerprint,
+            traceparent=request.headers.get("traceparent"),
+            data=msgspec.Raw(encode(data)),
+        )
+        try:
+            await self._publisher.publish(
+                encode(command),
+                exchange=topology.COMMANDS,
+                routing_key=self._queue,
+                message_id=command.command_id,
+                message_type=command.type,
+                content_type=COMMAND_CONTENT_TYPE,
+                reply_to=self._replies.queue,
+            )
+        except BrokerUnavailable as error:
+            refusal = _not_taken(error)
+            submission.confirmed.set_exception(refusal)
+            submission.confirmed.exception()  # seen, even where no twin waits for it
+            raise refusal from None
+        submission.confirmed.set_result(None)
+
+    async def _answer(
+        self, request: web.Request, submission: Submission, *, replayed: bool = False
+    ) -> web.Response:
+        if prefer.respond_async(request):
+            headers = {"Preference-Applied": "respond-async"}
+            return _pending_response(submission, headers=headers, replayed=replayed)
+        future = self._replies.expect(submission.command_id)
+        try:
+            async with asyncio.timeout(prefer.wait_s(request, default_s=DEFAULT_WAIT_S)):
+                outcome = await asyncio.shield(future)
+        except TimeoutError:
+            return _pending_response(submission, headers={}, replayed=replayed)
+        finally:
+            self._replies.forget(submission.command_id)
+        return _outcome_response(msgspec.structs.replace(outcome, replayed=outcome.replayed or replayed))
+
+    def status_route(self) -> Route:
+        """`GET /api/v1/commands/{command_id}`."""
+        return Route(
+            method="GET",
+            path="/api/v1/commands/{command_id}",
+            handler=self._status,
+            summary="What became of a command",
+            query=NoQuery,
+            answers={200: ("The command's status and outcome", CommandStatus)},
+            problems=(404,),
+        )
+
+    async def _status(self, request: web.Request) -> web.Response:
+        read_query(request.query, NoQuery)
+        command_id = path_id(request, "command_id")
+        recorded = await inbox.outcomes(self._pool, [command_id])
+        if recorded:
+            submitted_at, outcome = recorded[0]
+            pending = outcome.status == "pending"
+            status = CommandStatus(
+                command_id=command_id,
+                status=outcome.status,
+                http_status=None if pending else outcome.http_status,
+                outcome=msgspec.Raw(b"null") if pending else outcome.body,
+                submitted_at=rfc3339(submitted_at),
+                completed_at=rfc3339(outcome.completed_at) if outcome.completed_at else None,
+            )
+            token = {consistency.HEADER: outcome.token} if outcome.token else None
+            return json_response(encode(status), headers=token)
+        # Fronts write nothing: what is young enough to be in a queue is pending.
+        born = born_ms(command_id)
+        submitted_at = datetime.fromtimestamp((born or 0) / 1000, UTC)
+        if born is None or not -CLOCK_SKEW < utcnow() - submitted_at < LONGEST_IN_QUEUE:
+            raise ProblemError(404, "There is no such command.")
+        return json_response(
+            encode(
+                CommandStatus(
+                    command_id=command_id,
+                    status="pending",
+                    http_status=None,
+                    outcome=msgspec.Raw(b"null"),
+                    submitted_at=rfc3339(submitted_at),
+                    completed_at=None,
+                )
+            )
+        )
+
+
+def _not_taken(error: BrokerUnavailable) -> ProblemError:
+    if isinstance(error, BrokerFull):
+        return unavailable("The queue is full; the command was not taken.", retry_after_s=5)
+    return unavailable(
+        "The broker has not confirmed the command, so it may or may not be carried out;"
+        " send it again with the same Idempotency-Key."
+    )
+
+
+def status_url(command_id: str) -> str:
+    """Where a command's status can be asked."""
+    return f"/api/v1/commands/{command_id}"
+
+
+def _idempotency_key(request: web.Request) -> str | None:
+    key = request.headers.get("Idempotency-Key")
+    if key is not None and not _KEY.fullmatch(key):
+        raise invalid([FieldError("/Idempotency-Key", "must be 1 to 255 printable ASCII characters")])
+    return key
+
+
+def _fingerprint(request: web.Request, parsed: dict[str, Any]) -> str:
+    canonical = msgspec.json.encode([request.method, request.path, parsed], order="sorted")
+    return hashlib.sha256(canonical).hexdigest()
+
+
+def _pending_response(submission: Submission, *, headers: dict[str, str], replayed: bool) -> web.Response:
+    url = status_url(submission.command_id)
+    body = {
+        "command_id": submission.command_id,
+        "status": "pending",
+        "status_url": url,
+        "resource_url": submission.resource_url,
+    }
+    if replayed:
+        headers["Idempotency-Replayed"] = "true"
+    return json_response(msgspec.json.encode(body), status=202, headers={"Location": url, **headers})
+
+
+def _outcome_response(outcome: Outcome) -> web.Response:
+    headers = {}
+    if outcome.location:
+        headers["Location"] = outcome.location
+    if outcome.token:
+        headers[consistency.HEADER] = outcome.token
+    if outcome.replayed:
+        headers["Idempotency-Replayed"] = "true"
+    if outcome.http_status in RETRY_AFTER_S:
+        headers["Retry-After"] = str(RETRY_AFTER_S[outcome.http_status])
+    return web.Response(
+        status=outcome.http_status,
+        body=bytes(outcome.body),
+        content_type=JSON_CONTENT_TYPE if outcome.http_status < 400 else PROBLEM_CONTENT_TYPE,
+        headers=headers,
+    )

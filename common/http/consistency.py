@@ -1,0 +1,77 @@
+"""Read your own writes, across services: a token tells up to where a reader must have caught up.
+
+A token names a source and the position in the source's events of one lease. A service has caught up when it
+has applied the source's events of that lease up to there; for its own events it always has.
+"""
+
+import asyncio
+import base64
+import re
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from common.http.prefer import wait_s
+from common.http.problems import FieldError, invalid, unavailable
+from common.ids import canonical_uuid
+
+HEADER = "Consistency-Token"
+DEFAULT_WAIT_S = 2.0
+FIRST_POLL_S = 0.005
+LONGEST_POLL_S = 0.05
+_TOKEN = re.compile(r"(/[a-z-]{1,20}):([0-9]{1,10}):([0-9a-f-]{36})")
+
+
+@dataclass(frozen=True)
+class Position:
+    """`sequence` events of `source` on the lease."""
+
+    source: str
+    sequence: int
+    lease_id: str
+
+
+Reached = Callable[[Position], Awaitable[bool]]
+
+
+def token(position: Position) -> str:
+    """The position as an opaque, printable ASCII header value."""
+    text = f"{position.source}:{position.sequence}:{position.lease_id}"
+    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+
+def read_token(text: str) -> Position:
+    """The position in a token. Raises ProblemError 422 where it is none of ours."""
+    try:
+        decoded = base64.urlsafe_b64decode(text[:200] + "=" * (-len(text[:200]) % 4)).decode()
+    except ValueError:
+        decoded = ""
+    match = _TOKEN.fullmatch(decoded)
+    if match is None or canonical_uuid(match[3]) is None:
+        raise invalid([FieldError(f"/{HEADER}", "is not a token that this system has given")])
+    return Position(source=match[1], sequence=int(match[2]), lease_id=match[3])
+
+
+async def wait_until_caught_up(request: web.Request, reached: Reached) -> None:
+    """Return at once without a token, else when `reached`. Raises ProblemError 503 when not in time."""
+    text = request.headers.get(HEADER)
+    if text is None:
+        return
+    position = read_token(text)
+    await poll(
+        lambda: reached(position),
+        wait_s(request, default_s=DEFAULT_WAIT_S),
+        "What you read has not caught up with your write yet; try again.",
+    )
+
+
+async def poll(done: Callable[[], Awaitable[bool]], within_s: float, otherwise: str) -> None:
+    """Ask `done` again and again for `within_s` seconds. Raises ProblemError 503 saying `otherwise`."""
+    deadline = asyncio.get_running_loop().time() + within_s
+    pause_s = FIRST_POLL_S
+    while not await done():
+        if asyncio.get_running_loop().time() + pause_s > deadline:
+            raise unavailable(otherwise)
+        await asyncio.sleep(pause_s)
+        pause_s = min(pause_s * 1.5, LONGEST_POLL_S)

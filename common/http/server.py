@@ -1,0 +1,173 @@
+"""The aiohttp application every front is: one middleware, limits, health, metrics, documentation."""
+
+import asyncio
+import re
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+import structlog
+from aiohttp import web
+from prometheus_client import generate_latest
+
+from common import telemetry
+from common.bus.connection import BrokerLink
+from common.bus.publisher import Publisher
+from common.db import TRANSIENT, Pool
+from common.errors import BrokerUnavailable, Retry
+from common.http import openapi
+from common.http.problems import ProblemError, unavailable
+from common.http.routes import JSON_CONTENT_TYPE, Handler, Route, json_response
+from common.ids import uuid7
+
+log = structlog.get_logger()
+
+MAX_BODY_BYTES = 64 * 1024
+BODY_TIMEOUT_S = 10.0  # aiohttp leaves a stalled body open
+CHECK_TIMEOUT_S = 2.0
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+
+Check = Callable[[], Awaitable[None]]
+
+
+def build_app(title: str, routes: Sequence[Route], checks: Mapping[str, Check]) -> web.Application:
+    """The application of a front: its routes and the ones all fronts have.
+
+    `checks`: what `/health` asks; each raises where the thing it is named after cannot be used.
+    """
+    app = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=[_conventions])
+    everything = [*routes, *_common_routes(checks)]
+    document = openapi.document(title, everything)
+    page = openapi.page(title, everything)
+
+    async def openapi_json(_request: web.Request) -> web.Response:
+        return json_response(document)
+
+    async def docs(_request: web.Request) -> web.Response:
+        return web.Response(text=page, content_type="text/html")
+
+    for route in everything:
+        app.router.add_route(route.method, route.path, route.handler, name=None)
+    app.router.add_get("/openapi.json", openapi_json)
+    app.router.add_get("/docs", docs)
+    return app
+
+
+def checks(pool: Pool, broker: Publisher | BrokerLink) -> dict[str, Check]:
+    """What every front needs: its database and the broker."""
+
+    async def postgres() -> None:
+        await pool.fetchval("SELECT 1")
+
+    async def rabbitmq() -> None:
+        if not broker.connected:
+            raise BrokerUnavailable("no connection to the broker")
+
+    return {"postgres": postgres, "rabbitmq": rabbitmq}
+
+
+async def read_body(request: web.Request) -> bytes:
+    """The whole body, in time and within limits. Raises ProblemError 415, 408, 413."""
+    if request.content_type != JSON_CONTENT_TYPE:
+        raise ProblemError(
+            415, f"Send the body as {JSON_CONTENT_TYPE}.", headers={"Accept-Post": JSON_CONTENT_TYPE}
+        )
+    try:
+        async with asyncio.timeout(BODY_TIMEOUT_S):
+            return await request.read()
+    except TimeoutError:
+        raise ProblemError(408, f"The body did not arrive within {BODY_TIMEOUT_S:.0f} s.") from None
+
+
+def _common_routes(checks: Mapping[str, Check]) -> list[Route]:
+    async def health(_request: web.Request) -> web.Response:
+        results = dict(zip(checks, await asyncio.gather(*map(_checked, checks.values())), strict=True))
+        ok = all(result == "ok" for result in results.values())
+        return web.json_response(
+            {"status": "ok" if ok else "unavailable", "checks": results},
+            status=200 if ok else 503,
+            headers=None if ok else {"Retry-After": "1"},
+        )
+
+    async def livez(_request: web.Request) -> web.Response:
+        return web.json_response({"status": "ok"})
+
+    async def metrics(_request: web.Request) -> web.Response:
+        return web.Response(body=generate_latest(), headers={"Content-Type": "text/plain; version=0.0.4"})
+
+    return [
+        Route(
+            method="GET",
+            path="/health",
+            handler=health,
+            summary="Ready to serve: what this front needs can be used",
+            answers={
+                200: ("Ready", JSON_CONTENT_TYPE),
+                503: ("Not ready; the failing check is named", JSON_CONTENT_TYPE),
+            },
+        ),
+        Route(
+            method="GET",
+            path="/livez",
+            handler=livez,
+            summary="The process is alive",
+            answers={200: ("Alive", JSON_CONTENT_TYPE)},
+        ),
+        Route(
+            method="GET",
+            path="/metrics",
+            handler=metrics,
+            summary="Prometheus metrics of this process",
+            answers={200: ("Text exposition format", "text/plain")},
+        ),
+    ]
+
+
+async def _checked(check: Check) -> str:
+    try:
+        async with asyncio.timeout(CHECK_TIMEOUT_S):
+            await check()
+    except Exception as error:
+        return f"failed: {type(error).__name__}"
+    return "ok"
+
+
+@web.middleware
+async def _conventions(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Request ids, timing, and every error as a problem."""
+    started = time.perf_counter()
+    given = request.headers.get("X-Request-Id", "")
+    request_id = given if _REQUEST_ID.fullmatch(given) else uuid7()
+    headers: dict[str, str] = {}
+    try:
+        response = await handler(request)
+    except ProblemError as error:
+        response = error.response(request.path)
+    except web.HTTPException as error:
+        detail = (
+            error.reason if error.status != 413 else f"The body is over the limit of {MAX_BODY_BYTES} bytes."
+        )
+        if "Allow" in error.headers:
+            headers["Allow"] = error.headers["Allow"]
+            detail = f"This resource takes {error.headers['Allow']}."
+        response = ProblemError(error.status, detail, title=error.reason, headers=headers).response(
+            request.path
+        )
+    except (BrokerUnavailable, Retry, *TRANSIENT) as error:
+        log.warning("request.unavailable", path=request.path, request_id=request_id, error=repr(error))
+        response = unavailable("A part of the system is away for the moment; try again.").response(
+            request.path
+        )
+    except Exception:
+        log.exception("request.failed", path=request.path, request_id=request_id)
+        response = ProblemError(500, f"Something broke here; the log has it under {request_id}.").response(
+            request.path
+        )
+    if not response.prepared:
+        response.headers["X-Request-Id"] = request_id
+        if traceparent := request.headers.get("traceparent"):
+            response.headers["traceparent"] = traceparent[:64]
+    resource = request.match_info.route.resource
+    route = resource.canonical if resource is not None else "(none)"
+    telemetry.HTTP_SECONDS.labels(request.method, route).observe(time.perf_counter() - started)
+    telemetry.HTTP_ANSWERS.labels(request.method, route, response.status).inc()
+    return response

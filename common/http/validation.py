@@ -1,0 +1,177 @@
+"""Strict reading of requests: every wrong field is named, and nothing passes that would break further in.
+
+The standard library's JSON scanner reads (it alone can report duplicate keys), msgspec checks the types.
+What they let pass is stopped here: NaN, duplicate keys, NUL and lone surrogates, card numbers.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, TypeVar, get_args, get_origin
+
+import msgspec
+
+from common.http.problems import FieldError, ProblemError, invalid
+
+T = TypeVar("T", bound=msgspec.Struct)
+
+MAX_INTEGER_DIGITS = 30  # longer ones are out of every range; parsing them takes quadratic time
+_CARD_LIKE = re.compile(r"(?<!\d)\d(?:[ -]?\d){12,18}(?!\d)")
+_CARD_LIKE_BYTES = re.compile(rb"\d(?:[ -]?\d){12}")
+
+
+def read_json(body: bytes, model: type[T]) -> tuple[T, dict[str, Any]]:
+    """The body as `model`, and as it was parsed.
+
+    Raises ProblemError: 400 where it is not JSON, not UTF-8 or has duplicate keys, 422 for wrong fields.
+    """
+    parsed = _parse(body)
+    errors = list(_dangerous_text(parsed, "")) if b"\\u" in body or _CARD_LIKE_BYTES.search(body) else []
+    if not errors:
+        try:
+            return msgspec.convert(parsed, model), parsed
+        except msgspec.ValidationError:
+            pass
+    raise invalid(_merged(errors, wrong_fields(parsed, model)))
+
+
+def read_query(query: Mapping[str, str], model: type[T]) -> T:
+    """Query parameters as `model` (numbers given as text are read as numbers). Raises ProblemError 422."""
+    given = dict(query)
+    errors = list(_dangerous_text(given, ""))
+    if not errors:
+        try:
+            return msgspec.convert(given, model, strict=False)
+        except msgspec.ValidationError:
+            pass
+    raise invalid(_merged(errors, wrong_fields(given, model, strict=False)))
+
+
+def _merged(dangerous: list[FieldError], wrong: list[FieldError]) -> list[FieldError]:
+    """Both, but for dangerous values the first alone: the words of the second may quote the value."""
+    named = {error.pointer for error in dangerous}
+    return dangerous + [error for error in wrong if error.pointer not in named]
+
+
+def _parse(body: bytes) -> Any:
+    try:
+        return json.loads(
+            body.decode("utf-8"),
+            object_pairs_hook=_no_duplicates,
+            parse_constant=_no_constant,
+            parse_int=_bounded_int,
+        )
+    except UnicodeDecodeError as error:
+        raise ProblemError(400, f"The body is not UTF-8 (byte {error.start}).") from None
+    except RecursionError:
+        raise ProblemError(400, "The body is nested too deeply.") from None
+    except ValueError as error:
+        raise ProblemError(400, f"The body is not valid JSON: {error}.") from None
+
+
+def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    parsed = dict(pairs)
+    if len(parsed) != len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = sorted({key for key in keys if keys.count(key) > 1})
+        raise ValueError(f"duplicate keys {json.dumps(twice)[:200]}")
+    return parsed
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is not a JSON number")
+
+
+def _bounded_int(digits: str) -> int:
+    return int(digits[:MAX_INTEGER_DIGITS])
+
+
+def _dangerous_text(value: Any, pointer: str) -> Any:
+    """FieldErrors for text that Postgres cannot hold or that must not enter the system."""
+    if isinstance(value, dict):
+        for key, member in value.items():
+            where = f"{pointer}/{_escape(key)}"
+            yield from (FieldError(where, what) for what in _text_errors(key))
+            yield from _dangerous_text(member, where)
+    elif isinstance(value, list):
+        for index, member in enumerate(value):
+            yield from _dangerous_text(member, f"{pointer}/{index}")
+    elif isinstance(value, str | int) and not isinstance(value, bool):
+        yield from (FieldError(pointer, what) for what in _text_errors(str(value)))
+
+
+def _text_errors(text: str) -> Any:
+    if "\x00" in text:
+        yield "must not contain the NUL character"
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        yield "must not contain lone surrogates"
+    if any(_luhn(match.group()) for match in _CARD_LIKE.finditer(text)):
+        yield "looks like a card number; card numbers never enter this system, use a payment method's token"
+
+
+def _luhn(text: str) -> bool:
+    """The check of ISO/IEC 7812-1 Annex B."""
+    digits = [int(character) for character in reversed(text) if character.isdigit()]
+    total = sum(digits[0::2]) + sum(digit * 2 - 9 * (digit > 4) for digit in digits[1::2])
+    return total % 10 == 0 and any(digits)
+
+
+def wrong_fields(value: Any, model: Any, *, pointer: str = "", strict: bool = True) -> list[FieldError]:
+    """Every field of `value` that does not fit `model`; msgspec alone stops at the first."""
+    if not (isinstance(model, type) and issubclass(model, msgspec.Struct)):
+        return _wrong_value(value, model, pointer, strict)
+    if not isinstance(value, dict):
+        return [FieldError(pointer, f"must be an object, not {_json_type(value)}")]
+    errors: list[FieldError] = []
+    fields = {field.encode_name: field for field in msgspec.structs.fields(model)}
+    for name in value.keys() - fields.keys():
+        errors.append(FieldError(f"{pointer}/{_escape(name)}", "is not a known field"))
+    for name, field in fields.items():
+        if name in value:
+            errors += wrong_fields(value[name], field.type, pointer=f"{pointer}/{name}", strict=strict)
+        elif field.required:
+            errors.append(FieldError(f"{pointer}/{name}", "is required"))
+    return errors
+
+
+def _wrong_value(value: Any, model: Any, pointer: str, strict: bool) -> list[FieldError]:
+    bare = get_args(model)[0] if get_origin(model) is Annotated else model
+    options = [option for option in get_args(bare) if option is not type(None)]
+    if get_origin(bare) is list and isinstance(value, list):
+        errors = [
+            error
+            for index, member in enumerate(value)
+            for error in wrong_fields(member, options[0], pointer=f"{pointer}/{index}", strict=strict)
+        ]
+        if errors:
+            return errors
+    structs = [
+        option for option in options if isinstance(option, type) and issubclass(option, msgspec.Struct)
+    ]
+    if structs and isinstance(value, dict):  # an optional object
+        return wrong_fields(value, structs[0], pointer=pointer, strict=strict)
+    try:
+        msgspec.convert(value, model, strict=strict)
+    except msgspec.ValidationError as error:
+        words, _, path = str(error).partition(" - at ")
+        return [FieldError(pointer + _as_pointer(path), words[0].lower() + words[1:])]
+    return []
+
+
+def _as_pointer(path: str) -> str:
+    """msgspec's `$.a[0]` as `/a/0`; its `[...]` stands for a member whose key it does not tell."""
+    bare = path.strip("`").removeprefix("$").replace("[...]", "")
+    return re.sub(r"\[(\d+)\]", r"/\1", bare.replace(".", "/"))
+
+
+def _json_type(value: Any) -> str:
+    names = {dict: "an object", list: "an array", str: "a string", bool: "a boolean", type(None): "null"}
+    return names.get(type(value), "a number")
+
+
+def _escape(key: str) -> str:
+    """A key as part of a JSON pointer: printable, of bounded length, never a card number."""
+    if any(_text_errors(key)):
+        return "(not shown)"
+    safe = key[:100].encode("utf-8", "backslashreplace").decode()
+    return safe.replace("~", "~0").replace("/", "~1")

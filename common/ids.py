@@ -1,0 +1,34 @@
+"""Identifiers: UUIDv7 (RFC 9562 §5.7), time-ordered so that indexes grow at their right end."""
+
+import re
+
+import uuid_utils
+
+_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+_LOW_48_BITS = (1 << 48) - 1
+
+
+def uuid7() -> str:
+    """A new UUIDv7 in its canonical lower-case form."""
+    return str(uuid_utils.uuid7())
+
+
+def canonical_uuid(text: str) -> str | None:
+    """The canonical lower-case form of a UUID, or None where `text` is not one."""
+    lowered = text.lower()
+    return lowered if _UUID.fullmatch(lowered) else None
+
+
+def born_ms(identifier: str) -> int | None:
+    """Unix milliseconds at which a UUIDv7 was made; None for any other version."""
+    return int(identifier[:8] + identifier[9:13], 16) if identifier[14] == "7" else None
+
+
+def payment_id(lease_id: str, number: int) -> str:
+    """The id of a lease's instalment `number` (1, 2, 3 …).
+
+    It is the lease's id with the number added to its last 48 bits, which are random in a UUIDv7:
+    known before the lease is created, the same each time a command is carried out again,
+    and neighbours in the index.
+    """
+    return f"{lease_id[:24]}{(int(lease_id[24:], 16) + number) & _LOW_48_BITS:012x}"

@@ -1,0 +1,145 @@
+"""The outbox: events are committed with the change they tell of, and published by one relay afterwards."""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from common import telemetry
+from common.bus import topology
+from common.bus.publisher import Publisher
+from common.clock import utcnow
+from common.db import Connection, Pool, Queries
+from common.envelope import EVENT_CONTENT_TYPE, Event, encode
+from common.errors import BrokerUnavailable
+
+log = structlog.get_logger()
+queries = Queries(Path(__file__).with_name("queries.sql"))
+
+BATCH_SIZE = 500
+POLL_EVERY_S = 0.1  # the backstop, for what other workers committed
+STANDBY_POLL_S = 1.0
+PRUNE_EVERY_S = 600.0
+HORIZON = timedelta(days=30)  # how long outcomes and published events are kept
+
+
+async def append(connection: Connection, events: Sequence[Event]) -> None:
+    """Write events in the transaction of the change they tell of, in order."""
+    if events:
+        await connection.execute(
+            queries.append_outbox,
+            [event.id for event in events],
+            [event.subject for event in events],
+            [event.type for event in events],
+            [encode(event) for event in events],
+        )
+
+
+class Relay:
+    """Publishes what the outbox holds, in order for each lease; the leader of all relays of a service.
+
+    Leadership is an advisory lock on the connection that reads and marks. A relay that lost it may still
+    publish what it had read: those are repeats, which every consumer recognises, and never run ahead.
+    """
+
+    def __init__(self, service: str, pool: Pool, publisher: Publisher) -> None:
+        self._service = service
+        self._pool = pool
+        self._publisher = publisher
+        self._wake = asyncio.Event()
+
+    def wake(self) -> None:
+        """There is something new: to be called after a commit."""
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Relay until cancelled."""
+        while True:
+            try:
+                async with self._pool.acquire() as connection:
+                    try:
+                        while not await connection.fetchval(queries.lead):  # noqa: ASYNC110 a lock in the database
+                            await asyncio.sleep(STANDBY_POLL_S)
+                        log.info("relay.leads", service=self._service)
+                        await self._lead(connection)
+                    finally:
+                        connection.terminate()  # the lock must not go back into the pool
+            except Exception as error:
+                log.warning("relay.interrupted", service=self._service, error=repr(error))
+                await asyncio.sleep(STANDBY_POLL_S)
+
+    async def _lead(self, connection: Connection) -> None:
+        pruned_at = 0.0
+        loop = asyncio.get_running_loop()
+        while True:
+            self._wake.clear()
+            rows = await connection.fetch(queries.pending_events, BATCH_SIZE)
+            if rows:
+                published = await self._publish_in_waves(rows)
+                await connection.execute(queries.published_events, published)
+                telemetry.RELAYED.labels(self._service).inc(len(published))
+            if len(rows) < BATCH_SIZE:
+                telemetry.OUTBOX_PENDING.labels(self._service).set(0)
+                if loop.time() - pruned_at > PRUNE_EVERY_S:
+                    await prune(connection)
+                    pruned_at = loop.time()
+                await self._wait()
+            else:
+                telemetry.OUTBOX_PENDING.labels(self._service).set(
+                    await connection.fetchval(queries.count_pending)
+                )
+
+    async def _wait(self) -> None:
+        try:
+            async with asyncio.timeout(POLL_EVERY_S):
+                await self._wake.wait()
+        except TimeoutError:
+            pass
+
+    async def _publish_in_waves(self, rows: Sequence[Any]) -> list[int]:
+        """Ids of what the broker has confirmed.
+
+        A wave holds one event of each lease at most: the next is sent when the one before it is safe,
+        and a lease whose publish failed waits for the next round without holding up the others.
+        """
+        by_lease: dict[str, list[Any]] = {}
+        for row in rows:
+            by_lease.setdefault(row["lease_id"], []).append(row)
+        published: list[int] = []
+        while by_lease:
+            heads = [(lease_id, events.pop(0)) for lease_id, events in by_lease.items()]
+            done = await asyncio.gather(*(self._publish(row) for _, row in heads))
+            for (lease_id, row), confirmed in zip(heads, done, strict=True):
+                if confirmed:
+                    published.append(row["id"])
+                if not confirmed or not by_lease[lease_id]:
+                    del by_lease[lease_id]
+        return published
+
+    async def _publish(self, row: Any) -> bool:
+        try:
+            await self._publisher.publish(
+                row["body"],
+                exchange=topology.EVENTS,
+                routing_key=row["type"],
+                message_id=row["event_id"],
+                message_type=row["type"],
+                content_type=EVENT_CONTENT_TYPE,
+            )
+        except BrokerUnavailable as error:
+            log.warning("relay.not_confirmed", event_id=row["event_id"], error=str(error))
+            return False
+        return True
+
+
+async def prune(connection: Connection) -> None:
+    """Forget outcomes and published events from before the horizon, one bounded bite of each."""
+    before = utcnow() - HORIZON
+    await connection.execute(queries.prune_outbox, before)
+    oldest_kept = f"{int(before.timestamp() * 1000):012x}"
+    await connection.execute(
+        queries.prune_commands, f"{oldest_kept[:8]}-{oldest_kept[8:]}-7000-8000-000000000000"
+    )

@@ -1,0 +1,125 @@
+"""Running a role: the event loop, its tasks, signals, and a drain that ends within ten seconds."""
+
+import argparse
+import asyncio
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from types import MappingProxyType
+from typing import Any
+
+import structlog
+import uvloop
+from aiohttp import web
+
+from common import telemetry
+from common.bus.consumer import BatchConsumer
+from common.config import Settings
+
+log = structlog.get_logger()
+
+DRAIN_S = 8.0
+
+Role = Callable[[Settings], AbstractAsyncContextManager[None]]
+Task = Callable[[Settings], Coroutine[Any, Any, None]]
+
+
+def main(
+    service: str,
+    about: str,
+    *,
+    roles: Mapping[str, Role],
+    tasks: Mapping[str, Task],
+    alone: Mapping[str, Role] = MappingProxyType({}),
+) -> None:
+    """Entry point of a service's `__main__`.
+
+    `roles` run until SIGTERM or SIGINT; with no role named, all of them in one process.
+    `alone`: the same, but only when named. `tasks` run to their end.
+    """
+    parser = argparse.ArgumentParser(prog=f"python -m {service}", description=about)
+    parser.add_argument(
+        "role",
+        nargs="?",
+        choices=[*roles, *alone, *tasks],
+        help=f"without one: {' and '.join(roles)} in one process",
+    )
+    parser.epilog = "Configured by environment variables: " + ", ".join(sorted(Settings.variables()))
+    role = parser.parse_args().role
+    try:
+        settings = Settings.from_environment()
+    except ValueError as error:
+        sys.exit(f"{service}: {error}")
+    telemetry.configure_logging(settings.log_level, service=service, role=role or "all")
+    if role in tasks:
+        uvloop.run(tasks[role](settings))
+    else:
+        uvloop.run(_run([{**roles, **alone}[role]] if role else list(roles.values()), settings))
+
+
+async def _run(roles: list[Role], settings: Settings) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with AsyncExitStack() as running:
+        for role in roles:
+            await running.enter_async_context(role(settings))
+        log.info("role.started")
+        await stop.wait()
+        log.info("role.stopping")
+
+
+@asynccontextmanager
+async def background(*coroutines: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Tasks that run beside the block and are cancelled after it. One that fails ends the process.
+
+    A process manager starts it again: better than going on with half of the parts.
+    """
+    tasks = [asyncio.ensure_future(coroutine) for coroutine in coroutines]
+    for task in tasks:
+        task.add_done_callback(_fail_loudly)
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+@asynccontextmanager
+async def drained(consumers: Sequence[BatchConsumer]) -> AsyncIterator[None]:
+    """Consumers that run beside the block; afterwards each finishes the batch it has in hand."""
+    tasks = [asyncio.ensure_future(consumer.run()) for consumer in consumers]
+    for task in tasks:
+        task.add_done_callback(_fail_loudly)
+    try:
+        yield
+    finally:
+        for consumer in consumers:
+            consumer.stop()
+        await asyncio.wait(tasks, timeout=DRAIN_S)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _fail_loudly(task: asyncio.Future[None]) -> None:
+    if not task.cancelled() and task.exception() is not None:
+        log.critical("task.failed", exc_info=task.exception())
+        signal.raise_signal(signal.SIGTERM)
+
+
+@asynccontextmanager
+async def serve(app: web.Application, settings: Settings, default_port: int) -> AsyncIterator[None]:
+    """Serve the application; afterwards finish what was begun, for some seconds."""
+    runner = web.AppRunner(app, access_log=None, keepalive_timeout=75, shutdown_timeout=DRAIN_S)
+    await runner.setup()
+    try:
+        port = settings.port or default_port
+        await web.TCPSite(runner, settings.host, port, backlog=1024).start()
+        log.info("http.listening", host=settings.host, port=port)
+        yield
+    finally:
+        await runner.cleanup()

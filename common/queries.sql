@@ -1,0 +1,70 @@
+-- name: find_commands
+-- Commands seen before, by id ($1) or by idempotency key ($2).
+SELECT command_id::text, idempotency_key, fingerprint, status, http_status, body, location, token,
+       original_id::text, completed_at
+  FROM commands
+ WHERE command_id = ANY($1::uuid[]) OR idempotency_key = ANY($2::text[])
+
+-- name: record_commands
+-- One row for each command of a batch, with its outcome where there is one already.
+INSERT INTO commands (command_id, type, idempotency_key, fingerprint, status, http_status, body, location, token,
+                      original_id, submitted_at, completed_at)
+SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::smallint[], $7::json[],
+                     $8::text[], $9::text[], $10::uuid[], $11::timestamptz[], $12::timestamptz[])
+
+-- name: complete_commands
+-- The outcome of commands that were recorded as pending.
+UPDATE commands AS c
+   SET status = o.status, http_status = o.http_status, body = o.body, location = o.location, token = o.token,
+       completed_at = o.completed_at
+  FROM unnest($1::uuid[], $2::text[], $3::smallint[], $4::json[], $5::text[], $6::text[], $7::timestamptz[])
+       AS o (command_id, status, http_status, body, location, token, completed_at)
+ WHERE c.command_id = o.command_id AND c.status = 'pending'
+
+-- name: outcomes
+-- Outcomes of commands by id, a twin's being that of its original.
+SELECT c.command_id::text, c.submitted_at, o.status, o.http_status, o.body, o.location, o.token, o.completed_at,
+       c.original_id::text
+  FROM commands AS c
+  JOIN commands AS o ON o.command_id = coalesce(c.original_id, c.command_id)
+ WHERE c.command_id = ANY($1::uuid[])
+
+-- name: append_outbox
+-- Events of a batch, in order.
+WITH appended AS (
+    INSERT INTO outbox (event_id, lease_id, type, body)
+    SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::bytea[])
+    RETURNING id
+)
+INSERT INTO outbox_pending (id) SELECT id FROM appended
+
+-- name: lead
+-- Become the one relay of this service, for as long as the connection lives.
+SELECT pg_try_advisory_lock(hashtext('outbox'), hashtext(current_schema()))
+
+-- name: pending_events
+-- The next events to publish, oldest first.
+SELECT o.id, o.event_id::text, o.lease_id::text, o.type, o.body
+  FROM outbox_pending AS p
+  JOIN outbox AS o ON o.id = p.id
+ ORDER BY p.id
+ LIMIT $1
+
+-- name: published_events
+-- These have been published: every queue that takes them has confirmed.
+DELETE FROM outbox_pending WHERE id = ANY($1::bigint[])
+
+-- name: count_pending
+SELECT count(*) FROM outbox_pending
+
+-- name: prune_outbox
+-- Forget published events from before $1; a bounded number at a time.
+DELETE FROM outbox
+ WHERE id IN (SELECT id FROM outbox WHERE created_at < $1 ORDER BY id LIMIT 5000)
+   AND id NOT IN (SELECT id FROM outbox_pending)
+
+-- name: prune_commands
+-- Forget outcomes of commands older than the UUIDv7 $1; a bounded number at a time.
+DELETE FROM commands
+ WHERE command_id IN (SELECT command_id FROM commands WHERE command_id < $1::uuid ORDER BY command_id LIMIT 5000)
+   AND (status <> 'pending' OR original_id IS NOT NULL)

@@ -1,0 +1,64 @@
+"""`python -m common.stack <command>`: what the Makefile calls.
+
+up, down, ps, logs, env, clean: the stack of this checkout.
+install: the servers' packages, when they are missing.
+bootstrap: the database's roles and migrations, for a server started by something else (compose.yaml).
+health: whether a page answers 200, for the health checks there.
+"""
+
+import argparse
+import os
+import shlex
+import sys
+from collections.abc import Sequence
+
+from common.stack.errors import StackError
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run one command. Returns the exit status: 1 for a StackError, which is told on stderr."""
+    parser = argparse.ArgumentParser(prog="python -m common.stack", description=__doc__.split("\n")[0])
+    commands = parser.add_subparsers(dest="command", required=True)
+    for name in ("up", "down", "ps", "env", "clean", "install", "bootstrap"):
+        commands.add_parser(name)
+    logs = commands.add_parser("logs")
+    logs.add_argument("names", nargs="*", help="programs; default: all")
+    logs.add_argument("--lines", type=int, default=20, help="lines of each (default: 20)")
+    commands.add_parser("health").add_argument("url", help="exits with 0 if this page answers 200")
+    chosen = parser.parse_args(arguments)
+    try:
+        # The first two are run in the container image, where what the others import is not installed.
+        if chosen.command == "bootstrap":
+            _bootstrap()
+            return 0
+        if chosen.command == "health":
+            from common.stack import health
+
+            return 0 if health.answers_ok(chosen.url) else 1
+        from common.stack import commands as native
+
+        return native.run(chosen.command, getattr(chosen, "names", []), getattr(chosen, "lines", 0))
+    except StackError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print(f"Interrupted. {shlex.quote(sys.argv[0])} down stops what was started.", file=sys.stderr)
+        return 130
+
+
+def _bootstrap() -> None:
+    """Roles and migrations on DATABASE_URL, with the passwords in the environment."""
+    from common.stack import bootstrap
+    from common.stack.roles import MIGRATIONS
+    from common.stack.settings import PROJECT
+
+    needed = ("DATABASE_URL", *bootstrap.PASSWORD_VARIABLES.values())
+    if missing := [name for name in needed if not os.environ.get(name)]:
+        raise StackError(f"Not set: {', '.join(missing)}.")
+    passwords = {role: os.environ[name] for role, name in bootstrap.PASSWORD_VARIABLES.items()}
+    bootstrap.create_roles(os.environ["DATABASE_URL"], passwords)
+    bootstrap.migrate(os.environ["DATABASE_URL"], MIGRATIONS, PROJECT)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,98 @@
+"""The steps from a plan to a running system, in the order that is fastest."""
+
+from collections.abc import Sequence
+from functools import partial
+
+from common.stack import bootstrap, health, postgres, preflight, rabbitmq, readiness
+from common.stack.console import Reporter
+from common.stack.credentials import load_or_create
+from common.stack.errors import StackError
+from common.stack.layout import Layout
+from common.stack.plan import Plan
+from common.stack.ports import Ports
+from common.stack.supervisor import Supervisor
+
+SERVER_TIMEOUT_S = 90.0
+SERVICE_TIMEOUT_S = 60.0
+# A server that somebody else runs is there or is not.
+_GIVEN_TIMEOUT_S = 10.0
+
+
+class Bringup:
+    """One attempt to bring a plan up. Each step can be repeated: what runs is left as it is."""
+
+    def __init__(self, layout: Layout, supervisor: Supervisor, plan: Plan, reporter: Reporter) -> None:
+        self._layout = layout
+        self._supervisor = supervisor
+        self._plan = plan
+        self._reporter = reporter
+
+    def is_up(self) -> bool:
+        """Whether every program runs and is ready."""
+        states = self._supervisor.states()
+        names = self._plan.names
+        running = all(name in states and states[name].running for name in names)
+        return running and all(self.ready(name) for name in names)
+
+    def ready(self, name: str) -> bool:
+        """Whether one program does its work, as far as it can be asked."""
+        if check := self._plan.checks.get(name):
+            return check()
+        state = self._supervisor.states().get(name)
+        return state is not None and state.running
+
+    def wait(self, names: Sequence[str], timeout_s: float) -> None:
+        """Return when all of these are ready. Raises StackError, with the log of the one that is not."""
+        try:
+            readiness.wait(self._supervisor, {name: partial(self.ready, name) for name in names}, timeout_s)
+        except StackError as error:
+            ill = [
+                url for name, url in self._plan.health_urls.items() if name in names and not self.ready(name)
+            ]
+            problem = "\n".join([error.problem, *map(health.explain, ill)])
+            raise StackError(problem, error.advice, error.log) from error
+
+    def start_manager(self, ports: Ports) -> None:
+        """Check the ground, write all files and start the process manager, with nothing running in it yet."""
+        if preflight.recover(self._layout):
+            self._reporter.say("Cleared away what a crash had left.")
+        preflight.check_ports(ports, self._plan.port_fields)
+        self._plan.prepare(self._reporter)
+        self._supervisor.write(self._plan.config)
+        self._supervisor.start()
+
+    def start_servers(self) -> None:
+        """Both at once; the database is made ready while the broker, which takes longer, boots."""
+        addresses = self._plan.addresses
+        if addresses.private_rabbitmq:
+            self._supervisor.request_start(rabbitmq.EPMD)
+            self.wait([rabbitmq.EPMD], SERVER_TIMEOUT_S)
+            self._supervisor.request_start(rabbitmq.NAME)
+        if addresses.private_postgres:
+            self._supervisor.request_start(postgres.NAME)
+            with self._reporter.step("PostgreSQL"):
+                self.wait([postgres.NAME], SERVER_TIMEOUT_S)
+        with self._reporter.step("Database roles and migrations"):
+            bootstrap.create_roles(addresses.database, load_or_create(self._layout.real).roles)
+            bootstrap.migrate(addresses.database, self._plan.migrations, self._plan.project)
+        with self._reporter.step("RabbitMQ"):
+            self._wait_for_broker()
+
+    def start_services(self) -> None:
+        """All at once, then wait until each is ready."""
+        names = self._plan.service_names
+        for name in names:
+            self._supervisor.request_start(name)
+        if names:
+            with self._reporter.step(f"Services: {', '.join(names)}"):
+                self.wait(names, SERVICE_TIMEOUT_S)
+
+    def _wait_for_broker(self) -> None:
+        if self._plan.addresses.private_rabbitmq:
+            self.wait([rabbitmq.NAME], SERVER_TIMEOUT_S)
+            return
+        try:
+            self.wait([rabbitmq.NAME], _GIVEN_TIMEOUT_S)
+        except StackError as error:
+            advice = "Correct AMQP_URL, or unset it to have a private broker."
+            raise StackError("No RabbitMQ answers at AMQP_URL.", advice) from error

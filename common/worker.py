@@ -1,0 +1,187 @@
+"""The runtime around a service's handlers: a micro-batch of commands, or of events, in one transaction."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import asyncpg
+import msgspec
+
+from common import inbox, outbox, telemetry
+from common.bus.consumer import Delivery
+from common.bus.replies import ReplySender
+from common.db import Connection, Pool, transaction
+from common.envelope import Command, Event, Outcome, decode_command, decode_event
+from common.errors import Retry
+from common.http.problems import problem
+
+
+class Poison(ValueError):
+    """The message can never be processed: not decodable, or of a type that nobody here knows."""
+
+
+class SequenceGap(Exception):
+    """An event came before its predecessor: something was lost, and nothing is skipped silently."""
+
+
+class Unit(Protocol):
+    """What a service gives the runtime: its unit of work."""
+
+    async def carry_out(
+        self, connection: Connection, commands: Sequence[Command]
+    ) -> tuple[list[Outcome], list[Event]]:
+        """Load, decide and save for a batch of commands never seen before; one outcome for each, in order."""
+
+    async def project(self, connection: Connection, events: Sequence[Event]) -> list[Event]:
+        """Apply another service's events, in order; returns the events that follow from them.
+
+        Repeats are recognised by `sequence` and change nothing.
+        """
+
+
+@dataclass(frozen=True)
+class Pending:
+    """A command that was recorded without an outcome: its second step is still to be done."""
+
+    delivery: Delivery  # to be acked once the outcome is recorded
+    command: Command
+    fresh: bool  # seen for the first time; otherwise its second step may have been begun before
+
+
+Resume = Callable[[Sequence[Pending]], Awaitable[None]]
+
+
+class CommandProcessor:
+    """Carries out batches of commands: inbox, change, outbox and outcome in one transaction, then reply.
+
+    `resume` is called after the commit with the commands that are still pending (and again, when such a
+    command is delivered once more): the second step settles, answers and acks them.
+    """
+
+    def __init__(
+        self,
+        pool: Pool,
+        unit: Unit,
+        replies: ReplySender,
+        committed: Callable[[], None],
+        resume: Resume | None = None,
+    ) -> None:
+        self._pool = pool
+        self._unit = unit
+        self._replies = replies
+        self._committed = committed
+        self._resume = resume
+
+    async def __call__(self, batch: list[Delivery]) -> None:
+        commands = [_decode(delivery) for delivery in batch]
+        try:
+            async with transaction(self._pool) as connection:
+                answers, fresh = await self._carry_out(connection, commands)
+        except asyncpg.UniqueViolationError as error:
+            if error.constraint_name in inbox.TWIN_CONSTRAINTS:
+                raise Retry from error  # a twin was faster: the next look finds it
+            raise
+        self._committed()
+        await self._replies.send(
+            (delivery.reply_to, answer)
+            for delivery, answer in zip(batch, answers, strict=True)
+            if answer.status != "pending"
+        )
+        pending = [
+            Pending(delivery, command, command.command_id in fresh)
+            for delivery, command, answer in zip(batch, commands, answers, strict=True)
+            if answer.status == "pending" and answer.original_id is None
+        ]
+        if pending and self._resume is not None:
+            for each in pending:
+                each.delivery.later = True
+            await self._resume(pending)
+
+    async def _carry_out(
+        self, connection: Connection, commands: list[Command]
+    ) -> tuple[list[Outcome], set[str]]:
+        keys = [command.idempotency_key for command in commands if command.idempotency_key]
+        seen = await inbox.find(connection, [command.command_id for command in commands], keys)
+        fresh: dict[str, Command] = {}
+        twins: dict[str, Command] = {}
+        keys_taken: set[str] = set()
+        for command in commands:
+            key = command.idempotency_key
+            if command.command_id in seen.by_id or command.command_id in fresh or command.command_id in twins:
+                telemetry.DUPLICATES.labels(command.type).inc()
+            elif key is not None and (key in seen.by_key or key in keys_taken):
+                twins[command.command_id] = command
+            else:
+                fresh[command.command_id] = command
+                if key is not None:
+                    keys_taken.add(key)
+        results: list[tuple[Command, Outcome]] = []
+        if fresh:
+            outcomes, events = await self._unit.carry_out(connection, list(fresh.values()))
+            await outbox.append(connection, events)
+            for command, outcome in zip(fresh.values(), outcomes, strict=True):
+                results.append((command, outcome))
+                seen.add(
+                    command.idempotency_key, inbox.Known(fingerprint=command.fingerprint, outcome=outcome)
+                )
+        for command in twins.values():
+            assert command.idempotency_key is not None
+            outcome = answer_to_twin(command, seen.by_key[command.idempotency_key])
+            results.append((command, outcome))
+            seen.add(None, inbox.Known(fingerprint=command.fingerprint, outcome=outcome))
+        await inbox.record(connection, results)
+        return [seen.by_id[command.command_id].outcome for command in commands], set(fresh)
+
+
+def answer_to_twin(command: Command, known: inbox.Known) -> Outcome:
+    """The first command's answer to a later one with the same key; 422 where the request is another."""
+    if command.fingerprint != known.fingerprint:
+        return Outcome(
+            command_id=command.command_id,
+            status="rejected",
+            http_status=422,
+            body=key_reused(command.command_id),
+            original_id=command.command_id,
+        )
+    original = known.outcome
+    return msgspec.structs.replace(
+        original,
+        command_id=command.command_id,
+        replayed=True,
+        original_id=original.original_id or original.command_id,
+    )
+
+
+def key_reused(command_id: str) -> msgspec.Raw:
+    """The problem that answers an Idempotency-Key which came with another request before."""
+    return problem(
+        422,
+        "Idempotency key reused",
+        "This Idempotency-Key was first used with another request; use a new key for a new request.",
+        instance=f"/api/v1/commands/{command_id}",
+    )
+
+
+class EventProcessor:
+    """Projects batches of another service's events in one transaction each."""
+
+    def __init__(self, pool: Pool, unit: Unit, committed: Callable[[], None]) -> None:
+        self._pool = pool
+        self._unit = unit
+        self._committed = committed
+
+    async def __call__(self, batch: list[Delivery]) -> None:
+        try:
+            events = [decode_event(delivery.body) for delivery in batch]
+        except msgspec.DecodeError as error:
+            raise Poison(str(error)) from error
+        async with transaction(self._pool) as connection:
+            await outbox.append(connection, await self._unit.project(connection, events))
+        self._committed()
+
+
+def _decode(delivery: Delivery) -> Command:
+    try:
+        return decode_command(delivery.body)
+    except msgspec.DecodeError as error:
+        raise Poison(str(error)) from error

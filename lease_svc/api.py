@@ -1,0 +1,188 @@
+"""Routes of the lease service: thin."""
+
+from typing import Annotated, Any
+
+import msgspec
+from aiohttp import web
+from msgspec import Meta
+
+from common.clock import rfc3339
+from common.db import Pool
+from common.envelope import encode
+from common.http import consistency, cursor
+from common.http.commands import CommandFront
+from common.http.problems import ProblemError, invalid
+from common.http.routes import NoQuery, Route, json_response, path_id
+from common.http.validation import read_query
+from common.ids import uuid7
+from lease_svc import store
+from lease_svc.commands import CreateLease, CustomerId, NewLease, check
+from lease_svc.events import SOURCE, Status
+from lease_svc.render import LeaseSummary, LeaseView, summary, view
+
+queries = store.queries
+
+
+class LeaseFilter(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Query of `GET /api/v1/leases`."""
+
+    customer_id: CustomerId | None = None
+    status: Status | None = None
+    limit: Annotated[int, Meta(ge=1, le=200)] = 50
+    cursor: Annotated[str, Meta(max_length=200)] | None = None
+
+
+class Page(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Query of a list without filters."""
+
+    limit: Annotated[int, Meta(ge=1, le=200)] = 50
+    cursor: Annotated[str, Meta(max_length=200)] | None = None
+
+
+class LeaseList(msgspec.Struct, frozen=True, kw_only=True):
+    """Leases, newest first."""
+
+    items: list[LeaseSummary]
+    next_cursor: str | None
+
+
+class HistoryItem(msgspec.Struct, frozen=True, kw_only=True):
+    """One change of a lease."""
+
+    version: int  # 1, 2, 3 …
+    type: str  # the event's
+    occurred_at: str  # RFC 3339
+    status_before: str | None
+    status_after: str
+    balance: int  # minor units, after the change
+    data: msgspec.Raw  # what changed it
+
+
+class History(msgspec.Struct, frozen=True, kw_only=True):
+    """A lease's changes, oldest first."""
+
+    lease_id: str
+    items: list[HistoryItem]
+    next_cursor: str | None
+
+
+class LeaseApi:
+    """Reads from the projection, and commands for the worker."""
+
+    def __init__(self, pool: Pool, commands: CommandFront) -> None:
+        self._pool = pool
+        self._commands = commands
+
+    def routes(self) -> list[Route]:
+        """All routes of this service."""
+        return [
+            Route(
+                method="POST",
+                path="/api/v1/leases",
+                handler=self.create,
+                summary="Create a lease with its payment schedule",
+                body=NewLease,
+                answers={201: ("The lease", LeaseView)},
+                command=True,
+            ),
+            Route(
+                method="GET",
+                path="/api/v1/leases",
+                handler=self.list,
+                summary="Leases, newest first",
+                query=LeaseFilter,
+                answers={200: ("One page", LeaseList)},
+            ),
+            Route(
+                method="GET",
+                path="/api/v1/leases/{lease_id}",
+                handler=self.get,
+                summary="A lease with its schedule",
+                query=NoQuery,
+                answers={200: ("The lease", LeaseView)},
+                problems=(404,),
+            ),
+            Route(
+                method="GET",
+                path="/api/v1/leases/{lease_id}/history",
+                handler=self.history,
+                summary="Every change of a lease, payments included",
+                query=Page,
+                answers={200: ("One page", History)},
+                problems=(404,),
+            ),
+            self._commands.status_route(),
+        ]
+
+    async def create(self, request: web.Request) -> web.Response:
+        """POST /api/v1/leases"""
+        terms, fingerprint = await self._commands.read(request, NewLease)
+        if errors := check(terms):
+            raise invalid(errors)
+        lease_id = uuid7()
+        return await self._commands.submit(
+            request,
+            "CreateLease",
+            CreateLease(lease_id=lease_id, terms=terms),
+            fingerprint=fingerprint,
+            resource_url=f"/api/v1/leases/{lease_id}",
+        )
+
+    async def list(self, request: web.Request) -> web.Response:
+        """GET /api/v1/leases"""
+        asked = read_query(request.query, LeaseFilter)
+        before = cursor.read_uuid(asked.cursor)
+        await consistency.wait_until_caught_up(request, self._reached)
+        rows = await self._pool.fetch(
+            queries.list_leases, asked.customer_id, asked.status, before, asked.limit + 1
+        )
+        return json_response(
+            cursor.page(
+                [summary(store.from_row(row)) for row in rows[: asked.limit]], _next(rows, asked.limit)
+            )
+        )
+
+    async def get(self, request: web.Request) -> web.Response:
+        """GET /api/v1/leases/{lease_id}"""
+        lease_id = path_id(request, "lease_id")
+        read_query(request.query, NoQuery)
+        await consistency.wait_until_caught_up(request, self._reached)
+        row = await self._pool.fetchrow(queries.get_lease, lease_id)
+        if row is None:
+            raise ProblemError(404, "There is no such lease.")
+        return json_response(view(store.from_row(row)))
+
+    async def history(self, request: web.Request) -> web.Response:
+        """GET /api/v1/leases/{lease_id}/history"""
+        lease_id = path_id(request, "lease_id")
+        asked = read_query(request.query, Page)
+        after = cursor.read_number(asked.cursor)
+        await consistency.wait_until_caught_up(request, self._reached)
+        rows = await self._pool.fetch(queries.get_history, lease_id, after, asked.limit + 1)
+        if not rows and await self._pool.fetchval(queries.get_event_sequence, lease_id) is None:
+            raise ProblemError(404, "There is no such lease.")
+        items = [_history_item(row) for row in rows[: asked.limit]]
+        more = cursor.write(str(items[-1].version)) if len(rows) > asked.limit else None
+        return json_response(encode(History(lease_id=lease_id, items=items, next_cursor=more)))
+
+    async def _reached(self, position: consistency.Position) -> bool:
+        if position.source == SOURCE:
+            return True
+        applied = await self._pool.fetchval(queries.get_payment_sequence, position.lease_id)
+        return applied is not None and applied >= position.sequence
+
+
+def _next(rows: Any, limit: int) -> str | None:
+    return cursor.write(rows[limit - 1]["lease_id"]) if len(rows) > limit else None
+
+
+def _history_item(row: Any) -> HistoryItem:
+    return HistoryItem(
+        version=row["version"],
+        type=row["type"],
+        occurred_at=rfc3339(row["occurred_at"]),
+        status_before=row["status_before"],
+        status_after=row["status_after"],
+        balance=row["balance"],
+        data=msgspec.Raw(row["data"]),
+    )

@@ -1,0 +1,66 @@
+"""Composition root: the only place of this service where connections are made and parts put together."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from common.bus import topology
+from common.bus.consumer import BatchConsumer
+from common.bus.publisher import Publisher
+from common.bus.replies import ReplyInbox, ReplySender
+from common.config import Settings
+from common.db import open_pool
+from common.http.commands import CommandFront
+from common.http.server import build_app, checks
+from common.inbox import outcomes_of
+from common.migrations import MESSAGING, migrate
+from common.outbox import Relay
+from common.process import background, drained, serve
+from common.worker import CommandProcessor, EventProcessor
+from lease_svc.api import LeaseApi
+from lease_svc.handlers import LeaseUnit
+
+SCHEMA = "lease"
+PORT = 8000
+TITLE = "Lease service"
+API_POOL = 8
+WORKER_POOL = 4
+
+
+@asynccontextmanager
+async def api(settings: Settings) -> AsyncIterator[None]:
+    """The HTTP front."""
+    async with open_pool(settings.database_url, SCHEMA, name="lease-api", size=API_POOL) as pool:
+        publisher = Publisher(settings.amqp_url, "lease-api")
+        replies = ReplyInbox(settings.amqp_url, "lease-api", outcomes_of(pool))
+        front = CommandFront(topology.LEASE_COMMANDS, publisher, replies, pool)
+        app = build_app(TITLE, LeaseApi(pool, front).routes(), checks(pool, publisher))
+        async with background(publisher.run(), replies.run()), serve(app, settings, PORT):
+            yield
+
+
+@asynccontextmanager
+async def worker(settings: Settings) -> AsyncIterator[None]:
+    """Carries out commands, projects payment events, relays the outbox."""
+    async with open_pool(settings.database_url, SCHEMA, name="lease-worker", size=WORKER_POOL) as pool:
+        publisher = Publisher(settings.amqp_url, "lease-relay", timeout_s=10)
+        replies = ReplySender(settings.amqp_url, "lease-worker")
+        relay = Relay("lease", pool, publisher)
+        unit = LeaseUnit()
+        consumers = [
+            BatchConsumer(
+                settings.amqp_url, topology.LEASE_COMMANDS, CommandProcessor(pool, unit, replies, relay.wake)
+            ),
+            BatchConsumer(
+                settings.amqp_url, topology.LEASE_PAYMENT_EVENTS, EventProcessor(pool, unit, relay.wake)
+            ),
+        ]
+        async with background(publisher.run(), replies.run(), relay.run()), drained(consumers):
+            yield
+
+
+async def migrations(settings: Settings) -> None:
+    """Bring the schema up to date, as the database's owner."""
+    folder = Path(__file__).with_name("migrations")
+    await asyncio.to_thread(migrate, settings.database_url, SCHEMA, MESSAGING, folder)

@@ -1,0 +1,87 @@
+"""What the lease service tells, and what it understands of the payment service's events."""
+
+from datetime import date
+from typing import Literal
+
+import msgspec
+
+from common.calendar import DayCount
+from lease_svc.commands import Fee, LateFee
+from lease_svc.schedule import Frequency
+
+SOURCE = "/lease-svc"
+
+Status = Literal["active", "paid_off"]
+
+
+class Instalment(msgspec.Struct, frozen=True, kw_only=True):
+    """One row of the schedule as agreed."""
+
+    number: int  # 1, 2, 3 …
+    payment_id: str
+    due_date: date
+    amount: int  # minor units; principal + interest + fees
+    principal: int  # minor units
+    interest: int  # minor units
+    fees: int  # minor units
+    principal_balance: int  # minor units of principal left once this is paid
+
+
+class Contract(msgspec.Struct, frozen=True, kw_only=True):
+    """What was agreed when the lease was created; never changes."""
+
+    customer_id: str
+    currency: str  # ISO 4217
+    principal: int  # minor units
+    annual_rate: str  # yearly nominal, decimal
+    term: int  # number of instalments
+    frequency: Frequency
+    day_count: DayCount
+    start_date: date  # interest runs from here
+    first_due_date: date
+    maturity_date: date  # the last due date
+    instalment: int  # minor units; the level principal + interest
+    total_interest: int  # minor units
+    total_fees: int  # minor units
+    total_payable: int  # minor units; principal + interest + fees
+    fees: list[Fee]
+    payment_method: str | None  # for autopay
+    autopay: bool
+    late_fee: LateFee | None
+    metadata: dict[str, str]
+
+
+class LeaseCreated(Contract, frozen=True, kw_only=True):
+    """`lease.created`: the whole contract and its schedule."""
+
+    lease_id: str
+    schedule: list[Instalment]
+
+
+class LeasePaidOff(msgspec.Struct, frozen=True, kw_only=True):
+    """`lease.paid_off`: nothing is left to be paid."""
+
+    lease_id: str
+    currency: str  # ISO 4217
+    amount_paid: int  # minor units; all money collected on the lease
+    attempt_id: str  # the attempt that brought the balance to zero
+    cause: Literal["payment", "payoff"]
+
+
+CATALOGUE: dict[str, type[msgspec.Struct]] = {"lease.created": LeaseCreated, "lease.paid_off": LeasePaidOff}
+
+
+class PaymentSucceeded(msgspec.Struct, frozen=True, kw_only=True):
+    """What is needed here of `payment.succeeded`."""
+
+    attempt_id: str
+    number: int  # of the instalment
+    amount: int  # minor units collected
+
+
+class PayoffSucceeded(msgspec.Struct, frozen=True, kw_only=True):
+    """What is needed here of `payoff.succeeded`."""
+
+    attempt_id: str
+    amount: int  # minor units collected
+    interest_saved: int  # minor units no longer owed

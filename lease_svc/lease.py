@@ -1,0 +1,194 @@
+"""The lease: its state, and how commands and payments change it. Pure."""
+
+from datetime import date, datetime
+
+import msgspec
+
+from common.ids import payment_id
+from lease_svc import schedule
+from lease_svc.commands import CreateLease
+from lease_svc.events import (
+    Contract,
+    Instalment,
+    LeasePaidOff,
+    PaymentSucceeded,
+    PayoffSucceeded,
+    Status,
+)
+
+encode = msgspec.json.Encoder().encode
+
+
+class Change(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of a lease's history."""
+
+    lease_id: str
+    version: int
+    type: str  # the event's
+    occurred_at: datetime
+    status_before: Status | None
+    status_after: Status
+    balance: int  # minor units, after the change
+    data: bytes  # JSON: what changed it
+
+
+class Due(msgspec.Struct, frozen=True, kw_only=True):
+    """What a payment needs to know of an instalment."""
+
+    due_date: date
+    amount: int  # minor units
+
+
+class _Currency(msgspec.Struct, frozen=True):
+    currency: str
+
+
+decode_due = msgspec.json.Decoder(list[Due]).decode
+
+
+class Lease(msgspec.Struct, kw_only=True):
+    """A lease as the lease service knows it; see the migration for each column's meaning."""
+
+    lease_id: str
+    customer_id: str
+    status: Status
+    version: int
+    amount_paid: int  # minor units
+    balance: int  # minor units
+    next_due_date: date | None
+    payments_made: int
+    paid: list[int]  # minor units paid on instalment 1, 2, 3 …
+    contract: bytes  # JSON of Contract
+    schedule: bytes  # JSON of list[Instalment]
+    event_sequence: int
+    payment_sequence: int
+    created_at: datetime
+    updated_at: datetime
+
+    def pay(self, payment: PaymentSucceeded, data: bytes, now: datetime) -> list[Change]:
+        """Money came in for one instalment."""
+        due = decode_due(self.schedule)
+        self.paid[payment.number - 1] += payment.amount
+        open_rows = [row for row, paid in zip(due, self.paid, strict=True) if paid < row.amount]
+        self.payments_made = len(due) - len(open_rows)
+        self.next_due_date = open_rows[0].due_date if open_rows else None
+        return self._collected("payment.succeeded", payment.amount, payment.amount, data, now)
+
+    def pay_off(self, payoff: PayoffSucceeded, data: bytes, now: datetime) -> list[Change]:
+        """Everything still owed was settled at once; the interest saved is owed no longer."""
+        self.next_due_date = None
+        settled = payoff.amount + payoff.interest_saved
+        return self._collected("payoff.succeeded", payoff.amount, settled, data, now)
+
+    def _collected(self, type_: str, amount: int, settled: int, data: bytes, now: datetime) -> list[Change]:
+        self.amount_paid += amount
+        self.balance -= settled
+        changes = [self._change(type_, self.status, data, now)]
+        if self.balance == 0:
+            changes.append(self._change("lease.paid_off", "paid_off", b"{}", now))
+        return changes
+
+    def _change(self, type_: str, status: Status, data: bytes, now: datetime) -> Change:
+        self.version += 1
+        self.updated_at = now
+        before, self.status = self.status, status
+        return Change(
+            lease_id=self.lease_id,
+            version=self.version,
+            type=type_,
+            occurred_at=now,
+            status_before=before,
+            status_after=status,
+            balance=self.balance,
+            data=data,
+        )
+
+    def paid_off(self, attempt_id: str, type_: str) -> LeasePaidOff:
+        """The event that tells of the balance reaching zero."""
+        return LeasePaidOff(
+            lease_id=self.lease_id,
+            currency=msgspec.json.decode(self.contract, type=_Currency).currency,
+            amount_paid=self.amount_paid,
+            attempt_id=attempt_id,
+            cause="payoff" if type_ == "payoff.succeeded" else "payment",
+        )
+
+
+def create(command: CreateLease, now: datetime) -> tuple[Lease, Change]:
+    """A new lease and the first line of its history. Raises schedule.ScheduleError."""
+    terms, lease_id = command.terms, command.lease_id
+    built = schedule.build(
+        schedule.Terms(
+            currency=terms.currency,
+            principal=terms.principal,
+            annual_rate=terms.annual_rate,
+            term=terms.term,
+            frequency=terms.frequency,
+            day_count=terms.day_count,
+            start_date=terms.start_date,
+            first_due_date=terms.first_due_date,
+            fees=sum(fee.amount for fee in terms.fees),
+        )
+    )
+    rows = [
+        Instalment(
+            number=row.number,
+            payment_id=payment_id(lease_id, row.number),
+            due_date=row.due_date,
+            amount=row.amount,
+            principal=row.principal,
+            interest=row.interest,
+            fees=row.fees,
+            principal_balance=row.principal_balance,
+        )
+        for row in built.rows
+    ]
+    contract = Contract(
+        customer_id=terms.customer_id,
+        currency=terms.currency,
+        principal=terms.principal,
+        annual_rate=terms.annual_rate,
+        term=terms.term,
+        frequency=terms.frequency,
+        day_count=terms.day_count,
+        start_date=terms.start_date,
+        first_due_date=built.first_due_date,
+        maturity_date=built.maturity_date,
+        instalment=built.instalment,
+        total_interest=built.total_interest,
+        total_fees=built.total_fees,
+        total_payable=built.total_payable,
+        fees=terms.fees,
+        payment_method=terms.payment_method,
+        autopay=terms.autopay,
+        late_fee=terms.late_fee,
+        metadata=terms.metadata,
+    )
+    lease = Lease(
+        lease_id=lease_id,
+        customer_id=terms.customer_id,
+        status="active",
+        version=1,
+        amount_paid=0,
+        balance=built.total_payable,
+        next_due_date=built.first_due_date,
+        payments_made=0,
+        paid=[0] * terms.term,
+        contract=encode(contract),
+        schedule=encode(rows),
+        event_sequence=1,
+        payment_sequence=0,
+        created_at=now,
+        updated_at=now,
+    )
+    change = Change(
+        lease_id=lease_id,
+        version=1,
+        type="lease.created",
+        occurred_at=now,
+        status_before=None,
+        status_after="active",
+        balance=lease.balance,
+        data=encode({"principal": terms.principal, "term": terms.term, "total_payable": built.total_payable}),
+    )
+    return lease, change

@@ -1,0 +1,73 @@
+"""The lease as JSON. What never changes is stored as JSON and joined in, not decoded and encoded again."""
+
+from datetime import date, datetime
+
+import msgspec
+
+from common.clock import rfc3339
+from lease_svc.events import Contract, Instalment, Status
+from lease_svc.lease import Lease
+
+encode = msgspec.json.Encoder().encode
+
+
+class LeaseSummary(Contract, frozen=True, kw_only=True):
+    """A lease in a list."""
+
+    lease_id: str
+    status: Status
+    version: int  # changes so far
+    amount_paid: int  # minor units
+    balance: int  # minor units still to be paid
+    next_due_date: date | None  # of the first instalment not paid in full
+    payments_made: int  # instalments paid in full
+    created_at: datetime
+    updated_at: datetime
+
+
+class LeaseView(LeaseSummary, frozen=True, kw_only=True):
+    """A lease with its schedule."""
+
+    schedule: list[Instalment]
+
+
+class _Moving(msgspec.Struct, frozen=True, kw_only=True):
+    lease_id: str
+    status: str
+    version: int
+    amount_paid: int
+    balance: int
+    next_due_date: date | None
+    payments_made: int
+    created_at: str
+    updated_at: str
+
+
+def summary(lease: Lease) -> bytes:
+    """JSON of LeaseSummary."""
+    moving = _Moving(
+        lease_id=lease.lease_id,
+        status=lease.status,
+        version=lease.version,
+        amount_paid=lease.amount_paid,
+        balance=lease.balance,
+        next_due_date=lease.next_due_date,
+        payments_made=lease.payments_made,
+        created_at=rfc3339(lease.created_at),
+        updated_at=rfc3339(lease.updated_at),
+    )
+    return b"%s,%s" % (encode(moving)[:-1], lease.contract[1:])
+
+
+def view(lease: Lease) -> bytes:
+    """JSON of LeaseView."""
+    return b'%s,"schedule":%s}' % (summary(lease)[:-1], lease.schedule)
+
+
+def created_data(lease: Lease) -> bytes:
+    """JSON of LeaseCreated."""
+    return b'{"lease_id":"%s",%s,"schedule":%s}' % (
+        lease.lease_id.encode(),
+        lease.contract[1:-1],
+        lease.schedule,
+    )

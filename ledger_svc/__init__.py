@@ -1,0 +1,1 @@
+"""The ledger service: every event, in order, for ever; and what can be derived from them."""

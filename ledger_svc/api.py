@@ -1,0 +1,330 @@
+"""Routes of the ledger service: reads only."""
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+import msgspec
+from aiohttp import web
+from msgspec import Meta
+
+from common.clock import rfc3339, utcnow
+from common.db import Pool
+from common.envelope import encode
+from common.http import consistency, cursor
+from common.http.problems import FieldError, ProblemError, invalid
+from common.http.routes import NoQuery, Route, json_response, path_id
+from common.http.server import read_body
+from common.http.validation import read_json, read_query
+from ledger_svc import export, reconstruct, store, timeline
+from ledger_svc.entry import Entry, EntryView, render
+from ledger_svc.reconstruct import Basis
+from ledger_svc.totals import Amounts, success_rate
+
+queries = store.queries
+
+MAX_EVENTS_FOLDED = (
+    100_000  # of one lease; twenty years of weekly instalments, each tried ten times, are fewer
+)
+
+
+class TrailQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Query of a lease's audit trail."""
+
+    limit: Annotated[int, Meta(ge=1, le=200)] = 50
+    cursor: Annotated[str, Meta(max_length=200)] | None = None
+    raw: bool = False  # with the event's exact bytes, base64
+
+
+class EventsQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Query of the whole ledger."""
+
+    after_seq: Annotated[int, Meta(ge=0, le=store.END)] = 0
+    limit: Annotated[int, Meta(ge=1, le=200)] = 50
+    type: Annotated[str, Meta(min_length=1, max_length=100)] | None = None
+    raw: bool = False
+
+
+class EventQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Query of one event."""
+
+    raw: bool = False
+
+
+class ExportQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Query of an export."""
+
+    format: Literal["json", "ndjson", "csv"] = "json"
+
+
+class Point(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The body of state-at-point: a time or a number of the ledger."""
+
+    as_of: Annotated[datetime, Meta(tz=True)] | None = None
+    seq: Annotated[int, Meta(ge=0, le=store.END)] | None = None
+    basis: Basis = "occurred"  # which of an event's two times `as_of` is held against
+
+
+class Trail(msgspec.Struct, frozen=True, kw_only=True):
+    """Entries of a lease, oldest first."""
+
+    lease_id: str
+    items: list[EntryView]
+    next_cursor: str | None
+
+
+class Events(msgspec.Struct, frozen=True, kw_only=True):
+    """Entries of the whole ledger, oldest first."""
+
+    items: list[EntryView]
+    next_cursor: str | None
+
+
+class Timeline(msgspec.Struct, frozen=True, kw_only=True):
+    """What happened to a lease, in words."""
+
+    lease_id: str
+    items: list[timeline.Item]
+
+
+class StateAtPoint(msgspec.Struct, frozen=True, kw_only=True):
+    """A lease as it was."""
+
+    lease_id: str
+    as_of: str | None  # as asked
+    basis: Basis
+    seq: int  # of the last entry applied
+    events_applied: int
+    state: reconstruct.Snapshot
+
+
+class PaymentFigures(msgspec.Struct, frozen=True, kw_only=True):
+    """Attempts by outcome."""
+
+    succeeded: int
+    declined: int
+    unknown: int  # not resolved yet
+    success_rate: float | None  # succeeded / (succeeded + declined)
+
+
+class Figures(msgspec.Struct, frozen=True, kw_only=True):
+    """What the whole ledger adds up to."""
+
+    events_total: int
+    leases_total: int
+    last_seq: int
+    events_by_type: dict[str, int]
+    payments: PaymentFigures
+    amounts: dict[str, Amounts]  # by currency, minor units
+    ingest_lag_ms: float  # from the last event's time to its recording
+    tree_size: int
+    root_hash: str  # lower-case hex
+
+
+class LedgerApi:
+    """Reads from the log."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    def routes(self) -> list[Route]:
+        """All routes of this service."""
+        lease = "/api/v1/audit/leases/{lease_id}"
+        return [
+            Route(
+                method="GET",
+                path=lease,
+                handler=self.trail,
+                summary="Every event of a lease, oldest first",
+                query=TrailQuery,
+                answers={200: ("One page", Trail)},
+                problems=(404,),
+            ),
+            Route(
+                method="GET",
+                path=f"{lease}/timeline",
+                handler=self.timeline,
+                summary="What happened to a lease, in words",
+                query=NoQuery,
+                answers={200: ("Oldest first", Timeline)},
+                problems=(404,),
+            ),
+            Route(
+                method="POST",
+                path=f"{lease}/state-at-point",
+                handler=self.state_at_point,
+                summary="A lease as it was at a time, or after an entry of the ledger",
+                body=Point,
+                answers={200: ("The state", StateAtPoint)},
+                problems=(404,),
+            ),
+            Route(
+                method="GET",
+                path=f"{lease}/export",
+                handler=self.export,
+                summary="A lease's audit trail as a download",
+                query=ExportQuery,
+                answers={200: ("JSON, NDJSON or CSV", "application/octet-stream")},
+                problems=(404,),
+            ),
+            Route(
+                method="GET",
+                path="/api/v1/audit/metrics",
+                handler=self.metrics,
+                summary="What the whole ledger adds up to",
+                query=NoQuery,
+                answers={200: ("As of the last entry", Figures)},
+            ),
+            Route(
+                method="GET",
+                path="/api/v1/audit/events",
+                handler=self.events,
+                summary="Every event of the ledger, oldest first",
+                query=EventsQuery,
+                answers={200: ("One page; go on with after_seq = the last seq", Events)},
+            ),
+            Route(
+                method="GET",
+                path="/api/v1/audit/events/{event_id}",
+                handler=self.event,
+                summary="One event",
+                query=EventQuery,
+                answers={200: ("The entry", EntryView)},
+                problems=(404,),
+            ),
+        ]
+
+    async def trail(self, request: web.Request) -> web.Response:
+        """GET /api/v1/audit/leases/{lease_id}"""
+        lease_id = path_id(request, "lease_id")
+        asked = read_query(request.query, TrailQuery)
+        after = cursor.read_number(asked.cursor)
+        await consistency.wait_until_caught_up(request, self._reached)
+        found = await store.trail(self._pool, lease_id, after=after, limit=asked.limit + 1)
+        if not found:
+            await self._require(lease_id)
+        items = [render(entry, include_raw=asked.raw) for entry in found[: asked.limit]]
+        more = cursor.write(str(items[-1].seq)) if len(found) > asked.limit else None
+        return json_response(encode(Trail(lease_id=lease_id, items=items, next_cursor=more)))
+
+    async def timeline(self, request: web.Request) -> web.Response:
+        """GET /api/v1/audit/leases/{lease_id}/timeline"""
+        lease_id = path_id(request, "lease_id")
+        read_query(request.query, NoQuery)
+        items = list(timeline.timeline(await self._all(request, lease_id)))
+        return json_response(encode(Timeline(lease_id=lease_id, items=items)))
+
+    async def state_at_point(self, request: web.Request) -> web.Response:
+        """POST /api/v1/audit/leases/{lease_id}/state-at-point"""
+        lease_id = path_id(request, "lease_id")
+        read_query(request.query, NoQuery)
+        point, _ = read_json(await read_body(request), Point)
+        if (point.as_of is None) == (point.seq is None):
+            words = "give exactly one of as_of and seq"
+            raise invalid([FieldError("/as_of", words), FieldError("/seq", words)])
+        chosen = reconstruct.select(
+            await self._all(request, lease_id), as_of=point.as_of, basis=point.basis, seq=point.seq
+        )
+        state = reconstruct.snapshot(reconstruct.fold(chosen))
+        if state is None:
+            raise ProblemError(404, "At that point the ledger held no event of this lease.")
+        return json_response(
+            encode(
+                StateAtPoint(
+                    lease_id=lease_id,
+                    as_of=None if point.as_of is None else rfc3339(point.as_of),
+                    basis=point.basis,
+                    seq=max(entry.seq for entry in chosen),
+                    events_applied=len(chosen),
+                    state=state,
+                )
+            )
+        )
+
+    async def export(self, request: web.Request) -> web.StreamResponse:
+        """GET /api/v1/audit/leases/{lease_id}/export"""
+        lease_id = path_id(request, "lease_id")
+        form = read_query(request.query, ExportQuery).format
+        await consistency.wait_until_caught_up(request, self._reached)
+        end = await store.head(self._pool)
+        await self._require(lease_id)
+        header = export.ExportHeader(
+            lease_id=lease_id, exported_at=utcnow(), tree_size=end.last_seq, root_hash=end.root_hash
+        )
+        response = web.StreamResponse(
+            headers={
+                "Content-Type": export.MEDIA_TYPES[form],
+                "Content-Disposition": f'attachment; filename="lease-{lease_id}.{form}"',
+            }
+        )
+        await response.prepare(request)
+        entries = store.streamed_trail(self._pool, lease_id, end.last_seq)
+        async for chunk in export.export(form, header, entries):
+            await response.write(chunk)
+        await response.write_eof()
+        return response
+
+    async def metrics(self, request: web.Request) -> web.Response:
+        """GET /api/v1/audit/metrics"""
+        read_query(request.query, NoQuery)
+        await consistency.wait_until_caught_up(request, self._reached)
+        end = await store.head(self._pool)
+        last = await self._pool.fetchrow(queries.last_times)
+        lag_ms = (
+            (last["recorded_at"] - last["occurred_at"]).total_seconds() * 1000 if last is not None else 0.0
+        )
+        sums = end.totals
+        return json_response(
+            encode(
+                Figures(
+                    events_total=sums.events_total,
+                    leases_total=sums.leases_total,
+                    last_seq=end.last_seq,
+                    events_by_type=sums.events_by_type,
+                    payments=PaymentFigures(
+                        succeeded=sums.payments.succeeded,
+                        declined=sums.payments.declined,
+                        unknown=sums.payments.unknown,
+                        success_rate=success_rate(sums.payments),
+                    ),
+                    amounts=sums.amounts,
+                    ingest_lag_ms=round(lag_ms, 3),
+                    tree_size=end.last_seq,
+                    root_hash=end.root_hash.hex(),
+                )
+            )
+        )
+
+    async def events(self, request: web.Request) -> web.Response:
+        """GET /api/v1/audit/events"""
+        asked = read_query(request.query, EventsQuery)
+        await consistency.wait_until_caught_up(request, self._reached)
+        rows = await self._pool.fetch(queries.events, asked.after_seq, asked.type, asked.limit + 1)
+        items = [render(store.entry_from(row), include_raw=asked.raw) for row in rows[: asked.limit]]
+        more = cursor.write(str(items[-1].seq)) if len(rows) > asked.limit else None
+        return json_response(encode(Events(items=items, next_cursor=more)))
+
+    async def event(self, request: web.Request) -> web.Response:
+        """GET /api/v1/audit/events/{event_id}"""
+        event_id = path_id(request, "event_id")
+        asked = read_query(request.query, EventQuery)
+        await consistency.wait_until_caught_up(request, self._reached)
+        row = await self._pool.fetchrow(queries.event, event_id)
+        if row is None:
+            raise ProblemError(404, "The ledger holds no such event.")
+        return json_response(encode(render(store.entry_from(row), include_raw=asked.raw)))
+
+    async def _all(self, request: web.Request, lease_id: str) -> list[Entry]:
+        await consistency.wait_until_caught_up(request, self._reached)
+        found = await store.trail(self._pool, lease_id, limit=MAX_EVENTS_FOLDED)
+        if not found:
+            raise ProblemError(404, "The ledger holds no event of this lease.")
+        return found
+
+    async def _require(self, lease_id: str) -> None:
+        if not await self._pool.fetchval(queries.lease_exists, lease_id):
+            raise ProblemError(404, "The ledger holds no event of this lease.")
+
+    async def _reached(self, position: consistency.Position) -> bool:
+        return bool(
+            await self._pool.fetchval(queries.reached, position.lease_id, position.source, position.sequence)
+        )

@@ -1,0 +1,106 @@
+"""The ledger's own view of the events it consumes.
+
+Services share no code but `common`, and the ledger keeps events for years. So it reads tolerantly (a field
+it does not know is an addition and breaks nothing) and strictly (what it stands on must be there and right).
+Source of the envelope: CloudEvents 1.0.2, JSON event format, structured and batched content mode.
+"""
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from ledger_svc import facts
+from ledger_svc.facts import Data
+
+EVENT_TYPE = "application/cloudevents+json"
+BATCH_TYPE = "application/cloudevents-batch+json"
+
+MAX_BODY_BYTES = 16 * 1024 * 1024  # of one message; the largest event (520 instalments) has about 100 KB
+
+Text = Annotated[str, Meta(min_length=1, max_length=255)]
+Count = Annotated[int, Meta(ge=1)]
+
+
+class MalformedEvent(ValueError):
+    """This is not an event the ledger can read: the envelope or the data of a known type is wrong."""
+
+
+class UnknownEventType(Exception):
+    """This code does not know this type of event: nothing can be derived past it."""
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True):
+    """A CloudEvent's envelope."""
+
+    specversion: Literal["1.0"]
+    id: Text  # UUIDv7
+    source: Text  # "/lease-svc" or "/payment-svc"
+    type: Text  # dotted, past tense
+    subject: Text  # the lease's id
+    time: Annotated[datetime, Meta(tz=True)]  # when it occurred
+    datacontenttype: Literal["application/json"] = "application/json"
+    sequence: Count  # 1, 2, 3 … per source and subject
+    correlationid: str | None = None  # the command at the start of it all
+    causationid: str | None = None  # the command or event that caused this one
+    traceparent: str | None = None  # W3C trace context
+    data: msgspec.Raw  # the type's own fields; `data_of` reads them
+
+
+TYPES: dict[str, type[Data]] = {
+    "lease.created": facts.LeaseCreated,
+    "lease.paid_off": facts.LeasePaidOff,
+    "payment.attempt_started": facts.AttemptStarted,
+    "payment.succeeded": facts.PaymentSucceeded,
+    "payment.declined": facts.PaymentDeclined,
+    "payment.failed": facts.PaymentFailed,
+    "payment.unknown": facts.PaymentUnknown,
+    "payment.resolved": facts.PaymentResolved,
+    "payoff.succeeded": facts.PayoffSucceeded,
+    "payoff.declined": facts.PayoffDeclined,
+}
+
+_decode_event = msgspec.json.Decoder(Event).decode
+_decode_batch = msgspec.json.Decoder(list[msgspec.Raw]).decode
+_decode_data = {name: msgspec.json.Decoder(view).decode for name, view in TYPES.items()}
+
+
+def decode(raw: bytes) -> Event:
+    """One event from its exact bytes; MalformedEvent where they are not one."""
+    try:
+        str(raw, "utf-8")  # the decoder does not look into what it leaves raw
+        return _decode_event(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise MalformedEvent(str(error)) from error
+
+
+def decode_message(body: bytes, content_type: str) -> list[tuple[Event, bytes]]:
+    """The events of one broker message, each with its exact bytes (what is hashed and kept).
+
+    In batched mode those are the element's own bytes inside the array, without the white space around it.
+    MalformedEvent where the body is too long, of another content type, or where one of its events is wrong.
+    """
+    if len(body) > MAX_BODY_BYTES:
+        raise MalformedEvent(f"{len(body)} bytes, more than {MAX_BODY_BYTES}")
+    media_type = content_type.partition(";")[0].strip().lower()
+    if media_type == EVENT_TYPE:
+        return [(decode(body), body)]
+    if media_type != BATCH_TYPE:
+        raise MalformedEvent(f"content type {content_type!r}")
+    try:
+        parts = [bytes(part) for part in _decode_batch(body)]
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise MalformedEvent(str(error)) from error
+    return [(decode(part), part) for part in parts]
+
+
+def data_of(event: Event) -> Data:
+    """The event's data as its type says; UnknownEventType; MalformedEvent where a needed field is wrong."""
+    decoder = _decode_data.get(event.type)
+    if decoder is None:
+        raise UnknownEventType(f"{event.type} (event {event.id})")
+    try:
+        return decoder(event.data)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise MalformedEvent(f"{event.type} (event {event.id}): {error}") from error

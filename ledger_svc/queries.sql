@@ -1,0 +1,62 @@
+-- name: lead
+-- Become the one writer, for as long as the connection lives.
+SELECT pg_try_advisory_lock(hashtext('ledger-writer'), hashtext(current_schema()))
+
+-- name: last_batch
+SELECT last_seq, stream_offset, event_id::text, root_hash, totals, recorded_at
+  FROM batches
+ ORDER BY last_seq DESC
+ LIMIT 1
+
+-- name: get_nodes
+SELECT level, position, hash FROM nodes JOIN unnest($1::smallint[], $2::bigint[]) AS w (level, position)
+ USING (level, position)
+
+-- name: known_positions
+-- Which of these (lease, source, sequence) are in the log already.
+SELECT lease_id::text, source, sequence
+  FROM entries JOIN unnest($1::uuid[], $2::text[], $3::int[]) AS w (lease_id, source, sequence)
+ USING (lease_id, source, sequence)
+
+-- name: append_entries
+INSERT INTO entries (seq, event_id, type, source, sequence, lease_id, occurred_at, recorded_at, raw, leaf_hash)
+SELECT * FROM unnest($1::bigint[], $2::uuid[], $3::text[], $4::text[], $5::int[], $6::uuid[], $7::timestamptz[],
+                     $8::timestamptz[], $9::bytea[], $10::bytea[])
+
+-- name: append_nodes
+INSERT INTO nodes (level, position, hash) SELECT * FROM unnest($1::smallint[], $2::bigint[], $3::bytea[])
+
+-- name: append_batch
+INSERT INTO batches (last_seq, stream_offset, event_id, root_hash, totals, recorded_at)
+VALUES ($1, $2, $3, $4, $5, $6)
+
+-- name: trail
+-- Entries of a lease after $2 up to $3, oldest first.
+SELECT seq, event_id::text, type, source, sequence, lease_id::text, occurred_at, recorded_at, raw, leaf_hash
+  FROM entries
+ WHERE lease_id = $1 AND seq > $2 AND seq <= $3
+ ORDER BY seq
+ LIMIT $4
+
+-- name: events
+-- Entries of the whole ledger after $1, oldest first; of type $2 where it is given.
+SELECT seq, event_id::text, type, source, sequence, lease_id::text, occurred_at, recorded_at, raw, leaf_hash
+  FROM entries
+ WHERE seq > $1 AND ($2::text IS NULL OR type = $2)
+ ORDER BY seq
+ LIMIT $3
+
+-- name: event
+SELECT seq, event_id::text, type, source, sequence, lease_id::text, occurred_at, recorded_at, raw, leaf_hash
+  FROM entries
+ WHERE event_id = $1
+
+-- name: lease_exists
+SELECT EXISTS (SELECT FROM entries WHERE lease_id = $1)
+
+-- name: reached
+-- Whether the source's events of the lease are here up to $3.
+SELECT EXISTS (SELECT FROM entries WHERE lease_id = $1 AND source = $2 AND sequence >= $3)
+
+-- name: last_times
+SELECT occurred_at, recorded_at FROM entries ORDER BY seq DESC LIMIT 1

@@ -1,0 +1,199 @@
+"""A lease's state at any point, from nothing but its events.
+
+The events of the two sources reach the ledger interleaved in no fixed way. So the state keeps apart what
+each source says, every source in its own order, and only `snapshot` brings both together: any interleaving
+that keeps the order of each source gives the same state.
+"""
+
+from collections.abc import Iterable
+from datetime import datetime
+from functools import reduce
+from typing import Any, Literal, assert_never
+
+import msgspec
+from msgspec.structs import replace
+
+from ledger_svc import events, facts
+from ledger_svc.entry import Entry
+from ledger_svc.events import Event
+from ledger_svc.facts import Data, ScheduledInstalment
+
+Basis = Literal["occurred", "recorded"]
+
+SCHEDULED = "scheduled"
+PROCESSING = "processing"
+PAID = "paid"
+
+
+class Progress(msgspec.Struct, frozen=True):
+    """What became of one instalment, by the payment service's events."""
+
+    status: str = SCHEDULED
+    open_status: str = SCHEDULED  # what it falls back to when an attempt takes nothing
+    amount_paid: int = 0  # minor units
+
+
+class LeaseState(msgspec.Struct, frozen=True, kw_only=True):
+    """All that a lease's events say so far; money in minor units."""
+
+    # by the lease service
+    status: str | None = None  # None before lease.created
+    schedule: tuple[ScheduledInstalment, ...] = ()
+    billed: int = 0  # total payable
+    # by the payment service
+    progress: dict[int, Progress] = {}  # by number; never changed in place
+    collected: int = 0  # all money taken
+    waived: int = 0  # interest no longer owed after an early payoff
+
+    @property
+    def balance(self) -> int:
+        """Still to be paid: Σ(amount - paid) over instalments not cancelled."""
+        return self.billed - self.collected - self.waived
+
+
+EMPTY = LeaseState()
+_UNTOUCHED = Progress()
+
+
+class PaymentState(msgspec.Struct, frozen=True, kw_only=True):
+    """One instalment in a snapshot."""
+
+    number: int
+    payment_id: str
+    status: str  # "scheduled", "due", "late", "processing", "paid", "cancelled"
+    amount: int  # minor units
+    amount_paid: int  # minor units
+
+
+class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
+    """`state` of the contract's state-at-point."""
+
+    status: str  # "active", "paid_off"
+    balance: int  # minor units
+    amount_paid: int  # minor units
+    payments: list[PaymentState]  # by number
+
+
+def apply(state: LeaseState, event: Event) -> LeaseState:
+    """The state after one more event.
+
+    UnknownEventType where this code does not know the type: skipping it would show a state that never was.
+    MalformedEvent where its data is wrong.
+    """
+    return apply_data(state, events.data_of(event))
+
+
+def apply_data(state: LeaseState, data: Data) -> LeaseState:
+    """The same, where the event's data has been read already."""
+    match data:
+        case facts.LeaseCreated():
+            billed = data.total_payable
+            return replace(state, status="active", schedule=data.schedule, billed=billed)
+        case facts.LeasePaidOff():
+            return replace(state, status="paid_off")
+        case facts.AttemptStarted() | facts.PaymentUnknown():
+            return _attempted(state, data.number, in_flight=True)
+        case facts.PaymentDeclined() | facts.PaymentFailed():
+            return _attempted(state, data.number, in_flight=False)
+        case facts.PaymentSucceeded():
+            return _paid(state, data)
+        case facts.PayoffSucceeded():
+            return _paid_off(state, data)
+        case facts.PaymentResolved() | facts.PayoffDeclined():
+            return state  # the event that follows moves the money; a declined payoff moves none
+        case _:
+            assert_never(data)
+
+
+def _progress(state: LeaseState, number: int) -> Progress:
+    return state.progress.get(number, _UNTOUCHED)
+
+
+def _attempted(state: LeaseState, number: int | None, *, in_flight: bool) -> LeaseState:
+    if number is None:  # an early payoff holds up no single instalment
+        return state
+    before = _progress(state, number)
+    after = replace(before, status=PROCESSING if in_flight else before.open_status)
+    return replace(state, progress=state.progress | {number: after})
+
+
+def _paid(state: LeaseState, data: facts.PaymentSucceeded) -> LeaseState:
+    before = _progress(state, data.number)
+    still_open = before.open_status if data.payment_status == PAID else data.payment_status
+    after = Progress(data.payment_status, still_open, data.amount_paid)
+    collected = state.collected + data.amount
+    return replace(state, progress=state.progress | {data.number: after}, collected=collected)
+
+
+def _paid_off(state: LeaseState, data: facts.PayoffSucceeded) -> LeaseState:
+    closed = {
+        each.number: replace(_progress(state, each.number), status=each.status, amount_paid=each.amount_paid)
+        for each in data.instalments
+    }
+    return replace(
+        state,
+        progress=state.progress | closed,
+        collected=state.collected + data.amount,
+        waived=state.waived + data.interest_saved,
+    )
+
+
+def fold(entries: Iterable[Entry]) -> LeaseState:
+    """The state after all these entries of one lease, applied in the order given (see `select`)."""
+    return reduce(apply, (events.decode(entry.raw) for entry in entries), EMPTY)
+
+
+def snapshot(state: LeaseState) -> Snapshot | None:
+    """The state as the contract shows it; None while `lease.created` is not among the events."""
+    if state.status is None:
+        return None
+    payments = []
+    for row in state.schedule:
+        progress = _progress(state, row.number)
+        payments.append(
+            PaymentState(
+                number=row.number,
+                payment_id=row.payment_id,
+                status=progress.status,
+                amount=row.amount,
+                amount_paid=progress.amount_paid,
+            )
+        )
+    return Snapshot(
+        status=state.status, balance=state.balance, amount_paid=state.collected, payments=payments
+    )
+
+
+def select(
+    entries: Iterable[Entry],
+    *,
+    as_of: datetime | None = None,
+    basis: Basis = "occurred",
+    seq: int | None = None,
+) -> list[Entry]:
+    """The entries of one lease that count at a point, in the order in which to fold them.
+
+    The point is `seq` (the ledger's numbering) or `as_of`, held against the time of the event (`occurred`) or
+    of its recording (`recorded`); neither: everything. ValueError for both at once.
+
+    Within a source, order is by `sequence`, whatever the clocks say: an event never counts before one that
+    its source said earlier, but takes that one's point where it is later. So a clock that was set back, or an
+    event re-emitted late, leaves no hole in what is folded. Between sources: (time, seq), or seq.
+    """
+    if as_of is not None and seq is not None:
+        raise ValueError("as_of or seq, not both")
+    limit: Any = as_of if seq is None else seq
+
+    def point(entry: Entry) -> tuple[Any, int]:
+        if seq is not None:
+            return entry.seq, entry.seq
+        return (entry.occurred_at if basis == "occurred" else entry.recorded_at), entry.seq
+
+    reached: dict[str, tuple[Any, int]] = {}
+    placed = []
+    for entry in sorted(entries, key=lambda each: each.sequence):
+        at = point(entry)
+        at = reached[entry.source] = max(at, reached.get(entry.source, at))
+        placed.append((at, entry))
+    placed.sort(key=lambda each: each[0])  # stable: equal points are of one source, already by sequence
+    return [entry for at, entry in placed if limit is None or at[0] <= limit]

@@ -1,0 +1,117 @@
+"""The log in Postgres."""
+
+from collections.abc import AsyncIterator, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from common.db import Connection, Pool, Queries
+from ledger_svc import merkle
+from ledger_svc.entry import Entry
+from ledger_svc.merkle import Frontier, Node
+from ledger_svc.totals import Totals
+
+queries = Queries(Path(__file__).with_name("queries.sql"))
+
+END = 2**62  # beyond every seq
+ROWS_AT_ONCE = 200  # of a streamed read
+
+encode = msgspec.json.Encoder().encode
+decode_totals = msgspec.json.Decoder(Totals).decode
+
+
+class Head(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the log ends: the last batch."""
+
+    last_seq: int = 0  # also the tree's size
+    stream_offset: int = -1  # of the message that brought the last entry; -1: nothing was read yet
+    event_id: str | None = None  # of the last entry
+    root_hash: bytes = merkle.EMPTY_ROOT
+    totals: Totals = Totals()
+    recorded_at: datetime | None = None
+
+
+async def head(connection: Connection | Pool) -> Head:
+    """The end of the log as it is now."""
+    row = await connection.fetchrow(queries.last_batch)
+    if row is None:
+        return Head()
+    return Head(**{**dict(row.items()), "totals": decode_totals(row["totals"])})
+
+
+async def frontier(connection: Connection, end: Head) -> Frontier:
+    """The tree's right edge from its stored nodes. Raises ValueError where they do not give its root."""
+    wanted = merkle.peaks_of(end.last_seq)
+    inner = [(level, position) for level, position in wanted if level > 0]
+    levels, positions = [level for level, _ in inner], [position for _, position in inner]
+    rows = await connection.fetch(queries.get_nodes, levels, positions)
+    stored = {(row["level"], row["position"]): row["hash"] for row in rows}
+    if wanted and wanted[-1][0] == 0:  # the last leaf stands alone
+        last = await connection.fetchrow(queries.event, end.event_id)
+        stored[wanted[-1]] = last["leaf_hash"] if last is not None else b""
+    restored = merkle.restore(end.last_seq, [stored[place] for place in wanted if place in stored])
+    if merkle.root(restored) != end.root_hash:
+        raise ValueError(f"the stored nodes do not give the root of {end.last_seq} entries")
+    return restored
+
+
+async def known(
+    connection: Connection, positions: Sequence[tuple[str, str, int]]
+) -> set[tuple[str, str, int]]:
+    """Which of these (lease, source, sequence) are in the log."""
+    leases, sources, sequences = zip(*positions, strict=True)
+    rows = await connection.fetch(queries.known_positions, leases, sources, sequences)
+    return {(row["lease_id"], row["source"], row["sequence"]) for row in rows}
+
+
+async def append(connection: Connection, entries: Sequence[Entry], nodes: Sequence[Node], end: Head) -> None:
+    """Append a batch: its entries, the tree's nodes that they complete, and the new end of the log."""
+    await connection.execute(
+        queries.append_entries,
+        [entry.seq for entry in entries],
+        [entry.event_id for entry in entries],
+        [entry.type for entry in entries],
+        [entry.source for entry in entries],
+        [entry.sequence for entry in entries],
+        [entry.lease_id for entry in entries],
+        [entry.occurred_at for entry in entries],
+        [entry.recorded_at for entry in entries],
+        [entry.raw for entry in entries],
+        [entry.leaf_hash for entry in entries],
+    )
+    await connection.execute(
+        queries.append_nodes,
+        [node.level for node in nodes],
+        [node.position for node in nodes],
+        [node.hash for node in nodes],
+    )
+    await connection.execute(
+        queries.append_batch,
+        end.last_seq,
+        end.stream_offset,
+        end.event_id,
+        end.root_hash,
+        encode(end.totals),
+        end.recorded_at,
+    )
+
+
+def entry_from(row: Any) -> Entry:
+    """An entry from the columns that the queries of entries give."""
+    return Entry(**dict(row.items()))
+
+
+async def trail(pool: Pool, lease_id: str, *, after: int = 0, upto: int = END, limit: int) -> list[Entry]:
+    """Entries of a lease with after < seq ≤ upto, oldest first."""
+    return [entry_from(row) for row in await pool.fetch(queries.trail, lease_id, after, upto, limit)]
+
+
+async def streamed_trail(pool: Pool, lease_id: str, upto: int) -> AsyncIterator[Entry]:
+    """All entries of a lease up to `upto`, a bounded number in memory at a time."""
+    after = 0
+    while rows := await trail(pool, lease_id, after=after, upto=upto, limit=ROWS_AT_ONCE):
+        for entry in rows:
+            yield entry
+        after = rows[-1].seq

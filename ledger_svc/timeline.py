@@ -1,0 +1,165 @@
+"""What happened to a lease, told in words for people."""
+
+from calendar import month_name
+from collections.abc import Iterable, Iterator
+from datetime import date
+from decimal import Decimal
+from functools import lru_cache
+from typing import assert_never
+
+import msgspec
+from iso4217 import Currency
+
+from common.clock import rfc3339
+from ledger_svc import events, facts, reconstruct
+from ledger_svc.entry import Entry
+from ledger_svc.facts import Attempt, Data
+
+_ADVICE = {
+    "do_not_retry": "it must not be tried again with this payment method",
+    "retry_later": "it may be tried again later",
+    "update_instrument": "another payment method is needed",
+}
+_OUTCOMES = {
+    "succeeded": "the money was taken",
+    "declined": "it was declined",
+    "not_found": "it never arrived and nothing was taken",
+}
+
+
+class Item(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of the timeline."""
+
+    at: str  # RFC 3339, UTC, microseconds: when it occurred
+    seq: int  # of the ledger's entry
+    type: str  # the event's
+    title: str  # a few words
+    summary: str  # a sentence without its full stop
+    amount: int  # minor units: what the event is about
+    balance_after: int | None  # minor units; None while the ledger has not seen lease.created
+
+
+def timeline(entries: Iterable[Entry]) -> Iterator[Item]:
+    """One item for each entry of a lease, in the order given: all entries, oldest first.
+
+    `balance_after` comes from folding all entries up to that one, so a page is cut from the items, never from
+    the entries. UnknownEventType and MalformedEvent as in `reconstruct.apply`.
+    """
+    state = reconstruct.EMPTY
+    for entry in entries:
+        data = events.data_of(events.decode(entry.raw))
+        state = reconstruct.apply_data(state, data)
+        title, summary, amount = _tell(data, term=len(state.schedule))
+        yield Item(
+            at=rfc3339(entry.occurred_at),
+            seq=entry.seq,
+            type=entry.type,
+            title=title,
+            summary=summary,
+            amount=amount,
+            balance_after=None if state.status is None else state.balance,
+        )
+
+
+def money(amount: int, currency: str) -> str:
+    """An amount of minor units as people write it: 10662 USD → "106.62 USD", 500 JPY → "500 JPY".
+
+    The number of decimals is ISO 4217's; where it gives none, the minor units are named as such.
+    """
+    exponent = _exponent(currency)
+    if exponent is None:
+        return f"{amount:,} minor units of {currency}"
+    return f"{Decimal(amount).scaleb(-exponent):,.{exponent}f} {currency}"
+
+
+@lru_cache(maxsize=512)  # more than there are currencies
+def _exponent(currency: str) -> int | None:
+    try:
+        return Currency(currency).exponent
+    except ValueError:
+        return None
+
+
+def day(when: date) -> str:
+    """A calendar day in words: 1 January 2027."""
+    return f"{when.day} {month_name[when.month]} {when.year}"
+
+
+def _tell(data: Data, *, term: int) -> tuple[str, str, int]:
+    """Title, summary and amount of one event."""
+    match data:
+        case facts.LeaseCreated():
+            return "Lease created", _created(data), data.total_payable
+        case facts.LeasePaidOff():
+            how = "early payoff" if data.cause == "payoff" else "last instalment"
+            paid = money(data.amount_paid, data.currency)
+            return "Lease paid off", f"Closed by the {how}; {paid} paid in all", data.amount_paid
+        case facts.AttemptStarted():
+            text = f"{_subject(data, term)}: taking {_price(data)} from {data.payment_method}"
+            return "Payment started", text, data.amount
+        case facts.PaymentSucceeded():
+            return *_received(data, term), data.amount
+        case facts.PaymentDeclined() | facts.PayoffDeclined():
+            return "Payment declined", _declined(data, term), data.amount
+        case facts.PaymentFailed():
+            text = f"{_subject(data, term)}: {_price(data)} never reached the gateway, nothing was taken"
+            return "Payment not attempted", f"{text} ({_words(data.reason)})", data.amount
+        case facts.PaymentUnknown():
+            text = f"{_subject(data, term)}: no answer about {_price(data)} from {data.payment_method}"
+            text = f"{text} ({_words(data.reason)}); the gateway will be asked, not charged a second time"
+            return "Payment outcome unknown", text, data.amount
+        case facts.PaymentResolved():
+            said = _OUTCOMES.get(data.outcome, _words(data.outcome))
+            text = f"{_subject(data, term)}: asked about {_price(data)}, the gateway said that {said}"
+            return "Payment outcome learned", text, data.amount
+        case facts.PayoffSucceeded():
+            return "Lease paid early", _paid_early(data), data.amount
+        case _:
+            assert_never(data)
+
+
+def _created(data: facts.LeaseCreated) -> str:
+    rate = f"{(Decimal(data.annual_rate) * 100).normalize():f}"
+    instalments = f"{data.term} {data.frequency} instalment{'' if data.term == 1 else 's'}"
+    return (
+        f"{money(data.principal, data.currency)} at {rate}% a year, to be paid in {instalments}"
+        f" from {day(data.first_due_date)}; {money(data.total_payable, data.currency)} in all"
+    )
+
+
+def _received(data: facts.PaymentSucceeded, term: int) -> tuple[str, str]:
+    text = f"{_subject(data, term)} paid: {_price(data)} by {data.payment_method}"
+    if not data.amount_due:
+        return "Instalment paid", text
+    text = f"{_subject(data, term)} paid in part: {_price(data)} by {data.payment_method}"
+    return "Part payment received", f"{text}; {money(data.amount_due, data.currency)} of it still to be paid"
+
+
+def _paid_early(data: facts.PayoffSucceeded) -> str:
+    text = f"Early payoff as of {day(data.as_of)}: {_price(data)} by {data.payment_method}"
+    return f"{text}; {money(data.interest_saved, data.currency)} of interest saved"
+
+
+def _declined(data: facts.PaymentDeclined | facts.PayoffDeclined, term: int) -> str:
+    text = f"{_subject(data, term)}: {_price(data)} by {data.payment_method} was declined"
+    return f"{text} ({_words(data.decline.code)}); {_next(data.decline)}"
+
+
+def _next(decline: facts.Decline) -> str:
+    if decline.retry_at is None:
+        return _ADVICE.get(decline.advice, _words(decline.advice))
+    return f"the next try is on {day(date.fromisoformat(decline.retry_at[:10]))}"
+
+
+def _subject(data: Attempt, term: int) -> str:
+    if data.number is None:
+        return "Early payoff"
+    return f"Instalment {data.number} of {term}" if term else f"Instalment {data.number}"
+
+
+def _price(data: Attempt) -> str:
+    return money(data.amount, data.currency)
+
+
+def _words(code: str) -> str:
+    return code.replace("_", " ")

@@ -1,0 +1,199 @@
+"""The one writer of the log: reads the stream, appends entries and cursor in one transaction.
+
+Redelivery appends nothing twice, and a crash loses nothing: the cursor is that of the last batch appended.
+"""
+
+import asyncio
+from dataclasses import dataclass
+
+import aiormq
+import aiormq.abc
+import structlog
+from prometheus_client import Counter, Gauge
+
+from common import telemetry
+from common.bus import topology
+from common.bus.connection import maintain
+from common.clock import utcnow
+from common.db import TRANSIENT, Connection, Pool
+from common.ids import canonical_uuid
+from ledger_svc import entry as entries
+from ledger_svc import events, merkle, store, totals
+from ledger_svc.events import Event, MalformedEvent
+from ledger_svc.merkle import Frontier
+from ledger_svc.store import Head
+
+log = structlog.get_logger()
+
+BATCH_SIZE = 500
+PREFETCH_COUNT = 2_000  # acks are the stream's credit
+STANDBY_POLL_S = 1.0
+PAUSE_S = 0.5
+
+APPENDED = Counter("ledger_appended_entries", "Entries appended to the log")
+MALFORMED = Counter("ledger_malformed_messages", "Messages in the stream that are no events")
+LAST_SEQ = Gauge("ledger_last_seq", "Number of the last entry")
+
+
+@dataclass(slots=True)
+class _Read:
+    """One event of the stream."""
+
+    offset: int
+    event: Event
+    raw: bytes
+
+
+class LedgerWriter:
+    """Appends what the stream brings, for as long as it leads."""
+
+    def __init__(self, amqp_url: str, pool: Pool) -> None:
+        self._amqp_url = amqp_url
+        self._pool = pool
+        self._head = Head()
+        self._frontier = merkle.EMPTY
+
+    async def run(self) -> None:
+        """Lead and append, or stand by, until cancelled."""
+        while True:
+            try:
+                async with self._pool.acquire() as connection:
+                    try:
+                        await self._lead(connection)
+                    finally:
+                        connection.terminate()  # the lock must not go back into the pool
+            except (*TRANSIENT, ValueError) as error:
+                log.warning("ledger.writer_interrupted", error=repr(error))
+            await asyncio.sleep(PAUSE_S)
+
+    async def _lead(self, connection: Connection) -> None:
+        while not await connection.fetchval(store.queries.lead):  # noqa: ASYNC110 a lock in the database
+            await asyncio.sleep(STANDBY_POLL_S)
+        failure: list[Exception] = []
+
+        async def read(channel: aiormq.Channel) -> None:
+            try:
+                await self._follow(channel, connection)
+            except (*TRANSIENT, ValueError) as error:
+                failure.append(error)  # returning ends `maintain`: a new connection to Postgres is needed
+
+        log.info("ledger.leads")
+        await maintain(self._amqp_url, "ledger-writer", read)
+        raise failure[0]
+
+    async def _follow(self, channel: aiormq.Channel, connection: Connection) -> None:
+        """Append from the stream; the cursor is read anew on each connection to the broker."""
+        self._head = await store.head(connection)
+        self._frontier = await store.frontier(connection, self._head)
+        waiting: asyncio.Queue[aiormq.abc.DeliveredMessage] = asyncio.Queue()
+        start = self._head.stream_offset
+        while not await self._resume(channel, waiting, start):
+            # The stream is not the one that was read: from its beginning, repeats are recognised.
+            log.error("ledger.cursor_mismatch", offset=start, event_id=self._head.event_id)
+            start = -1
+        while True:
+            messages = [await waiting.get()]
+            while len(messages) < BATCH_SIZE and not waiting.empty():
+                messages.append(waiting.get_nowait())
+            await self._append(connection, [read for message in messages for read in _read(message)])
+            await channel.basic_ack(messages[-1].delivery_tag or 0, multiple=True, wait=False)
+
+    async def _resume(
+        self,
+        channel: aiormq.Channel,
+        waiting: asyncio.Queue[aiormq.abc.DeliveredMessage],
+        start: int,
+    ) -> bool:
+        """Consume from `start`, inclusive. False where the event there is not the last one appended.
+
+        An offset that does not exist is clamped silently by the broker, and after a loss of data the same
+        offsets can stand for other messages: so the first delivery has to be the stored event.
+        """
+
+        async def deliver(message: aiormq.abc.DeliveredMessage) -> None:
+            waiting.put_nowait(message)
+
+        await channel.basic_qos(prefetch_count=PREFETCH_COUNT)
+        consuming = await channel.basic_consume(
+            topology.LEDGER_STREAM, deliver, arguments={"x-stream-offset": start if start >= 0 else "first"}
+        )
+        if start < 0:
+            return True
+        try:
+            async with asyncio.timeout(STANDBY_POLL_S * 10):
+                first = await waiting.get()
+        except TimeoutError:
+            found = False
+        else:
+            found = (
+                any(read.event.id == self._head.event_id for read in _read(first)) and _offset(first) == start
+            )
+            await channel.basic_ack(first.delivery_tag or 0, multiple=True, wait=False)
+        if not found:
+            await channel.basic_cancel(str(consuming.consumer_tag))
+            while not waiting.empty():
+                waiting.get_nowait()
+        return found
+
+    async def _append(self, connection: Connection, read: list[_Read]) -> None:
+        if not read:
+            return
+        fresh: dict[tuple[str, str, int], _Read] = {}
+        for each in read:
+            fresh.setdefault((each.event.subject, each.event.source, each.event.sequence), each)
+        for position in await store.known(connection, list(fresh)):
+            del fresh[position]
+        telemetry.DUPLICATES.labels(topology.LEDGER_STREAM).inc(len(read) - len(fresh))
+        if not fresh:
+            return
+        now = utcnow()
+        seq, sums = self._head.last_seq, self._head.totals
+        appended = []
+        for each in fresh.values():
+            seq += 1
+            appended.append(entries.seal(each.event, each.raw, seq=seq, recorded_at=now))
+            sums = totals.add(sums, each.event)
+        frontier, nodes = merkle.extend(self._frontier, [entry.leaf_hash for entry in appended])
+        head = Head(
+            last_seq=seq,
+            stream_offset=list(fresh.values())[-1].offset,
+            event_id=appended[-1].event_id,
+            root_hash=merkle.root(frontier),
+            totals=sums,
+            recorded_at=now,
+        )
+        async with connection.transaction():
+            await store.append(connection, appended, nodes, head)
+        self._advance(head, frontier)
+        APPENDED.inc(len(appended))
+
+    def _advance(self, head: Head, frontier: Frontier) -> None:
+        self._head, self._frontier = head, frontier
+        LAST_SEQ.set(head.last_seq)
+
+
+def _offset(message: aiormq.abc.DeliveredMessage) -> int:
+    offset = (message.header.properties.headers or {}).get("x-stream-offset")
+    return offset if isinstance(offset, int) else -1
+
+
+def _read(message: aiormq.abc.DeliveredMessage) -> list[_Read]:
+    """The events of a message; one that holds none is logged and counted, and the log goes on."""
+    offset = _offset(message)
+    try:
+        found = events.decode_message(message.body, message.header.properties.content_type or "")
+        for event, _ in found:
+            if canonical_uuid(event.id) != event.id or canonical_uuid(event.subject) != event.subject:
+                raise MalformedEvent("id and subject must be UUIDs")
+            if event.type in events.TYPES:
+                events.data_of(event)
+    except MalformedEvent as error:
+        MALFORMED.inc()
+        log.error(
+            "ledger.malformed",
+            offset=offset,
+            message_id=message.header.properties.message_id,
+            error=str(error),
+        )
+        return []
+    return [_Read(offset, event, raw) for event, raw in found]

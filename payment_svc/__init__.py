@@ -1,0 +1,1 @@
+"""The payment service: instalments, attempts on them, payoffs and the sandbox gateway."""

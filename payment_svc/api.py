@@ -1,0 +1,232 @@
+"""Routes of the payment service: thin."""
+
+from datetime import UTC, datetime
+from typing import Annotated
+
+import msgspec
+from aiohttp import web
+from msgspec import Meta
+
+from common.clock import utcnow
+from common.db import Pool
+from common.envelope import encode
+from common.http import consistency, cursor
+from common.http.commands import CommandFront
+from common.http.problems import ProblemError
+from common.http.routes import NoQuery, Route, json_response, path_id
+from common.http.validation import read_query
+from common.ids import born_ms, uuid7
+from payment_svc import store
+from payment_svc.commands import AttemptPayment, NewAttempt, NewPayoff, PayOffLease
+from payment_svc.events import SOURCE
+from payment_svc.handlers import attempt_url
+from payment_svc.render import AttemptView, PaymentView, attempt_view, payment_view
+
+queries = store.queries
+
+# What was made this short a time ago by the lease service may be on its way here.
+YOUNG_S = 10.0
+ON_ITS_WAY_S = 2.0
+
+
+class Page(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Query of a list without filters."""
+
+    limit: Annotated[int, Meta(ge=1, le=200)] = 50
+    cursor: Annotated[str, Meta(max_length=200)] | None = None
+
+
+class Payments(msgspec.Struct, frozen=True, kw_only=True):
+    """All instalments of a lease, in order of number."""
+
+    lease_id: str
+    currency: str  # ISO 4217
+    items: list[PaymentView]
+
+
+class Attempts(msgspec.Struct, frozen=True, kw_only=True):
+    """Attempts on a payment, oldest first."""
+
+    items: list[AttemptView]
+    next_cursor: str | None
+
+
+class PaymentApi:
+    """Reads from the projection, and commands for the worker."""
+
+    def __init__(self, pool: Pool, commands: CommandFront) -> None:
+        self._pool = pool
+        self._commands = commands
+
+    def routes(self) -> list[Route]:
+        """All routes of this service."""
+        declined = {
+            402: ("The issuer declined; `attempt_id` and `decline` say more", "application/problem+json")
+        }
+        return [
+            Route(
+                method="GET",
+                path="/api/v1/leases/{lease_id}/payments",
+                handler=self.list_payments,
+                summary="All instalments of a lease",
+                query=NoQuery,
+                answers={200: ("In order of number", Payments)},
+                problems=(404,),
+            ),
+            Route(
+                method="GET",
+                path="/api/v1/payments/{payment_id}",
+                handler=self.get_payment,
+                summary="One instalment",
+                query=NoQuery,
+                answers={200: ("The payment", PaymentView)},
+                problems=(404,),
+            ),
+            Route(
+                method="POST",
+                path="/api/v1/payments/{payment_id}/attempt",
+                handler=self.attempt,
+                summary="Collect an instalment, or a part of it, through the gateway",
+                body=NewAttempt,
+                answers={201: ("Money moved", AttemptView), **declined},
+                command=True,
+                problems=(404, 409, 502),
+            ),
+            Route(
+                method="GET",
+                path="/api/v1/payments/{payment_id}/attempts",
+                handler=self.list_attempts,
+                summary="Attempts on a payment, oldest first",
+                query=Page,
+                answers={200: ("One page", Attempts)},
+                problems=(404,),
+            ),
+            Route(
+                method="GET",
+                path="/api/v1/attempts/{attempt_id}",
+                handler=self.get_attempt,
+                summary="One attempt",
+                query=NoQuery,
+                answers={200: ("The attempt", AttemptView)},
+                problems=(404,),
+            ),
+            Route(
+                method="POST",
+                path="/api/v1/leases/{lease_id}/payoff",
+                handler=self.pay_off,
+                summary="Pay off all that is left of a lease, as of today (UTC)",
+                body=NewPayoff,
+                answers={201: ("Paid off", AttemptView), **declined},
+                command=True,
+                problems=(404, 409, 502),
+            ),
+            self._commands.status_route(),
+        ]
+
+    async def list_payments(self, request: web.Request) -> web.Response:
+        """GET /api/v1/leases/{lease_id}/payments"""
+        lease_id = path_id(request, "lease_id")
+        read_query(request.query, NoQuery)
+        await consistency.wait_until_caught_up(request, self._reached)
+        account = await self._pool.fetchrow(queries.get_account, lease_id)
+        if account is None:
+            raise ProblemError(404, "There is no such lease.")
+        payments = await store.payments(self._pool, lease_ids=[lease_id])
+        items = [payment_view(payment, account["currency"]) for payment in payments]
+        return json_response(encode(Payments(lease_id=lease_id, currency=account["currency"], items=items)))
+
+    async def get_payment(self, request: web.Request) -> web.Response:
+        """GET /api/v1/payments/{payment_id}"""
+        payment_id = path_id(request, "payment_id")
+        read_query(request.query, NoQuery)
+        await consistency.wait_until_caught_up(request, self._reached)
+        found = await store.payments(self._pool, ids=[payment_id])
+        if not found:
+            raise ProblemError(404, "There is no such payment.")
+        currency = await self._currency(found[0].lease_id)
+        return json_response(encode(payment_view(found[0], currency)))
+
+    async def attempt(self, request: web.Request) -> web.Response:
+        """POST /api/v1/payments/{payment_id}/attempt"""
+        payment_id = path_id(request, "payment_id")
+        asked, fingerprint = await self._commands.read(request, NewAttempt)
+        await self._arrived(payment_id, queries.payment_exists)
+        attempt_id = uuid7()
+        return await self._commands.submit(
+            request,
+            "AttemptPayment",
+            AttemptPayment(
+                attempt_id=attempt_id,
+                payment_id=payment_id,
+                payment_method=asked.payment_method,
+                amount=asked.amount,
+            ),
+            fingerprint=fingerprint,
+            resource_url=attempt_url(attempt_id),
+        )
+
+    async def pay_off(self, request: web.Request) -> web.Response:
+        """POST /api/v1/leases/{lease_id}/payoff"""
+        lease_id = path_id(request, "lease_id")
+        asked, fingerprint = await self._commands.read(request, NewPayoff)
+        await self._arrived(lease_id, queries.account_exists)
+        attempt_id = uuid7()
+        return await self._commands.submit(
+            request,
+            "PayOffLease",
+            PayOffLease(attempt_id=attempt_id, lease_id=lease_id, payment_method=asked.payment_method),
+            fingerprint=fingerprint,
+            resource_url=attempt_url(attempt_id),
+        )
+
+    async def list_attempts(self, request: web.Request) -> web.Response:
+        """GET /api/v1/payments/{payment_id}/attempts"""
+        payment_id = path_id(request, "payment_id")
+        asked = read_query(request.query, Page)
+        after = cursor.read_uuid(asked.cursor)
+        await consistency.wait_until_caught_up(request, self._reached)
+        payments = await store.payments(self._pool, ids=[payment_id])
+        if not payments:
+            raise ProblemError(404, "There is no such payment.")
+        rows = await self._pool.fetch(queries.list_attempts, payment_id, after, asked.limit + 1)
+        attempts = [store.attempt_from(row) for row in rows[: asked.limit]]
+        more = cursor.write(attempts[-1].attempt_id) if len(rows) > asked.limit else None
+        items = [attempt_view(attempt, payments[0]) for attempt in attempts]
+        return json_response(encode(Attempts(items=items, next_cursor=more)))
+
+    async def get_attempt(self, request: web.Request) -> web.Response:
+        """GET /api/v1/attempts/{attempt_id}"""
+        attempt_id = path_id(request, "attempt_id")
+        read_query(request.query, NoQuery)
+        await consistency.wait_until_caught_up(request, self._reached)
+        found = await store.attempts(self._pool, ids=[attempt_id])
+        if not found:
+            raise ProblemError(404, "There is no such attempt.")
+        attempt = found[0]
+        payments = (
+            await store.payments(self._pool, ids=[attempt.payment_id]) if attempt.payment_id else [None]
+        )
+        return json_response(encode(attempt_view(attempt, payments[0])))
+
+    async def _currency(self, lease_id: str) -> str:
+        account = await self._pool.fetchrow(queries.get_account, lease_id)
+        assert account is not None  # a payment is never without its account
+        return str(account["currency"])
+
+    async def _arrived(self, identifier: str, exists: str) -> None:
+        """Wait a moment for something just made by the lease service, instead of denying that it exists."""
+        born = born_ms(identifier)
+        age_s = (utcnow() - datetime.fromtimestamp((born or 0) / 1000, UTC)).total_seconds()
+        if not -YOUNG_S < age_s < YOUNG_S:
+            return
+
+        async def here() -> bool:
+            return bool(await self._pool.fetchval(exists, identifier))
+
+        await consistency.poll(here, ON_ITS_WAY_S, "This lease has not arrived here yet; try again.")
+
+    async def _reached(self, position: consistency.Position) -> bool:
+        if position.source == SOURCE:
+            return True
+        account = await self._pool.fetchrow(queries.get_account, position.lease_id)
+        return account is not None and account["lease_sequence"] >= position.sequence

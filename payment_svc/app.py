@@ -1,0 +1,91 @@
+"""Composition root: the only place of this service where connections are made and parts put together."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from common.bus import topology
+from common.bus.consumer import BatchConsumer
+from common.bus.publisher import Publisher
+from common.bus.replies import ReplyInbox, ReplySender
+from common.config import Settings
+from common.db import open_pool
+from common.http.commands import CommandFront
+from common.http.server import build_app, checks
+from common.inbox import outcomes_of
+from common.migrations import MESSAGING, migrate
+from common.outbox import Relay
+from common.process import background, drained, serve
+from common.worker import CommandProcessor, EventProcessor
+from payment_svc.api import PaymentApi
+from payment_svc.gateway import SandboxGateway
+from payment_svc.handlers import PaymentUnit
+from payment_svc.sandbox.app import serving
+from payment_svc.settler import Settler
+
+SCHEMA = "payment"
+PORT = 8001
+GATEWAY_PORT = 8003
+TITLE = "Payment service"
+API_POOL = 8
+WORKER_POOL = 6
+CHARGES_IN_FLIGHT = 400  # per worker
+
+
+@asynccontextmanager
+async def api(settings: Settings) -> AsyncIterator[None]:
+    """The HTTP front."""
+    async with open_pool(settings.database_url, SCHEMA, name="payment-api", size=API_POOL) as pool:
+        publisher = Publisher(settings.amqp_url, "payment-api")
+        replies = ReplyInbox(settings.amqp_url, "payment-api", outcomes_of(pool))
+        front = CommandFront(topology.PAYMENT_COMMANDS, publisher, replies, pool)
+        app = build_app(TITLE, PaymentApi(pool, front).routes(), checks(pool, publisher))
+        async with background(publisher.run(), replies.run()), serve(app, settings, PORT):
+            yield
+
+
+@asynccontextmanager
+async def worker(settings: Settings) -> AsyncIterator[None]:
+    """Carries out commands through the gateway, projects lease events, relays the outbox."""
+    gateway = SandboxGateway(settings.gateway_url, settings.gateway_timeout_s, CHARGES_IN_FLIGHT)
+    async with open_pool(settings.database_url, SCHEMA, name="payment-worker", size=WORKER_POOL) as pool:
+        publisher = Publisher(settings.amqp_url, "payment-relay", timeout_s=10)
+        replies = ReplySender(settings.amqp_url, "payment-worker")
+        relay = Relay("payment", pool, publisher)
+        unit = PaymentUnit()
+        settler = Settler(pool, gateway, replies, relay.wake)
+        consumers = [
+            BatchConsumer(
+                settings.amqp_url,
+                topology.PAYMENT_COMMANDS,
+                CommandProcessor(pool, unit, replies, relay.wake, settler.resume),
+                prefetch_count=CHARGES_IN_FLIGHT,
+                drained=settler.drained,
+            ),
+            BatchConsumer(
+                settings.amqp_url, topology.PAYMENT_LEASE_EVENTS, EventProcessor(pool, unit, relay.wake)
+            ),
+        ]
+        try:
+            async with (
+                background(publisher.run(), replies.run(), relay.run(), settler.run()),
+                drained(consumers),
+            ):
+                yield
+        finally:
+            await gateway.close()
+
+
+@asynccontextmanager
+async def gateway(settings: Settings) -> AsyncIterator[None]:
+    """The sandbox gateway: somebody else's system, with its own record."""
+    port = settings.port or GATEWAY_PORT
+    async with serving(settings.host, port, settings.gateway_db, settings.latency_range_ms()):
+        yield
+
+
+async def migrations(settings: Settings) -> None:
+    """Bring the schema up to date, as the database's owner."""
+    folder = Path(__file__).with_name("migrations")
+    await asyncio.to_thread(migrate, settings.database_url, SCHEMA, MESSAGING, folder)

@@ -1,0 +1,213 @@
+"""Payments, attempts on them and payoffs: their states, and what may follow what. Pure."""
+
+from datetime import date, datetime, timedelta
+from typing import Literal
+
+import msgspec
+
+from common.calendar import DayCount
+from payment_svc import payoff as payoffs
+from payment_svc.allocation import Allocation, allocate
+from payment_svc.declines import Decline
+from payment_svc.events import Kind, PaymentStatus
+from payment_svc.payoff import Payoff
+
+AttemptStatus = Literal["started", "succeeded", "declined", "failed", "unknown"]
+
+# When the gateway is asked about an attempt that it left without an answer; the last one repeats.
+ASK_AFTER = (timedelta(seconds=5), timedelta(seconds=30), timedelta(minutes=5), timedelta(hours=1))
+
+
+class Refused(Exception):
+    """The command cannot be carried out as things stand: HTTP status, words, the wrong field if any."""
+
+    def __init__(self, status: int, detail: str, pointer: str | None = None) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
+        self.pointer = pointer
+
+
+class Account(msgspec.Struct, kw_only=True):
+    """A lease as the payment service knows it; see the migration for each column's meaning."""
+
+    lease_id: str
+    currency: str
+    principal: int
+    annual_rate: str
+    day_count: DayCount
+    start_date: date
+    payoff_in_flight: str | None = None
+    event_sequence: int = 0
+    lease_sequence: int = 1
+
+
+class Payment(msgspec.Struct, kw_only=True):
+    """An instalment to be collected."""
+
+    payment_id: str
+    lease_id: str
+    number: int
+    due_date: date
+    owed: Allocation
+    paid: Allocation
+    principal_balance: int  # minor units of the lease after it, by the schedule
+    status: Literal["scheduled", "paid", "cancelled"]
+    in_flight: str | None  # the attempt that is not settled yet
+    attempts: int
+    next_retry_at: datetime | None
+    last_attempt_id: str | None
+
+    @property
+    def amount_due(self) -> int:
+        """Minor units still to be paid on it; none once it is cancelled."""
+        return 0 if self.status == "cancelled" else self.owed.total - self.paid.total
+
+    @property
+    def shown_status(self) -> PaymentStatus:
+        """The status as clients see it."""
+        return "processing" if self.in_flight else self.status
+
+
+class Attempt(msgspec.Struct, kw_only=True):
+    """One try to move money; `attempt_id` is the gateway's idempotency key."""
+
+    attempt_id: str
+    command_id: str
+    lease_id: str
+    payment_id: str | None
+    number: int | None
+    kind: Kind
+    amount: int  # minor units
+    currency: str
+    payment_method: str
+    status: AttemptStatus
+    decline: Decline | None = None
+    gateway_reference: str | None = None
+    payoff: Payoff | None = None
+    created_at: datetime
+    settled_at: datetime | None = None
+    checks: int = 0  # how often the gateway was asked about it
+    next_check_at: datetime | None = None
+
+    @property
+    def in_flight(self) -> bool:
+        """Whether its outcome is still to come."""
+        return self.status in ("started", "unknown")
+
+
+def start(
+    account: Account,
+    payment: Payment,
+    attempt_id: str,
+    command_id: str,
+    method: str,
+    amount: int | None,
+    now: datetime,
+) -> Attempt:
+    """Begin to collect an instalment. Raises Refused: 409 for its state, 422 for the amount."""
+    if payment.in_flight or account.payoff_in_flight:
+        what = "An attempt on this payment" if payment.in_flight else "A payoff of this lease"
+        raise Refused(409, f"{what} is in flight; its outcome has to be known first.")
+    if payment.status != "scheduled":
+        raise Refused(409, f"This payment is {payment.status}.")
+    if amount is not None and amount > payment.amount_due:
+        raise Refused(422, f"must be at most {payment.amount_due}, what is still due", "/amount")
+    payment.in_flight = payment.last_attempt_id = attempt_id
+    payment.attempts += 1
+    return Attempt(
+        attempt_id=attempt_id,
+        command_id=command_id,
+        lease_id=account.lease_id,
+        payment_id=payment.payment_id,
+        number=payment.number,
+        kind="instalment",
+        amount=payment.amount_due if amount is None else amount,
+        currency=account.currency,
+        payment_method=method,
+        status="started",
+        created_at=now,
+    )
+
+
+def start_payoff(
+    account: Account,
+    payments: list[Payment],
+    attempt_id: str,
+    command_id: str,
+    method: str,
+    today: date,
+    now: datetime,
+) -> Attempt:
+    """Begin to collect all that is left. Raises Refused: 409 for the lease's state, 422 before it starts."""
+    if account.payoff_in_flight or any(payment.in_flight for payment in payments):
+        raise Refused(409, "An attempt on this lease is in flight; its outcome has to be known first.")
+    if all(payment.status != "scheduled" for payment in payments):
+        raise Refused(409, "Nothing is left to be paid on this lease.")
+    try:
+        payoff = payoffs.payoff(
+            payoffs.Terms(
+                principal=account.principal,
+                annual_rate=account.annual_rate,
+                day_count=account.day_count,
+                start_date=account.start_date,
+            ),
+            [
+                payoffs.Instalment(
+                    number=payment.number,
+                    due_date=payment.due_date,
+                    owed=payment.owed,
+                    paid=payment.paid,
+                    principal_balance=payment.principal_balance,
+                    open=payment.status == "scheduled",
+                )
+                for payment in payments
+            ],
+            today,
+        )
+    except payoffs.PayoffError:
+        raise Refused(
+            422, f"The lease starts on {account.start_date}; it cannot be paid off before."
+        ) from None
+    account.payoff_in_flight = attempt_id
+    return Attempt(
+        attempt_id=attempt_id,
+        command_id=command_id,
+        lease_id=account.lease_id,
+        payment_id=None,
+        number=None,
+        kind="payoff",
+        amount=payoff.amount,
+        currency=account.currency,
+        payment_method=method,
+        status="started",
+        payoff=payoff,
+        created_at=now,
+    )
+
+
+def collect(payment: Payment, amount: int) -> Allocation:
+    """Money came in for an instalment: what it was for."""
+    allocation = allocate(payment.owed, payment.paid, amount)
+    payment.paid += allocation
+    payment.in_flight = None
+    if payment.amount_due == 0:
+        payment.status = "paid"
+    return allocation
+
+
+def settle_payoff(account: Account, payments: list[Payment], payoff: Payoff) -> None:
+    """Money came in for all that was left: every open instalment is paid or cancelled."""
+    account.payoff_in_flight = None
+    settled = {instalment.number: instalment for instalment in payoff.instalments}
+    for payment in payments:
+        if payment.number in settled:
+            payment.status = settled[payment.number].status
+            if payment.status == "paid":
+                payment.paid = payment.owed
+
+
+def next_check(attempt: Attempt, now: datetime) -> None:
+    """The gateway has not said what became of it: when to ask (again)."""
+    attempt.status = "unknown"
+    attempt.next_check_at = now + ASK_AFTER[min(attempt.checks, len(ASK_AFTER) - 1)]

@@ -1,0 +1,71 @@
+"""What a batch of messages has loaded and changed, and the events it tells."""
+
+from collections.abc import Iterable
+from datetime import datetime
+
+import msgspec
+
+from common.clock import rfc3339
+from common.envelope import Event, encode
+from common.http import consistency
+from common.ids import uuid7
+from payment_svc.attempt import Account, Attempt, Payment
+from payment_svc.events import SOURCE, AttemptStarted
+
+
+class Cause(msgspec.Struct, frozen=True, kw_only=True):
+    """Where an event comes from."""
+
+    correlation_id: str  # the command at the start of it all
+    causation_id: str  # the command or event right before
+    traceparent: str | None = None
+
+
+class Batch:
+    """Accounts that are locked, their payments, and what has been changed of them so far."""
+
+    def __init__(self, accounts: dict[str, Account], payments: Iterable[Payment], now: datetime) -> None:
+        self.now = now
+        self.accounts = accounts
+        self.payments = {payment.payment_id: payment for payment in payments}
+        self.started: list[Attempt] = []
+        self.settled: list[Attempt] = []
+        self.events: list[Event] = []
+        self.touched_accounts: dict[str, Account] = {}
+        self.touched_payments: dict[str, Payment] = {}
+
+    def payments_of(self, lease_id: str) -> list[Payment]:
+        """The lease's loaded payments, in order of number."""
+        return sorted(
+            (payment for payment in self.payments.values() if payment.lease_id == lease_id),
+            key=lambda payment: payment.number,
+        )
+
+    def touch(self, account: Account, payments: Iterable[Payment] = ()) -> None:
+        """These have changed and are to be written."""
+        self.touched_accounts[account.lease_id] = account
+        self.touched_payments.update((payment.payment_id, payment) for payment in payments)
+
+    def tell(self, account: Account, type_: str, data: AttemptStarted, cause: Cause) -> Event:
+        """Add an event about the account's lease, next in its sequence."""
+        account.event_sequence += 1
+        self.touch(account)
+        event = Event(
+            id=uuid7(),
+            source=SOURCE,
+            type=type_,
+            subject=account.lease_id,
+            time=rfc3339(self.now),
+            sequence=account.event_sequence,
+            correlationid=cause.correlation_id,
+            causationid=cause.causation_id,
+            traceparent=cause.traceparent,
+            data=msgspec.Raw(encode(data)),
+        )
+        self.events.append(event)
+        return event
+
+
+def token(account: Account) -> str:
+    """The Consistency-Token for what has been told of the account's lease so far."""
+    return consistency.token(consistency.Position(SOURCE, account.event_sequence, account.lease_id))

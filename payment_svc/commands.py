@@ -1,0 +1,43 @@
+"""What the payment service can be told to do, and the requests that become it."""
+
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+AMOUNT_MAX = 10**15  # minor units; above any instalment of a lease
+
+# `$` alone would let a final newline pass
+PaymentMethod = Annotated[
+    str, Meta(pattern=r"^[A-Za-z0-9_-]{1,64}$(?!\n)", description="a token, never a card number")
+]
+
+
+class NewAttempt(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The body of `POST /api/v1/payments/{payment_id}/attempt`."""
+
+    payment_method: PaymentMethod
+    amount: Annotated[int, Meta(ge=1, le=AMOUNT_MAX)] | None = None  # minor units; absent: all that is due
+
+
+class NewPayoff(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The body of `POST /api/v1/leases/{lease_id}/payoff`."""
+
+    payment_method: PaymentMethod
+
+
+class AttemptPayment(msgspec.Struct, frozen=True, kw_only=True):
+    """Collect one instalment, or a part of it."""
+
+    attempt_id: str  # UUIDv7, made by the front
+    payment_id: str
+    payment_method: str
+    amount: int | None  # minor units; None: all that is due
+
+
+class PayOffLease(msgspec.Struct, frozen=True, kw_only=True):
+    """Collect all that is left of a lease, as of the day it is carried out."""
+
+    attempt_id: str  # UUIDv7, made by the front
+    lease_id: str
+    payment_method: str

@@ -1,0 +1,120 @@
+"""What the payment service tells, and what it understands of the lease service's events."""
+
+from datetime import date
+from typing import Literal
+
+import msgspec
+
+from common.calendar import DayCount
+from payment_svc.allocation import Allocation
+from payment_svc.declines import Decline
+from payment_svc.payoff import Breakdown
+
+SOURCE = "/payment-svc"
+
+Kind = Literal["instalment", "payoff"]
+PaymentStatus = Literal["scheduled", "processing", "paid", "cancelled"]
+
+
+class AttemptStarted(msgspec.Struct, frozen=True, kw_only=True):
+    """`payment.attempt_started`: the gateway is about to be called. The fields all attempts' events have."""
+
+    attempt_id: str
+    payment_id: str | None  # null: a payoff
+    number: int | None  # of the instalment; null: a payoff
+    lease_id: str
+    kind: Kind
+    amount: int  # minor units
+    currency: str  # ISO 4217
+    payment_method: str
+
+
+class PaymentSucceeded(AttemptStarted, frozen=True, kw_only=True):
+    """`payment.succeeded`: money was collected for an instalment."""
+
+    gateway_reference: str
+    allocation: Allocation  # what the money was for
+    amount_paid: int  # minor units paid on the instalment so far
+    amount_due: int  # minor units left on it
+    payment_status: PaymentStatus  # of the instalment now
+
+
+class PaymentDeclined(AttemptStarted, frozen=True, kw_only=True):
+    """`payment.declined`, `payoff.declined`: the issuer said no."""
+
+    decline: Decline
+
+
+class PaymentFailed(AttemptStarted, frozen=True, kw_only=True):
+    """`payment.failed`: the gateway was certainly not reached, nothing moved."""
+
+    reason: str
+
+
+class PaymentUnknown(AttemptStarted, frozen=True, kw_only=True):
+    """`payment.unknown`: no answer; the money may or may not have moved. It will be asked about."""
+
+    reason: str
+
+
+class PaymentResolved(AttemptStarted, frozen=True, kw_only=True):
+    """`payment.resolved`: what the gateway said of an unknown attempt; the event that moves money follows."""
+
+    outcome: Literal["succeeded", "declined"]
+
+
+class SettledInstalment(msgspec.Struct, frozen=True, kw_only=True):
+    """What a payoff made of an instalment that was open."""
+
+    number: int
+    payment_id: str
+    status: Literal["paid", "cancelled"]
+    amount_paid: int  # minor units
+
+
+class PayoffSucceeded(AttemptStarted, frozen=True, kw_only=True):
+    """`payoff.succeeded`: everything that was left was collected at once."""
+
+    gateway_reference: str | None  # null: nothing was left to be charged
+    as_of: date
+    breakdown: Breakdown
+    allocation: Allocation  # what the money was for; interest is net of credits
+    interest_saved: int  # minor units no longer owed
+    formula: str  # version of the formula
+    instalments: list[SettledInstalment]
+
+
+CATALOGUE: dict[str, type[msgspec.Struct]] = {
+    "payment.attempt_started": AttemptStarted,
+    "payment.succeeded": PaymentSucceeded,
+    "payment.declined": PaymentDeclined,
+    "payment.failed": PaymentFailed,
+    "payment.unknown": PaymentUnknown,
+    "payment.resolved": PaymentResolved,
+    "payoff.succeeded": PayoffSucceeded,
+    "payoff.declined": PaymentDeclined,
+}
+
+
+class ScheduledInstalment(msgspec.Struct, frozen=True, kw_only=True):
+    """What is needed here of a schedule's row."""
+
+    number: int
+    payment_id: str
+    due_date: date
+    principal: int  # minor units
+    interest: int  # minor units
+    fees: int  # minor units
+    principal_balance: int  # minor units
+
+
+class LeaseCreated(msgspec.Struct, frozen=True, kw_only=True):
+    """What is needed here of `lease.created`."""
+
+    lease_id: str
+    currency: str
+    principal: int  # minor units
+    annual_rate: str
+    day_count: DayCount
+    start_date: date
+    schedule: list[ScheduledInstalment]

@@ -1,0 +1,103 @@
+-- name: insert_accounts
+-- Leases told of for the first time.
+INSERT INTO accounts (lease_id, currency, principal, annual_rate, day_count, start_date, lease_sequence)
+SELECT * FROM unnest($1::uuid[], $2::text[], $3::bigint[], $4::text[], $5::text[], $6::date[], $7::int[])
+
+-- name: insert_payments
+INSERT INTO payments (payment_id, lease_id, number, due_date, principal, interest, fees, principal_balance)
+SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::int[], $4::date[], $5::bigint[], $6::bigint[], $7::bigint[],
+                     $8::bigint[])
+
+-- name: lock_accounts
+-- Locked in one order, so that two workers never wait for each other.
+SELECT lease_id::text, currency, principal, annual_rate, day_count, start_date, payoff_in_flight::text,
+       event_sequence, lease_sequence
+  FROM accounts
+ WHERE lease_id = ANY($1::uuid[])
+ ORDER BY lease_id
+   FOR UPDATE
+
+-- name: leases_of_payments
+SELECT DISTINCT lease_id::text FROM payments WHERE payment_id = ANY($1::uuid[])
+
+-- name: get_payments
+-- Payments by id ($1) or by lease ($2), in order.
+SELECT payment_id::text, lease_id::text, number, due_date, principal, interest, fees, late_fees, paid_principal,
+       paid_interest, paid_fees, paid_late_fees, principal_balance, status, in_flight::text, attempts,
+       next_retry_at, last_attempt_id::text
+  FROM payments
+ WHERE payment_id = ANY($1::uuid[]) OR lease_id = ANY($2::uuid[])
+ ORDER BY lease_id, number
+
+-- name: update_accounts
+UPDATE accounts AS a
+   SET payoff_in_flight = n.payoff_in_flight, event_sequence = n.event_sequence, lease_sequence = n.lease_sequence
+  FROM unnest($1::uuid[], $2::uuid[], $3::int[], $4::int[])
+       AS n (lease_id, payoff_in_flight, event_sequence, lease_sequence)
+ WHERE a.lease_id = n.lease_id
+
+-- name: update_payments
+UPDATE payments AS p
+   SET paid_principal = n.paid_principal, paid_interest = n.paid_interest, paid_fees = n.paid_fees,
+       paid_late_fees = n.paid_late_fees, status = n.status, in_flight = n.in_flight, attempts = n.attempts,
+       last_attempt_id = n.last_attempt_id
+  FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::text[], $7::uuid[], $8::int[],
+              $9::uuid[])
+       AS n (payment_id, paid_principal, paid_interest, paid_fees, paid_late_fees, status, in_flight, attempts,
+             last_attempt_id)
+ WHERE p.payment_id = n.payment_id
+
+-- name: insert_attempts
+INSERT INTO attempts (attempt_id, command_id, lease_id, payment_id, number, kind, amount, currency, payment_method,
+                      status, payoff, created_at)
+SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::int[], $6::text[], $7::bigint[], $8::text[],
+                     $9::text[], $10::text[], $11::json[], $12::timestamptz[])
+
+-- name: update_attempts
+-- What became of attempts whose accounts are locked.
+UPDATE attempts AS a
+   SET status = n.status, decline = n.decline, gateway_reference = n.gateway_reference, settled_at = n.settled_at,
+       checks = n.checks, next_check_at = n.next_check_at
+  FROM unnest($1::uuid[], $2::text[], $3::json[], $4::text[], $5::timestamptz[], $6::int[], $7::timestamptz[])
+       AS n (attempt_id, status, decline, gateway_reference, settled_at, checks, next_check_at)
+ WHERE a.attempt_id = n.attempt_id
+
+-- name: get_attempts
+-- Attempts by id ($1) or by the command that asked for them ($2).
+SELECT attempt_id::text, command_id::text, lease_id::text, payment_id::text, number, kind, amount, currency,
+       payment_method, status, decline, gateway_reference, payoff, created_at, settled_at, checks, next_check_at
+  FROM attempts
+ WHERE attempt_id = ANY($1::uuid[]) OR command_id = ANY($2::uuid[])
+
+-- name: list_attempts
+-- Attempts on a payment after $2, oldest first.
+SELECT attempt_id::text, command_id::text, lease_id::text, payment_id::text, number, kind, amount, currency,
+       payment_method, status, decline, gateway_reference, payoff, created_at, settled_at, checks, next_check_at
+  FROM attempts
+ WHERE payment_id = $1 AND ($2::uuid IS NULL OR attempt_id > $2)
+ ORDER BY attempt_id
+ LIMIT $3
+
+-- name: claim_unknown
+-- Unknown attempts whose time to be asked about has come by $1; put off to $2, so that no other worker asks too.
+UPDATE attempts
+   SET next_check_at = $2
+ WHERE attempt_id IN (SELECT attempt_id FROM attempts
+                       WHERE status = 'unknown' AND next_check_at <= $1
+                       ORDER BY next_check_at
+                       LIMIT $3
+                         FOR UPDATE SKIP LOCKED)
+RETURNING attempt_id::text
+
+-- name: recheck_unknown_now
+-- After a restart the gateway is asked at once.
+UPDATE attempts SET next_check_at = now() WHERE status = 'unknown' AND next_check_at > now()
+
+-- name: get_account
+SELECT currency, event_sequence, lease_sequence FROM accounts WHERE lease_id = $1
+
+-- name: payment_exists
+SELECT EXISTS (SELECT FROM payments WHERE payment_id = $1)
+
+-- name: account_exists
+SELECT EXISTS (SELECT FROM accounts WHERE lease_id = $1)

@@ -1,0 +1,85 @@
+"""Payments and attempts as clients see them."""
+
+from datetime import date
+
+import msgspec
+
+from common.clock import rfc3339
+from payment_svc.attempt import Attempt, AttemptStatus, Payment
+from payment_svc.declines import Decline
+from payment_svc.events import Kind, PaymentStatus
+from payment_svc.payoff import Breakdown
+
+
+class PaymentView(msgspec.Struct, frozen=True, kw_only=True):
+    """An instalment to be collected."""
+
+    payment_id: str
+    lease_id: str
+    number: int  # 1, 2, 3 …
+    due_date: date
+    currency: str  # ISO 4217
+    amount: int  # minor units
+    amount_paid: int  # minor units
+    amount_due: int  # minor units still to be paid
+    status: PaymentStatus
+    attempts: int  # tries so far
+    next_retry_at: str | None  # RFC 3339
+    last_attempt_id: str | None
+
+
+class AttemptView(msgspec.Struct, frozen=True, kw_only=True):
+    """One try to move money."""
+
+    attempt_id: str
+    payment_id: str | None  # null: a payoff
+    lease_id: str
+    kind: Kind
+    amount: int  # minor units
+    currency: str  # ISO 4217
+    payment_method: str
+    status: AttemptStatus
+    decline: Decline | None
+    gateway_reference: str | None
+    created_at: str  # RFC 3339
+    settled_at: str | None  # RFC 3339
+    payment: PaymentView | None  # the instalment now; null: a payoff
+    breakdown: Breakdown | None  # of a payoff: how the amount comes about
+
+
+def payment_view(payment: Payment, currency: str) -> PaymentView:
+    """A payment for an answer."""
+    return PaymentView(
+        payment_id=payment.payment_id,
+        lease_id=payment.lease_id,
+        number=payment.number,
+        due_date=payment.due_date,
+        currency=currency,
+        amount=payment.owed.total,
+        amount_paid=payment.paid.total,
+        amount_due=payment.amount_due,
+        status=payment.shown_status,
+        attempts=payment.attempts,
+        next_retry_at=rfc3339(payment.next_retry_at) if payment.next_retry_at else None,
+        last_attempt_id=payment.last_attempt_id,
+    )
+
+
+def attempt_view(attempt: Attempt, payment: Payment | None) -> AttemptView:
+    """An attempt for an answer, with its payment where it has one."""
+    return AttemptView(
+        attempt_id=attempt.attempt_id,
+        payment_id=attempt.payment_id,
+        lease_id=attempt.lease_id,
+        kind=attempt.kind,
+        amount=attempt.amount,
+        currency=attempt.currency,
+        payment_method=attempt.payment_method,
+        status=attempt.status,
+        decline=attempt.decline,
+        gateway_reference=attempt.gateway_reference,
+        created_at=rfc3339(attempt.created_at),
+        settled_at=rfc3339(attempt.settled_at) if attempt.settled_at else None,
+        payment=payment_view(payment, attempt.currency) if payment else None,
+        breakdown=attempt.payoff.breakdown if attempt.payoff else None,
+    )

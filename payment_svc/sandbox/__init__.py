@@ -1,0 +1,5 @@
+"""A stand-in for a card gateway run by somebody else.
+
+It is reached over HTTP only and shares no code with the payment service, so that what the service knows about
+a charge is exactly what a real third party would have told it.
+"""

@@ -1,0 +1,85 @@
+"""How the sandbox reads a request and words an answer."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable, Mapping
+
+import msgspec
+from aiohttp import web
+
+from .messages import ErrorBody, Filters, Problem
+from .record import RecordFailed
+
+_KEY = re.compile(r"[\x20-\x7e]{1,255}")
+_FILTERS = ("payment_id", "lease_id", "attempt_id", "idempotency_key", "limit")
+_LIMIT_MAX = 1_000
+
+
+class Refused(Exception):
+    """A request that cannot be served as it stands. Nothing was recorded."""
+
+    def __init__(self, status: int, code: str, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.message = message
+
+
+def json_answer(body: object, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
+    """An answer with a JSON body."""
+    encoded = msgspec.json.encode(body)
+    return web.Response(body=encoded, status=status, headers=headers, content_type="application/json")
+
+
+def error_answer(
+    status: int, code: str, message: str, headers: Mapping[str, str] | None = None
+) -> web.Response:
+    """An answer that says what went wrong: `{"error": {"code", "message"}}`."""
+    return json_answer(ErrorBody(error=Problem(code=code, message=message)), status, headers)
+
+
+@web.middleware
+async def errors_as_json(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    """Word every refusal, the framework's own included (404, 405, 413), in the gateway's error shape."""
+    try:
+        return await handler(request)
+    except Refused as refused:
+        return error_answer(refused.status, refused.code, refused.message)
+    except RecordFailed as failed:
+        return error_answer(500, "record_failed", str(failed))
+    except web.HTTPException as error:
+        allow = error.headers.get("Allow")
+        code = error.reason.lower().replace(" ", "_")
+        return error_answer(error.status, code, error.reason, {"Allow": allow} if allow else None)
+
+
+def idempotency_key(request: web.Request) -> str:
+    """The request's `Idempotency-Key`: one header of 1 to 255 printable ASCII characters, else 400."""
+    given = request.headers.getall("Idempotency-Key", [])
+    if len(given) == 1 and _KEY.fullmatch(given[0]):
+        return given[0]
+    raise Refused(
+        400, "idempotency_key_invalid", "one Idempotency-Key of 1 to 255 printable ASCII characters is needed"
+    )
+
+
+def filters(request: web.Request) -> Filters:
+    """The filters of a look-up; an empty one counts as not given. Unknown or repeated ones are 422."""
+    query = request.query
+    for name in query:
+        if name not in _FILTERS or len(query.getall(name)) > 1:
+            raise Refused(422, "filter_invalid", f"only {', '.join(_FILTERS)} are known, each at most once")
+    given = {name: value for name, value in query.items() if value and name != "limit"}
+    for name, value in given.items():
+        if not _KEY.fullmatch(value):
+            raise Refused(422, "filter_invalid", f"{name} is 1 to 255 printable ASCII characters")
+    return Filters(**given, limit=_limit(query.get("limit") or "100"))
+
+
+def _limit(text: str) -> int:
+    if text.isascii() and text.isdigit() and len(text) <= 4 and 1 <= int(text) <= _LIMIT_MAX:
+        return int(text)
+    raise Refused(422, "limit_invalid", f"limit is a whole number from 1 to {_LIMIT_MAX}")

@@ -1,0 +1,174 @@
+"""The sandbox gateway: an HTTP server that takes card charges for a company that does not exist.
+
+- `POST /v1/charges` → 201 a charge that succeeded, 402 one that was declined; `Idempotent-Replayed: true`
+  when the key was here before. 503 `gateway_unavailable`: certainly nothing was recorded. Bad input is 400,
+  408, 413 or 422 (also a known key with another body), and records nothing either.
+- `GET /v1/charges` → `{"items": [...]}`, filtered by `payment_id`, `lease_id`, `attempt_id`,
+  `idempotency_key` (all that are given must match); the newest `limit` (100; up to 1,000), newest last.
+- `GET /livez` → 200 while it runs; `GET /health` → 200 while its record can be read, else 503.
+
+It does what it is asked at once and only then waits for its pretended latency: a caller who gives up has not
+stopped the charge.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import msgspec
+from aiohttp import web
+
+from .answers import Refused, error_answer, errors_as_json, filters, idempotency_key, json_answer
+from .book import KeyReused
+from .limits import BODY_BYTES, Limits
+from .messages import Charge, ChargeRequest, Charges, Filters
+from .methods import method
+from .record import Record, RecordFailed
+
+_SHUTDOWN_S = 3.0  # aiohttp may wait this long twice; a process has 10 s to leave
+
+
+class Sandbox:
+    """The handlers, and the counts that bound what is in flight."""
+
+    def __init__(self, record: Record, latency_ms: tuple[int, int], limits: Limits) -> None:
+        """`latency_ms`: how long an answer takes, drawn evenly from this range."""
+        self._record = record
+        self._latency_ms = latency_ms
+        self._limits = limits
+        self._decoder = msgspec.json.Decoder(ChargeRequest)
+        self._closing = asyncio.Event()
+        self._in_flight = 0
+        self._held = 0
+
+    async def run(self, _: web.Application) -> AsyncIterator[None]:
+        """The record is open for as long as the application runs."""
+        await self._record.start()
+        yield
+        await self._record.stop()
+
+    async def let_go(self, _: web.Application) -> None:
+        """Stop holding connections: the server is going down."""
+        self._closing.set()
+
+    async def charge(self, request: web.Request) -> web.Response:
+        """`POST /v1/charges`."""
+        if self._in_flight >= self._limits.in_flight:
+            return _unavailable("too many charges in flight; nothing was recorded")
+        self._in_flight += 1
+        try:
+            return await self._charge(request)
+        finally:
+            self._in_flight -= 1
+
+    async def _charge(self, request: web.Request) -> web.Response:
+        key = idempotency_key(request)
+        wanted = self._decode(await self._body(request))
+        behaviour = method(wanted.payment_method)
+        if behaviour.answer == "unavailable":
+            return _unavailable("the gateway is down; nothing was recorded")
+        taken = await self._record.take(key, wanted)
+        if isinstance(taken, KeyReused):
+            raise Refused(422, "idempotency_key_reused", "this key belongs to a charge with another body")
+        if behaviour.answer == "never":
+            return await self._never(request)
+        wait_ms = self._limits.slow_ms if behaviour.answer == "late" else random.uniform(*self._latency_ms)
+        if wait_ms:
+            await asyncio.sleep(wait_ms / 1000)
+        return _answer(taken.charge, taken.replayed)
+
+    async def _body(self, request: web.Request) -> bytes:
+        try:
+            async with asyncio.timeout(self._limits.body_s):
+                return await request.read()
+        except TimeoutError:
+            raise Refused(408, "body_too_slow", f"the body took over {self._limits.body_s:g} s") from None
+        except web.RequestPayloadError:
+            raise Refused(400, "body_broken", "the body's chunks or its compression are broken") from None
+
+    def _decode(self, body: bytes) -> ChargeRequest:
+        try:
+            return self._decoder.decode(body)
+        except msgspec.ValidationError as error:
+            raise Refused(422, "charge_invalid", str(error)) from None
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise Refused(400, "not_json", str(error)) from None
+
+    async def _never(self, request: web.Request) -> web.Response:
+        """Keep the caller waiting until one of us leaves, then cut the connection without a byte sent."""
+        if self._held < self._limits.held:
+            self._held += 1
+            try:
+                async with asyncio.timeout(self._limits.hold_s):
+                    await self._closing.wait()
+            except TimeoutError:
+                pass
+            finally:
+                self._held -= 1
+        if request.transport is not None:
+            request.transport.abort()
+        return web.Response(status=500)  # goes nowhere: the connection is cut
+
+    async def look_up(self, request: web.Request) -> web.Response:
+        """`GET /v1/charges`."""
+        return json_answer(Charges(items=await self._record.look_up(filters(request))))
+
+    async def livez(self, _: web.Request) -> web.Response:
+        """`GET /livez`: the process runs."""
+        return json_answer({"status": "ok"})
+
+    async def health(self, _: web.Request) -> web.Response:
+        """`GET /health`: the record can be read and committed to."""
+        try:
+            await self._record.look_up(Filters(limit=1))
+        except RecordFailed:
+            return json_answer({"status": "unavailable", "checks": {"record": "failed"}}, 503)
+        return json_answer({"status": "ok", "checks": {"record": "ok"}})
+
+
+def _answer(charge: Charge, replayed: bool) -> web.Response:
+    headers = {"Idempotent-Replayed": "true"} if replayed else None
+    return json_answer(charge, 201 if charge.status == "succeeded" else 402, headers)
+
+
+def _unavailable(message: str) -> web.Response:
+    return error_answer(503, "gateway_unavailable", message, {"Retry-After": "1"})
+
+
+def create_app(
+    database_path: str, latency_ms: tuple[int, int], limits: Limits | None = None
+) -> web.Application:
+    """The gateway as an application; its record is the SQLite file at `database_path`."""
+    sandbox = Sandbox(Record(database_path), latency_ms, limits or Limits())
+    app = web.Application(client_max_size=BODY_BYTES, middlewares=[errors_as_json])
+    app.router.add_post("/v1/charges", sandbox.charge)
+    app.router.add_get("/v1/charges", sandbox.look_up)
+    app.router.add_get("/livez", sandbox.livez)
+    app.router.add_get("/health", sandbox.health)
+    app.cleanup_ctx.append(sandbox.run)
+    app.on_shutdown.append(sandbox.let_go)
+    return app
+
+
+@asynccontextmanager
+async def serving(
+    host: str, port: int, database_path: str, latency_ms: tuple[int, int], limits: Limits | None = None
+) -> AsyncIterator[str]:
+    """Serve the gateway while the block runs; gives its base URL. Port 0 takes a free one."""
+    # With cancellation a held connection is given up the moment its client leaves.
+    runner = web.AppRunner(
+        create_app(database_path, latency_ms, limits),
+        handler_cancellation=True,
+        access_log=None,
+        shutdown_timeout=_SHUTDOWN_S,
+    )
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, host, port, backlog=1024).start()
+        address = runner.addresses[0]
+        yield f"http://{host}:{address[1]}"
+    finally:
+        await runner.cleanup()

@@ -1,0 +1,199 @@
+"""What the gateway's answer makes of an attempt: state, events and the command's outcome. Pure."""
+
+from typing import Any
+
+import msgspec
+
+from common.envelope import Outcome, encode
+from common.http.commands import status_url
+from common.http.problems import problem
+from payment_svc import attempt as domain
+from payment_svc.attempt import Account, Attempt, Payment
+from payment_svc.batch import Batch, Cause, token
+from payment_svc.declines import decline
+from payment_svc.events import (
+    PaymentDeclined,
+    PaymentFailed,
+    PaymentResolved,
+    PaymentSucceeded,
+    PaymentUnknown,
+    PayoffSucceeded,
+    SettledInstalment,
+)
+from payment_svc.gateway import Charged, ChargeResult, Declined, NoAnswer, NotReached
+from payment_svc.handlers import attempt_url
+from payment_svc.render import attempt_view
+
+
+def settle(batch: Batch, attempt: Attempt, result: ChargeResult) -> Outcome:
+    """Record what the gateway said of an attempt in flight, and what the command's answer is."""
+    account = batch.accounts[attempt.lease_id]
+    payment = batch.payments[attempt.payment_id] if attempt.payment_id else None
+    cause = Cause(correlation_id=attempt.command_id, causation_id=attempt.command_id)
+    if attempt.status == "unknown" and isinstance(result, Charged | Declined):
+        resolved = PaymentResolved(
+            **_common(attempt), outcome="succeeded" if isinstance(result, Charged) else "declined"
+        )
+        event = batch.tell(account, "payment.resolved", resolved, cause)
+        cause = Cause(correlation_id=attempt.command_id, causation_id=event.id)
+    batch.settled.append(attempt)
+    match result:
+        case Charged():
+            return _succeeded(batch, account, payment, attempt, result, cause)
+        case Declined():
+            return _declined(batch, account, payment, attempt, result, cause)
+        case NotReached():
+            return _failed(batch, account, payment, attempt, result, cause)
+        case NoAnswer():
+            return _unknown(batch, account, payment, attempt, result, cause)
+
+
+def keep_asking(batch: Batch, attempt: Attempt) -> None:
+    """The gateway was asked about an unknown attempt and could not say: it will be asked again."""
+    attempt.checks += 1
+    domain.next_check(attempt, batch.now)
+    batch.settled.append(attempt)
+
+
+def _succeeded(
+    batch: Batch, account: Account, payment: Payment | None, attempt: Attempt, result: Charged, cause: Cause
+) -> Outcome:
+    attempt.status = "succeeded"
+    attempt.settled_at = batch.now
+    attempt.next_check_at = None
+    attempt.gateway_reference = result.reference or None
+    if payment is not None:
+        allocation = domain.collect(payment, attempt.amount)
+        batch.touch(account, [payment])
+        succeeded = PaymentSucceeded(
+            **_common(attempt),
+            gateway_reference=result.reference,
+            allocation=allocation,
+            amount_paid=payment.paid.total,
+            amount_due=payment.amount_due,
+            payment_status=payment.shown_status,
+        )
+        batch.tell(account, "payment.succeeded", succeeded, cause)
+    else:
+        assert attempt.payoff is not None
+        payments = batch.payments_of(attempt.lease_id)
+        domain.settle_payoff(account, payments, attempt.payoff)
+        batch.touch(account, payments)
+        by_number = {payment.number: payment.payment_id for payment in payments}
+        paid_off = PayoffSucceeded(
+            **_common(attempt),
+            gateway_reference=attempt.gateway_reference,
+            as_of=attempt.payoff.as_of,
+            breakdown=attempt.payoff.breakdown,
+            allocation=attempt.payoff.allocation,
+            interest_saved=attempt.payoff.interest_saved,
+            formula=attempt.payoff.formula,
+            instalments=[
+                SettledInstalment(
+                    number=each.number,
+                    payment_id=by_number[each.number],
+                    status=each.status,
+                    amount_paid=each.amount_paid,
+                )
+                for each in attempt.payoff.instalments
+            ],
+        )
+        batch.tell(account, "payoff.succeeded", paid_off, cause)
+    return _outcome(account, payment, attempt, 201)
+
+
+def _declined(
+    batch: Batch, account: Account, payment: Payment | None, attempt: Attempt, result: Declined, cause: Cause
+) -> Outcome:
+    attempt.status = "declined"
+    attempt.settled_at = batch.now
+    attempt.next_check_at = None
+    attempt.gateway_reference = result.reference
+    attempt.decline = decline(result.code)
+    _land(batch, account, payment)
+    type_ = "payment.declined" if payment is not None else "payoff.declined"
+    batch.tell(account, type_, PaymentDeclined(**_common(attempt), decline=attempt.decline), cause)
+    return _problem(
+        account,
+        attempt,
+        402,
+        "Payment declined",
+        f"The issuer declined the charge: {result.code}.",
+        {"decline": msgspec.to_builtins(attempt.decline)},
+    )
+
+
+def _failed(
+    batch: Batch,
+    account: Account,
+    payment: Payment | None,
+    attempt: Attempt,
+    result: NotReached,
+    cause: Cause,
+) -> Outcome:
+    attempt.status = "failed"
+    attempt.settled_at = batch.now
+    _land(batch, account, payment)
+    batch.tell(account, "payment.failed", PaymentFailed(**_common(attempt), reason=result.reason), cause)
+    detail = "The payment gateway was not reached; nothing was charged. It may be tried again."
+    return _problem(account, attempt, 502, "Gateway not reached", detail, {})
+
+
+def _unknown(
+    batch: Batch, account: Account, payment: Payment | None, attempt: Attempt, result: NoAnswer, cause: Cause
+) -> Outcome:
+    domain.next_check(attempt, batch.now)
+    batch.tell(account, "payment.unknown", PaymentUnknown(**_common(attempt), reason=result.reason), cause)
+    return _outcome(account, payment, attempt, 202)
+
+
+def _land(batch: Batch, account: Account, payment: Payment | None) -> None:
+    """Nothing is in flight any longer, and nothing has moved."""
+    if payment is not None:
+        payment.in_flight = None
+        batch.touch(account, [payment])
+    else:
+        account.payoff_in_flight = None
+
+
+def _common(attempt: Attempt) -> dict[str, Any]:
+    return {
+        "attempt_id": attempt.attempt_id,
+        "payment_id": attempt.payment_id,
+        "number": attempt.number,
+        "lease_id": attempt.lease_id,
+        "kind": attempt.kind,
+        "amount": attempt.amount,
+        "currency": attempt.currency,
+        "payment_method": attempt.payment_method,
+    }
+
+
+def _outcome(account: Account, payment: Payment | None, attempt: Attempt, http_status: int) -> Outcome:
+    return Outcome(
+        command_id=attempt.command_id,
+        status="succeeded",
+        http_status=http_status,
+        body=msgspec.Raw(encode(attempt_view(attempt, payment))),
+        location=attempt_url(attempt.attempt_id),
+        token=token(account),
+    )
+
+
+def _problem(
+    account: Account, attempt: Attempt, http_status: int, title: str, detail: str, extra: dict[str, object]
+) -> Outcome:
+    return Outcome(
+        command_id=attempt.command_id,
+        status="rejected",
+        http_status=http_status,
+        body=problem(
+            http_status,
+            title,
+            detail,
+            instance=status_url(attempt.command_id),
+            extra={"attempt_id": attempt.attempt_id, **extra},
+        ),
+        location=attempt_url(attempt.attempt_id),
+        token=token(account),
+    )

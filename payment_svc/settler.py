@@ -1,0 +1,183 @@
+"""The second step of an attempt: call the gateway outside any transaction, then record its answer.
+
+Answers are recorded in micro-batches: whatever has come in while the last one was being written.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import structlog
+
+from common import inbox, outbox
+from common.bus.consumer import Delivery
+from common.bus.replies import ReplySender
+from common.clock import utcnow
+from common.db import Pool, transaction
+from common.envelope import Outcome
+from common.errors import Retry
+from common.worker import Pending
+from payment_svc import store
+from payment_svc.attempt import ASK_AFTER, Attempt
+from payment_svc.gateway import Charged, ChargeRequest, ChargeResult, Gateway, NoAnswer, NotReached
+from payment_svc.handlers import load, save
+from payment_svc.settlement import keep_asking, settle
+
+log = structlog.get_logger()
+
+MAX_BATCH = 200
+RETRY_PAUSE_S = 0.5
+RESOLVE_EVERY_S = 0.5
+RESOLVE_AT_ONCE = 50  # look-ups of one worker at a time
+
+
+@dataclass
+class _Answer:
+    attempt_id: str
+    result: ChargeResult | None  # None: the gateway was asked about it and has no such charge
+
+
+class Settler:
+    """Carries attempts from `started` or `unknown` to what they become."""
+
+    def __init__(
+        self, pool: Pool, gateway: Gateway, replies: ReplySender, committed: Callable[[], None]
+    ) -> None:
+        self._pool = pool
+        self._gateway = gateway
+        self._replies = replies
+        self._committed = committed
+        self._answers: asyncio.Queue[_Answer] = asyncio.Queue()
+        self._charging: dict[str, list[Delivery]] = {}  # by attempt, until its answer is recorded
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def resume(self, pending: Sequence[Pending]) -> None:
+        """Charge for commands that are pending; those delivered again may have been charged before."""
+        attempts = await store.attempts(self._pool, command_ids=[each.command.command_id for each in pending])
+        by_command = {attempt.command_id: attempt for attempt in attempts}
+        for each in pending:
+            attempt = by_command[each.command.command_id]
+            under_way = self._charging.get(attempt.attempt_id)
+            if under_way is not None:  # the same message a second time
+                under_way.append(each.delivery)
+                continue
+            self._charging[attempt.attempt_id] = [each.delivery]
+            task = asyncio.create_task(self._charge(attempt, again=not each.fresh))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def drained(self) -> None:
+        """Return when nothing is being charged or recorded."""
+        while self._charging:  # noqa: ASYNC110 asked once, when the process ends
+            await asyncio.sleep(0.05)
+
+    async def run(self) -> None:
+        """Record answers and resolve unknown attempts, until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._record())
+            tasks.create_task(self._resolve())
+
+    async def _charge(self, attempt: Attempt, *, again: bool) -> None:
+        result: ChargeResult
+        if attempt.amount == 0:  # a payoff that interest paid ahead has covered
+            result = Charged(reference="")
+        else:
+            result = await self._gateway.charge(
+                ChargeRequest(
+                    idempotency_key=attempt.attempt_id,
+                    amount=attempt.amount,
+                    currency=attempt.currency,
+                    payment_method=attempt.payment_method,
+                    lease_id=attempt.lease_id,
+                    payment_id=attempt.payment_id,
+                    attempt_id=attempt.attempt_id,
+                )
+            )
+        if again and isinstance(result, NotReached):
+            # not reached this time; but the worker that was killed may have got through
+            result = NoAnswer(reason=f"interrupted, then {result.reason}"[:200])
+        self._answers.put_nowait(_Answer(attempt.attempt_id, result))
+
+    async def _record(self) -> None:
+        while True:
+            answers = [await self._answers.get()]
+            while len(answers) < MAX_BATCH and not self._answers.empty():
+                answers.append(self._answers.get_nowait())
+            await self._record_with_patience(answers)
+
+    async def _record_with_patience(self, answers: list[_Answer]) -> None:
+        while True:
+            try:
+                outcomes = await self._record_batch(answers)
+                break
+            except Retry as error:
+                log.warning("settler.waits", size=len(answers), error=repr(error.__cause__))
+                await asyncio.sleep(RETRY_PAUSE_S)
+            except Exception:
+                log.exception("settler.failed", size=len(answers))
+                if len(answers) > 1:  # one by one, so that one hurts no other
+                    for answer in answers:
+                        await self._record_with_patience([answer])
+                    return
+                # left in flight: its message is delivered again, or the resolver asks about it
+                self._charging.pop(answers[0].attempt_id, None)
+                return
+        self._committed()
+        deliveries = [self._charging.pop(answer.attempt_id, []) for answer in answers]
+        await self._replies.send(
+            (theirs[0].reply_to, outcome)
+            for theirs, outcome in zip(deliveries, outcomes, strict=True)
+            if theirs and outcome is not None
+        )
+        for theirs in deliveries:
+            for delivery in theirs:
+                await delivery.ack()
+
+    async def _record_batch(self, answers: list[_Answer]) -> list[Outcome | None]:
+        ids = [answer.attempt_id for answer in answers]
+        async with transaction(self._pool) as connection:
+            found = await store.attempts(connection, ids=ids)
+            batch = await load(
+                connection,
+                {each.lease_id for each in found},
+                payment_ids=[each.payment_id for each in found if each.payment_id],
+                payoff_leases=[each.lease_id for each in found if each.kind == "payoff"],
+            )
+            # read again: another worker may have settled one before the account was locked
+            attempts = {each.attempt_id: each for each in await store.attempts(connection, ids=ids)}
+            outcomes: list[Outcome | None] = []
+            for answer in answers:
+                attempt = attempts[answer.attempt_id]
+                if not attempt.in_flight:  # recorded before, by another worker
+                    outcomes.append(None)
+                elif attempt.status == "unknown" and (
+                    answer.result is None or isinstance(answer.result, NoAnswer)
+                ):
+                    keep_asking(batch, attempt)
+                    outcomes.append(None)
+                else:
+                    assert answer.result is not None
+                    outcomes.append(settle(batch, attempt, answer.result))
+            await save(connection, batch)
+            await outbox.append(connection, batch.events)
+            await inbox.complete(connection, [outcome for outcome in outcomes if outcome is not None])
+        return outcomes
+
+    async def _resolve(self) -> None:
+        first = True
+        while True:
+            try:
+                if first:
+                    await self._pool.execute(store.queries.recheck_unknown_now)
+                    first = False
+                now = utcnow()
+                claimed = await self._pool.fetch(
+                    store.queries.claim_unknown, now, now + ASK_AFTER[1], RESOLVE_AT_ONCE
+                )
+                await asyncio.gather(*(self._ask(row["attempt_id"]) for row in claimed))
+            except Exception as error:
+                log.warning("resolver.waits", error=repr(error))
+            await asyncio.sleep(RESOLVE_EVERY_S)
+
+    async def _ask(self, attempt_id: str) -> None:
+        self._answers.put_nowait(_Answer(attempt_id, await self._gateway.find(attempt_id)))

@@ -1,0 +1,160 @@
+"""Accounts, payments and attempts in Postgres: one statement for a whole batch, never one for each row."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from common.db import Connection, Pool, Queries
+from payment_svc.allocation import Allocation
+from payment_svc.attempt import Account, Attempt, Payment
+from payment_svc.declines import Decline
+from payment_svc.events import LeaseCreated
+from payment_svc.payoff import Payoff
+
+queries = Queries(Path(__file__).with_name("queries.sql"))
+
+encode = msgspec.json.Encoder().encode
+decode_decline = msgspec.json.Decoder(Decline).decode
+decode_payoff = msgspec.json.Decoder(Payoff).decode
+
+
+async def insert_leases(connection: Connection, leases: Sequence[LeaseCreated]) -> None:
+    """Write the accounts and payments of leases told of for the first time."""
+    if not leases:
+        return
+    await connection.execute(
+        queries.insert_accounts,
+        [lease.lease_id for lease in leases],
+        [lease.currency for lease in leases],
+        [lease.principal for lease in leases],
+        [lease.annual_rate for lease in leases],
+        [lease.day_count for lease in leases],
+        [lease.start_date for lease in leases],
+        [1] * len(leases),
+    )
+    rows = [(lease.lease_id, row) for lease in leases for row in lease.schedule]
+    await connection.execute(
+        queries.insert_payments,
+        [row.payment_id for _, row in rows],
+        [lease_id for lease_id, _ in rows],
+        [row.number for _, row in rows],
+        [row.due_date for _, row in rows],
+        [row.principal for _, row in rows],
+        [row.interest for _, row in rows],
+        [row.fees for _, row in rows],
+        [row.principal_balance for _, row in rows],
+    )
+
+
+async def lock_accounts(connection: Connection, lease_ids: Sequence[str]) -> dict[str, Account]:
+    """The accounts of these leases, locked until the transaction ends; unknown ones are missing."""
+    rows = await connection.fetch(queries.lock_accounts, sorted(lease_ids))
+    return {row["lease_id"]: Account(**dict(row.items())) for row in rows}
+
+
+async def payments(
+    connection: Connection | Pool, *, ids: Sequence[str] = (), lease_ids: Sequence[str] = ()
+) -> list[Payment]:
+    """Payments by their ids or by their leases, in order of lease and number."""
+    return [_payment(row) for row in await connection.fetch(queries.get_payments, ids, lease_ids)]
+
+
+async def attempts(
+    connection: Connection | Pool, *, ids: Sequence[str] = (), command_ids: Sequence[str] = ()
+) -> list[Attempt]:
+    """Attempts by their ids or by the commands that asked for them."""
+    return [attempt_from(row) for row in await connection.fetch(queries.get_attempts, ids, command_ids)]
+
+
+async def insert_attempts(connection: Connection, started: Sequence[Attempt]) -> None:
+    """Write new attempts. Raises UniqueViolationError where one is in flight already."""
+    if started:
+        await connection.execute(
+            queries.insert_attempts,
+            [attempt.attempt_id for attempt in started],
+            [attempt.command_id for attempt in started],
+            [attempt.lease_id for attempt in started],
+            [attempt.payment_id for attempt in started],
+            [attempt.number for attempt in started],
+            [attempt.kind for attempt in started],
+            [attempt.amount for attempt in started],
+            [attempt.currency for attempt in started],
+            [attempt.payment_method for attempt in started],
+            [attempt.status for attempt in started],
+            [attempt.payoff and encode(attempt.payoff) for attempt in started],
+            [attempt.created_at for attempt in started],
+        )
+
+
+async def update_attempts(connection: Connection, settled: Sequence[Attempt]) -> None:
+    """Write what became of attempts."""
+    if settled:
+        await connection.execute(
+            queries.update_attempts,
+            [attempt.attempt_id for attempt in settled],
+            [attempt.status for attempt in settled],
+            [attempt.decline and encode(attempt.decline) for attempt in settled],
+            [attempt.gateway_reference for attempt in settled],
+            [attempt.settled_at for attempt in settled],
+            [attempt.checks for attempt in settled],
+            [attempt.next_check_at for attempt in settled],
+        )
+
+
+async def update(connection: Connection, accounts: Sequence[Account], changed: Sequence[Payment]) -> None:
+    """Write what has moved in accounts that were locked, and in their payments."""
+    if accounts:
+        await connection.execute(
+            queries.update_accounts,
+            [account.lease_id for account in accounts],
+            [account.payoff_in_flight for account in accounts],
+            [account.event_sequence for account in accounts],
+            [account.lease_sequence for account in accounts],
+        )
+    if changed:
+        await connection.execute(
+            queries.update_payments,
+            [payment.payment_id for payment in changed],
+            [payment.paid.principal for payment in changed],
+            [payment.paid.interest for payment in changed],
+            [payment.paid.fees for payment in changed],
+            [payment.paid.late_fees for payment in changed],
+            [payment.status for payment in changed],
+            [payment.in_flight for payment in changed],
+            [payment.attempts for payment in changed],
+            [payment.last_attempt_id for payment in changed],
+        )
+
+
+def attempt_from(row: Any) -> Attempt:
+    """An attempt from the columns that the queries of attempts give."""
+    columns = dict(row.items())
+    columns["decline"] = decode_decline(row["decline"]) if row["decline"] is not None else None
+    columns["payoff"] = decode_payoff(row["payoff"]) if row["payoff"] is not None else None
+    return Attempt(**columns)
+
+
+def _payment(row: Any) -> Payment:
+    return Payment(
+        payment_id=row["payment_id"],
+        lease_id=row["lease_id"],
+        number=row["number"],
+        due_date=row["due_date"],
+        owed=Allocation(
+            late_fees=row["late_fees"], fees=row["fees"], interest=row["interest"], principal=row["principal"]
+        ),
+        paid=Allocation(
+            late_fees=row["paid_late_fees"],
+            fees=row["paid_fees"],
+            interest=row["paid_interest"],
+            principal=row["paid_principal"],
+        ),
+        principal_balance=row["principal_balance"],
+        status=row["status"],
+        in_flight=row["in_flight"],
+        attempts=row["attempts"],
+        next_retry_at=row["next_retry_at"],
+        last_attempt_id=row["last_attempt_id"],
+    )

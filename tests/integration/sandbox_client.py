@@ -1,0 +1,47 @@
+"""A stranger with an HTTP client, for the tests of the sandbox gateway."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import aiohttp
+
+
+def charge_body(method: str = "pm_card_ok", **changes: Any) -> dict[str, Any]:
+    metadata = {"lease_id": "lea-1", "payment_id": "pay-1", "attempt_id": "att-1"}
+    metadata.update({name: changes.pop(name) for name in list(changes) if name in metadata})
+    return {"amount": 13162, "currency": "USD", "payment_method": method, "metadata": metadata, **changes}
+
+
+class Client:
+    """What a stranger with an HTTP client can do to the gateway."""
+
+    def __init__(self, url: str, session: aiohttp.ClientSession) -> None:
+        self.url = url
+        self.session = session
+
+    async def post(self, key: str | None, body: Any) -> tuple[int, Any, aiohttp.ClientResponse]:
+        data = body if isinstance(body, bytes) else json.dumps(body).encode()
+        headers = {"Idempotency-Key": key} if key is not None else {}
+        async with self.session.post(f"{self.url}/v1/charges", data=data, headers=headers) as response:
+            return response.status, await response.json(), response
+
+    async def get(self, query: str = "") -> tuple[int, Any]:
+        async with self.session.get(f"{self.url}/v1/charges{query}") as response:
+            return response.status, await response.json()
+
+    async def recorded(self) -> dict[str, Any]:
+        """The newest charge, as soon as there is one."""
+        for _ in range(500):
+            if items := await self.items("?limit=1"):
+                return items[0]
+            await asyncio.sleep(0.01)
+        raise AssertionError("nothing was recorded")
+
+    async def items(self, query: str = "") -> list[dict[str, Any]]:
+        status, body = await self.get(query)
+        assert status == 200
+        assert list(body) == ["items"]
+        return list(body["items"])

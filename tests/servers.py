@@ -1,0 +1,176 @@
+"""A PostgreSQL and a RabbitMQ for the tests, theirs alone and gone afterwards.
+
+`start_servers()` is called once a session. It uses, in this order: AMQP_URL and DATABASE_URL when both are
+set (fresh servers of a CI job; never the running stack of this checkout); private servers in a temporary
+directory; containers, where the programs are missing and a Docker engine answers.
+"""
+
+import atexit
+import contextlib
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from common.stack import bootstrap, credentials, tools
+from common.stack.console import Terminal
+from common.stack.errors import StackError
+from common.stack.install import ensure
+from common.stack.layout import Layout
+from common.stack.ports import Ports
+from common.stack.roles import AMQP_USER, DATABASE, OWNER
+from common.stack.settings import PROJECT, Addresses, Settings
+from common.stack.stack import Stack
+
+_POSTGRES_IMAGE = "postgres:16-alpine"
+_RABBITMQ_IMAGE = "rabbitmq:4"
+
+
+class Servers:
+    """Addresses of running servers with the database and its roles made; migrations are not applied."""
+
+    def __init__(
+        self,
+        amqp_url: str,
+        database_url: str,
+        passwords: dict[str, str],
+        stop: Callable[[], object],
+        stack: Stack | None,
+    ) -> None:
+        self.amqp_url = amqp_url
+        # The owner's: may create schemas, roles and databases.
+        self.database_url = database_url
+        # The private stack, to stop, kill and start `postgres` or `rabbitmq` in it; None for servers given.
+        self.stack = stack
+        self._passwords = passwords
+        self._stop = stop
+
+    def dsn(self, role: str) -> str:
+        """The database as one of common.stack.roles.DATABASE_ROLES sees it."""
+        return bootstrap.role_url(self.database_url, role, self._passwords[role])
+
+    def stop(self) -> None:
+        """End the servers and delete their data. Safe to repeat."""
+        atexit.unregister(self.stop)
+        self._stop()
+
+
+def start_servers() -> Servers:
+    """Servers for this session; they end with `stop`, or with this process, however it ends."""
+    servers = _given() or _private_or_contained()
+    atexit.register(servers.stop)
+    return servers
+
+
+def temporary_stack_directory() -> Path:
+    """A fresh place for a stack of a test; the servers' account can enter it, unlike pytest's own."""
+    parent = Path(tempfile.mkdtemp(prefix="lease-test-"))
+    parent.chmod(0o711)
+    return parent / "run"
+
+
+def guard(directory: Path) -> subprocess.Popen[bytes]:
+    """Start a process that takes the stack in `directory` down when this one ends, by whatever cause.
+
+    It waits for the end of its input, which the kernel brings about even after SIGKILL.
+    """
+    return subprocess.Popen(
+        [sys.executable, "-m", "tests.servers", str(directory)],
+        cwd=PROJECT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+
+
+def _given() -> Servers | None:
+    amqp_url, database_url = os.environ.get("AMQP_URL"), os.environ.get("DATABASE_URL")
+    if not (amqp_url and database_url) or _is_running_stack(database_url):
+        return None
+    passwords = credentials.generate().roles
+    bootstrap.create_roles(database_url, passwords)
+    return Servers(amqp_url, database_url, passwords, lambda: None, None)
+
+
+def _is_running_stack(database_url: str) -> bool:
+    """Whether `make env` was sourced: tests would change the passwords and the data of a system in use."""
+    layout = Layout(PROJECT / ".run")
+    if not layout.exists():
+        return False
+    settings = Settings(run_dir=layout.root, ports=Ports.from_environment(os.environ))
+    return Addresses(settings, credentials.load_or_create(layout.real)).database == database_url
+
+
+def _private_or_contained() -> Servers:
+    missing = tools.find().missing()
+    if missing:
+        with contextlib.suppress(Exception):
+            return _contained()
+        ensure(missing, Terminal())
+    directory = temporary_stack_directory()
+    stack = Stack(Settings(run_dir=directory, ports=Ports.free()), services=(), migrations=())
+    watch = guard(directory)
+    stop = _stopper(stack, watch)
+    try:
+        stack.up()
+    except BaseException:
+        stop()
+        raise
+    addresses = stack.addresses
+    passwords = credentials.load_or_create(directory).roles
+    return Servers(addresses.amqp, addresses.database, passwords, stop, stack)
+
+
+def _stopper(stack: Stack, watch: subprocess.Popen[bytes]) -> Callable[[], None]:
+    def stop() -> None:
+        _remove(stack)
+        assert watch.stdin is not None
+        watch.stdin.close()
+        watch.wait(timeout=60)
+
+    return stop
+
+
+def _remove(stack: Stack) -> None:
+    stack.clean()
+    with contextlib.suppress(FileNotFoundError):
+        stack.layout.root.parent.rmdir()
+
+
+def _contained() -> Servers:
+    from testcontainers.core.container import DockerContainer
+    from testcontainers.core.wait_strategies import LogMessageWaitStrategy
+
+    made = credentials.generate()
+    database = (
+        DockerContainer(_POSTGRES_IMAGE)
+        .with_env("POSTGRES_USER", OWNER)
+        .with_env("POSTGRES_PASSWORD", made.owner)
+        .with_exposed_ports(5432)
+        .waiting_for(LogMessageWaitStrategy("listening on IPv4 address"))
+    )
+    broker = (
+        DockerContainer(_RABBITMQ_IMAGE)
+        .with_env("RABBITMQ_DEFAULT_USER", AMQP_USER)
+        .with_env("RABBITMQ_DEFAULT_PASS", made.amqp)
+        .with_exposed_ports(5672)
+        .waiting_for(LogMessageWaitStrategy("Server startup complete"))
+    )
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(database)
+        stack.enter_context(broker)
+        at = f"{database.get_container_host_ip()}:{database.get_exposed_port(5432)}"
+        database_url = f"postgresql://{OWNER}:{made.owner}@{at}/{DATABASE}"
+        at = f"{broker.get_container_host_ip()}:{broker.get_exposed_port(5672)}"
+        bootstrap.create_roles(database_url, made.roles)
+        kept = stack.pop_all()
+    return Servers(f"amqp://{AMQP_USER}:{made.amqp}@{at}/", database_url, made.roles, kept.close, None)
+
+
+if __name__ == "__main__":
+    sys.stdin.buffer.read()
+    with contextlib.suppress(StackError):
+        _remove(Stack(Settings(run_dir=Path(sys.argv[1])), services=(), migrations=()))

@@ -1,0 +1,156 @@
+"""A lease's life in words."""
+
+from datetime import date
+from random import Random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ledger_svc import events
+from ledger_svc.reconstruct import fold
+from ledger_svc.timeline import day, money, timeline
+from tests.unit.event_mixes import random_life, record
+from tests.unit.event_samples import LEASES, Life
+
+
+def last_words(life: Life) -> tuple[str, str]:
+    item = list(timeline(record(life.raws)))[-1]
+    return item.title, item.summary
+
+
+@pytest.mark.parametrize(
+    ("amount", "currency", "words"),
+    [
+        (10662, "USD", "106.62 USD"),
+        (5, "USD", "0.05 USD"),
+        (0, "USD", "0.00 USD"),
+        (-1999, "EUR", "-19.99 EUR"),
+        (500, "JPY", "500 JPY"),
+        (1234567, "KWD", "1,234.567 KWD"),
+        (10**12, "USD", "10,000,000,000.00 USD"),
+        (7, "XAU", "7 minor units of XAU"),
+        (7, "???", "7 minor units of ???"),
+    ],
+)
+def test_money_in_its_minor_unit(amount: int, currency: str, words: str) -> None:
+    """As many decimals as ISO 4217 gives the currency, exactly, however large; none are invented."""
+    assert money(amount, currency) == words
+
+
+def test_day_in_words() -> None:
+    """Day, month's name, year: no order of figures to be taken for another."""
+    assert day(date(2027, 3, 1)) == "1 March 2027"
+
+
+def test_a_life_in_words() -> None:
+    """Every event of an ordinary life reads as a sentence a customer would understand."""
+    life = Life(term=3, principal=30_000)
+    life.create()
+    life.succeed(life.start(1))
+    life.succeed(life.start(2, 5000))
+    life.decline(life.start(2, method="pm_card_insufficient_funds"))
+    lost = life.start(3)
+    life.lose_sight(lost)
+    life.succeed(lost)
+    life.succeed(life.start(2))
+    items = list(timeline(record(life.raws, first_seq=10)))
+    assert [(item.title, item.summary) for item in items] == [
+        (
+            "Lease created",
+            "300.00 USD at 12% a year, to be paid in 3 monthly instalments from 1 January 2027; "
+            "331.00 USD in all",
+        ),
+        ("Payment started", "Instalment 1 of 3: taking 128.00 USD from pm_card_ok"),
+        ("Instalment paid", "Instalment 1 of 3 paid: 128.00 USD by pm_card_ok"),
+        ("Payment started", "Instalment 2 of 3: taking 50.00 USD from pm_card_ok"),
+        (
+            "Part payment received",
+            "Instalment 2 of 3 paid in part: 50.00 USD by pm_card_ok; 52.00 USD of it still to be paid",
+        ),
+        ("Payment started", "Instalment 2 of 3: taking 52.00 USD from pm_card_insufficient_funds"),
+        (
+            "Payment declined",
+            "Instalment 2 of 3: 52.00 USD by pm_card_insufficient_funds was declined (insufficient funds); "
+            "it may be tried again later",
+        ),
+        ("Payment started", "Instalment 3 of 3: taking 101.00 USD from pm_card_ok"),
+        (
+            "Payment outcome unknown",
+            "Instalment 3 of 3: no answer about 101.00 USD from pm_card_ok (timeout); "
+            "the gateway will be asked, not charged a second time",
+        ),
+        (
+            "Payment outcome learned",
+            "Instalment 3 of 3: asked about 101.00 USD, the gateway said that the money was taken",
+        ),
+        ("Instalment paid", "Instalment 3 of 3 paid: 101.00 USD by pm_card_ok"),
+        ("Payment started", "Instalment 2 of 3: taking 52.00 USD from pm_card_ok"),
+        ("Instalment paid", "Instalment 2 of 3 paid: 52.00 USD by pm_card_ok"),
+        ("Lease paid off", "Closed by the last instalment; 331.00 USD paid in all"),
+    ]
+    assert [item.balance_after for item in items] == [
+        33100, 33100, 20300, 20300, 15300, 15300, 15300, 15300, 15300, 15300, 5200, 5200, 0, 0,
+    ]  # fmt: skip
+    assert [item.seq for item in items] == list(range(10, 24))
+    assert items[0].at == "2026-12-01T08:00:01.000007Z"
+    assert (items[0].amount, items[2].amount, items[-1].amount) == (33100, 12800, 33100)
+
+
+def test_an_early_payoff_in_words() -> None:
+    """The payoff says its day and what it saved; declined before, it names itself too."""
+    life = Life(term=3, principal=30_000)
+    life.create()
+    life.decline(life.start(None), retry_at="2026-12-03T00:00:00.000000Z")
+    title, summary = last_words(life)
+    assert title == "Payment declined"
+    assert summary.endswith("was declined (insufficient funds); the next try is on 3 December 2026")
+    life.succeed(life.start(None))
+    items = list(timeline(record(life.raws)))
+    assert [(item.title, item.summary, item.balance_after) for item in items[-2:]] == [
+        (
+            "Lease paid early",
+            "Early payoff as of 31 December 2026: 325.00 USD by pm_card_ok; 6.00 USD of interest saved",
+            0,
+        ),
+        ("Lease paid off", "Closed by the early payoff; 325.00 USD paid in all", 0),
+    ]
+
+
+def test_a_failed_attempt_in_words() -> None:
+    """It says that nothing was taken."""
+    life = Life(term=1, currency="JPY", principal=1000)
+    life.create()
+    life.fail(life.start(1, 500))
+    assert last_words(life) == (
+        "Payment not attempted",
+        "Instalment 1 of 1: 500 JPY never reached the gateway, nothing was taken (connection refused)",
+    )
+
+
+def test_payments_seen_before_the_lease() -> None:
+    """Without lease.created neither the number of instalments nor a balance is made up."""
+    life = Life(term=2)
+    life.create()
+    life.start(1)
+    (item,) = timeline(record(life.raws[1:]))
+    assert item.summary.startswith("Instalment 1: taking ")
+    assert item.balance_after is None
+
+
+@given(st.randoms(use_true_random=False))
+def test_balance_after_is_the_fold_so_far(random: Random) -> None:
+    """Every item's balance is that of folding all entries up to it."""
+    entries = record(random_life(random).raws)
+    for number, item in enumerate(timeline(entries), 1):
+        assert item.balance_after == fold(entries[:number]).balance
+        assert item.summary
+
+
+def test_unknown_type_stops_the_timeline() -> None:
+    """What cannot be told is an error, not a gap in the story."""
+    life = Life()
+    life.create()
+    life.emit(LEASES, "lease.sold", {})
+    with pytest.raises(events.UnknownEventType):
+        list(timeline(record(life.raws)))
