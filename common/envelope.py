@@ -9,6 +9,7 @@ from typing import Literal
 import msgspec
 
 EVENT_CONTENT_TYPE = "application/cloudevents+json"
+EVENT_BATCH_CONTENT_TYPE = "application/cloudevents-batch+json"
 COMMAND_CONTENT_TYPE = "application/json"
 
 
@@ -58,4 +59,5 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 encode = msgspec.json.Encoder().encode
 decode_command = msgspec.json.Decoder(Command).decode
 decode_event = msgspec.json.Decoder(Event).decode
+decode_event_batch = msgspec.json.Decoder(list[Event]).decode
 decode_outcomes = msgspec.json.Decoder(list[Outcome]).decode

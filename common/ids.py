@@ -6,6 +6,7 @@ import uuid_utils
 
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _LOW_48_BITS = (1 << 48) - 1
+_LAST_MS = 253_402_300_799_999  # the end of the year 9999, which is as far as `datetime` goes
 
 
 def uuid7() -> str:
@@ -20,8 +21,11 @@ def canonical_uuid(text: str) -> str | None:
 
 
 def born_ms(identifier: str) -> int | None:
-    """Unix milliseconds at which a UUIDv7 was made; None for any other version."""
-    return int(identifier[:8] + identifier[9:13], 16) if identifier[14] == "7" else None
+    """Unix milliseconds at which a UUIDv7 was made; None for other versions and times beyond reason."""
+    if identifier[14] != "7":
+        return None
+    milliseconds = int(identifier[:8] + identifier[9:13], 16)
+    return milliseconds if milliseconds <= _LAST_MS else None
 
 
 def payment_id(lease_id: str, number: int) -> str:

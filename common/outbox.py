@@ -13,16 +13,24 @@ from common.bus import topology
 from common.bus.publisher import Publisher
 from common.clock import utcnow
 from common.db import Connection, Pool, Queries
-from common.envelope import EVENT_CONTENT_TYPE, Event, encode
+from common.envelope import EVENT_BATCH_CONTENT_TYPE, EVENT_CONTENT_TYPE, Event, encode
 from common.errors import BrokerUnavailable
+from common.pacing import Pacer
 
 log = structlog.get_logger()
 queries = Queries(Path(__file__).with_name("queries.sql"))
 
 BATCH_SIZE = 500
+PACE_S = 0.01
+# Under load, events of one type share a message (CloudEvents' batched content mode): the broker's and its
+# clients' work is by the message.
+EVENTS_WORTH_A_BATCH = 8
+EVENTS_PER_MESSAGE_MAX = 100
+MESSAGE_BYTES_MAX = 256 * 1024
 POLL_EVERY_S = 0.1  # the backstop, for what other workers committed
 STANDBY_POLL_S = 1.0
 PRUNE_EVERY_S = 600.0
+PRUNE_AT_ONCE = 5_000
 HORIZON = timedelta(days=30)  # how long outcomes and published events are kept
 
 
@@ -50,6 +58,7 @@ class Relay:
         self._pool = pool
         self._publisher = publisher
         self._wake = asyncio.Event()
+        self._pacer = Pacer(PACE_S)
 
     def wake(self) -> None:
         """There is something new: to be called after a commit."""
@@ -75,6 +84,7 @@ class Relay:
         pruned_at = 0.0
         loop = asyncio.get_running_loop()
         while True:
+            await self._pacer.wait()
             self._wake.clear()
             rows = await connection.fetch(queries.pending_events, BATCH_SIZE)
             if rows:
@@ -83,8 +93,7 @@ class Relay:
                 telemetry.RELAYED.labels(self._service).inc(len(published))
             if len(rows) < BATCH_SIZE:
                 telemetry.OUTBOX_PENDING.labels(self._service).set(0)
-                if loop.time() - pruned_at > PRUNE_EVERY_S:
-                    await prune(connection)
+                if loop.time() - pruned_at > PRUNE_EVERY_S and not await prune(connection):
                     pruned_at = loop.time()
                 await self._wait()
             else:
@@ -110,36 +119,68 @@ class Relay:
             by_lease.setdefault(row["lease_id"], []).append(row)
         published: list[int] = []
         while by_lease:
-            heads = [(lease_id, events.pop(0)) for lease_id, events in by_lease.items()]
-            done = await asyncio.gather(*(self._publish(row) for _, row in heads))
-            for (lease_id, row), confirmed in zip(heads, done, strict=True):
-                if confirmed:
-                    published.append(row["id"])
-                if not confirmed or not by_lease[lease_id]:
-                    del by_lease[lease_id]
+            messages = _messages([events.pop(0) for events in by_lease.values()])
+            done = await asyncio.gather(*map(self._publish, messages))
+            for message, confirmed in zip(messages, done, strict=True):
+                for row in message:
+                    if confirmed:
+                        published.append(row["id"])
+                    if not confirmed or not by_lease[row["lease_id"]]:
+                        del by_lease[row["lease_id"]]
         return published
 
-    async def _publish(self, row: Any) -> bool:
+    async def _publish(self, rows: Sequence[Any]) -> bool:
+        first = rows[0]
+        many = len(rows) > 1
         try:
             await self._publisher.publish(
-                row["body"],
+                b"[%s]" % b",".join(row["body"] for row in rows) if many else first["body"],
                 exchange=topology.EVENTS,
-                routing_key=row["type"],
-                message_id=row["event_id"],
-                message_type=row["type"],
-                content_type=EVENT_CONTENT_TYPE,
+                routing_key=first["type"],
+                message_id=first["event_id"],
+                message_type=first["type"],
+                content_type=EVENT_BATCH_CONTENT_TYPE if many else EVENT_CONTENT_TYPE,
             )
         except BrokerUnavailable as error:
-            log.warning("relay.not_confirmed", event_id=row["event_id"], error=str(error))
+            log.warning("relay.not_confirmed", event_id=first["event_id"], error=str(error))
             return False
         return True
 
 
-async def prune(connection: Connection) -> None:
-    """Forget outcomes and published events from before the horizon, one bounded bite of each."""
+def _messages(rows: Sequence[Any]) -> list[list[Any]]:
+    """Rows of different leases as messages: one each, or under load several of one type together."""
+    by_type: dict[str, list[Any]] = {}
+    for row in rows:
+        by_type.setdefault(row["type"], []).append(row)
+    messages = []
+    for same in by_type.values():
+        if len(same) < EVENTS_WORTH_A_BATCH:
+            messages += [[row] for row in same]
+            continue
+        size = 0
+        messages.append([])
+        for row in same:
+            size += len(row["body"])
+            if messages[-1] and (size > MESSAGE_BYTES_MAX or len(messages[-1]) == EVENTS_PER_MESSAGE_MAX):
+                messages.append([])
+                size = len(row["body"])
+            messages[-1].append(row)
+    return messages
+
+
+async def prune(connection: Connection) -> bool:
+    """Forget outcomes and published events from before the horizon, one bounded bite of each.
+
+    Returns whether there may be more of them.
+    """
     before = utcnow() - HORIZON
-    await connection.execute(queries.prune_outbox, before)
     oldest_kept = f"{int(before.timestamp() * 1000):012x}"
-    await connection.execute(
-        queries.prune_commands, f"{oldest_kept[:8]}-{oldest_kept[8:]}-7000-8000-000000000000"
-    )
+    forgotten = [
+        await connection.execute(queries.prune_outbox, before, PRUNE_AT_ONCE),
+        await connection.execute(
+            queries.prune_commands,
+            f"{oldest_kept[:8]}-{oldest_kept[8:]}-7000-8000-000000000000",
+            PRUNE_AT_ONCE,
+        ),
+    ]
+    return any(status == f"DELETE {PRUNE_AT_ONCE}" for status in forgotten)

@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import gc
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
@@ -12,10 +13,12 @@ from typing import Any
 import structlog
 import uvloop
 from aiohttp import web
+from prometheus_client import start_http_server
 
 from common import telemetry
 from common.bus.consumer import BatchConsumer
 from common.config import Settings
+from common.http.connection import Runner
 
 log = structlog.get_logger()
 
@@ -51,11 +54,17 @@ def main(
         settings = Settings.from_environment()
     except ValueError as error:
         sys.exit(f"{service}: {error}")
+    # What is loaded by now stays: the collector need not look at it again, nor so often at what is new.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 50)
     telemetry.configure_logging(settings.log_level, service=service, role=role or "all")
     if role in tasks:
         uvloop.run(tasks[role](settings))
-    else:
-        uvloop.run(_run([{**roles, **alone}[role]] if role else list(roles.values()), settings))
+        return
+    if settings.metrics_port:
+        start_http_server(settings.metrics_port, addr=settings.host)
+    uvloop.run(_run([{**roles, **alone}[role]] if role else list(roles.values()), settings))
 
 
 async def _run(roles: list[Role], settings: Settings) -> None:
@@ -114,7 +123,7 @@ def _fail_loudly(task: asyncio.Future[None]) -> None:
 @asynccontextmanager
 async def serve(app: web.Application, settings: Settings, default_port: int) -> AsyncIterator[None]:
     """Serve the application; afterwards finish what was begun, for some seconds."""
-    runner = web.AppRunner(app, access_log=None, keepalive_timeout=75, shutdown_timeout=DRAIN_S)
+    runner = Runner(app, access_log=None, keepalive_timeout=75, shutdown_timeout=DRAIN_S)
     await runner.setup()
     try:
         port = settings.port or default_port

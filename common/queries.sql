@@ -60,11 +60,11 @@ SELECT count(*) FROM outbox_pending
 -- name: prune_outbox
 -- Forget published events from before $1; a bounded number at a time.
 DELETE FROM outbox
- WHERE id IN (SELECT id FROM outbox WHERE created_at < $1 ORDER BY id LIMIT 5000)
+ WHERE id IN (SELECT id FROM outbox WHERE created_at < $1 ORDER BY id LIMIT $2)
    AND id NOT IN (SELECT id FROM outbox_pending)
 
 -- name: prune_commands
 -- Forget outcomes of commands older than the UUIDv7 $1; a bounded number at a time.
 DELETE FROM commands
- WHERE command_id IN (SELECT command_id FROM commands WHERE command_id < $1::uuid ORDER BY command_id LIMIT 5000)
+ WHERE command_id IN (SELECT command_id FROM commands WHERE command_id < $1::uuid ORDER BY command_id LIMIT $2)
    AND (status <> 'pending' OR original_id IS NOT NULL)

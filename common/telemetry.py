@@ -32,7 +32,7 @@ def configure_logging(level: str = "INFO", **context: str) -> None:
 
     The standard library's loggers (aiohttp, aio-pika) go through the same output.
     """
-    logging.basicConfig(stream=sys.stderr, level=level, format="%(message)s")
+    logging.basicConfig(stream=sys.stderr, level=level.upper(), format="%(message)s")
     shared: list[structlog.types.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,

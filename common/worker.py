@@ -6,14 +6,28 @@ from typing import Protocol
 
 import asyncpg
 import msgspec
+import structlog
 
 from common import inbox, outbox, telemetry
 from common.bus.consumer import Delivery
 from common.bus.replies import ReplySender
 from common.db import Connection, Pool, transaction
-from common.envelope import Command, Event, Outcome, decode_command, decode_event
+from common.envelope import (
+    EVENT_BATCH_CONTENT_TYPE,
+    Command,
+    Event,
+    Outcome,
+    decode_command,
+    decode_event,
+    decode_event_batch,
+)
 from common.errors import Retry
-from common.http.problems import problem
+from common.http.problems import TITLES, problem
+
+log = structlog.get_logger()
+
+# Under load, events are projected in bites: nobody waits for them with a request in hand.
+EVENT_PACE_S = 0.01
 
 
 class Poison(ValueError):
@@ -97,6 +111,31 @@ class CommandProcessor:
                 each.delivery.later = True
             await self._resume(pending)
 
+    async def set_aside(self, delivery: Delivery) -> None:
+        """Answer a command that is given up on, once and for all: it will not be carried out later either."""
+        try:
+            command = _decode(delivery)
+        except Poison:
+            return  # nobody can wait for what has no id
+        outcome = Outcome(
+            command_id=command.command_id,
+            status="rejected",
+            http_status=500,
+            body=problem(
+                500,
+                TITLES[500],
+                "The command could not be carried out; it was set aside for an operator.",
+                instance=f"/api/v1/commands/{command.command_id}",
+            ),
+        )
+        try:
+            async with transaction(self._pool) as connection:
+                await inbox.record(connection, [(command, outcome)])
+        except (asyncpg.PostgresError, Retry):
+            log.exception("command.not_set_aside", command_id=command.command_id)
+            return
+        await self._replies.send([(delivery.reply_to, outcome)])
+
     async def _carry_out(
         self, connection: Connection, commands: list[Command]
     ) -> tuple[list[Outcome], set[str]]:
@@ -172,12 +211,18 @@ class EventProcessor:
 
     async def __call__(self, batch: list[Delivery]) -> None:
         try:
-            events = [decode_event(delivery.body) for delivery in batch]
+            events = [event for delivery in batch for event in _events(delivery)]
         except msgspec.DecodeError as error:
             raise Poison(str(error)) from error
         async with transaction(self._pool) as connection:
             await outbox.append(connection, await self._unit.project(connection, events))
         self._committed()
+
+
+def _events(delivery: Delivery) -> list[Event]:
+    if delivery.content_type == EVENT_BATCH_CONTENT_TYPE:
+        return decode_event_batch(delivery.body)
+    return [decode_event(delivery.body)]
 
 
 def _decode(delivery: Delivery) -> Command:

@@ -14,10 +14,9 @@ from common.db import open_pool
 from common.http.commands import CommandFront
 from common.http.server import build_app, checks
 from common.inbox import outcomes_of
-from common.migrations import MESSAGING, migrate
 from common.outbox import Relay
 from common.process import background, drained, serve
-from common.worker import CommandProcessor, EventProcessor
+from common.worker import EVENT_PACE_S, CommandProcessor, EventProcessor
 from lease_svc.api import LeaseApi
 from lease_svc.handlers import LeaseUnit
 
@@ -48,12 +47,14 @@ async def worker(settings: Settings) -> AsyncIterator[None]:
         replies = ReplySender(settings.amqp_url, "lease-worker")
         relay = Relay("lease", pool, publisher)
         unit = LeaseUnit()
+        commands = CommandProcessor(pool, unit, replies, relay.wake)
         consumers = [
+            BatchConsumer(settings.amqp_url, topology.LEASE_COMMANDS, commands, set_aside=commands.set_aside),
             BatchConsumer(
-                settings.amqp_url, topology.LEASE_COMMANDS, CommandProcessor(pool, unit, replies, relay.wake)
-            ),
-            BatchConsumer(
-                settings.amqp_url, topology.LEASE_PAYMENT_EVENTS, EventProcessor(pool, unit, relay.wake)
+                settings.amqp_url,
+                topology.LEASE_PAYMENT_EVENTS,
+                EventProcessor(pool, unit, relay.wake),
+                pace_s=EVENT_PACE_S,
             ),
         ]
         async with background(publisher.run(), replies.run(), relay.run()), drained(consumers):
@@ -62,5 +63,7 @@ async def worker(settings: Settings) -> AsyncIterator[None]:
 
 async def migrations(settings: Settings) -> None:
     """Bring the schema up to date, as the database's owner."""
+    from common.migrations import MESSAGING, migrate  # only here: its tools cost every other role 10 MB
+
     folder = Path(__file__).with_name("migrations")
     await asyncio.to_thread(migrate, settings.database_url, SCHEMA, MESSAGING, folder)

@@ -9,7 +9,6 @@ from common.bus.connection import BrokerLink
 from common.config import Settings
 from common.db import open_pool
 from common.http.server import build_app, checks
-from common.migrations import migrate
 from common.process import background, serve
 from ledger_svc.api import LedgerApi
 from ledger_svc.writer import LedgerWriter
@@ -43,5 +42,7 @@ async def writer(settings: Settings) -> AsyncIterator[None]:
 
 async def migrations(settings: Settings) -> None:
     """Bring the schema up to date, as the database's owner."""
+    from common.migrations import migrate  # only here: its tools cost every other role 10 MB
+
     folder = Path(__file__).with_name("migrations")
     await asyncio.to_thread(migrate, settings.database_url, SCHEMA, folder)

@@ -17,6 +17,7 @@ from common.bus.connection import maintain
 from common.clock import utcnow
 from common.db import TRANSIENT, Connection, Pool
 from common.ids import canonical_uuid
+from common.pacing import Pacer
 from ledger_svc import entry as entries
 from ledger_svc import events, merkle, store, totals
 from ledger_svc.events import Event, MalformedEvent
@@ -26,6 +27,7 @@ from ledger_svc.store import Head
 log = structlog.get_logger()
 
 BATCH_SIZE = 500
+PACE_S = 0.02
 PREFETCH_COUNT = 2_000  # acks are the stream's credit
 STANDBY_POLL_S = 1.0
 PAUSE_S = 0.5
@@ -52,6 +54,7 @@ class LedgerWriter:
         self._pool = pool
         self._head = Head()
         self._frontier = merkle.EMPTY
+        self._pacer = Pacer(PACE_S)
 
     async def run(self) -> None:
         """Lead and append, or stand by, until cancelled."""
@@ -93,6 +96,7 @@ class LedgerWriter:
             start = -1
         while True:
             messages = [await waiting.get()]
+            await self._pacer.wait()
             while len(messages) < BATCH_SIZE and not waiting.empty():
                 messages.append(waiting.get_nowait())
             await self._append(connection, [read for message in messages for read in _read(message)])

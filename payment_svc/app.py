@@ -14,10 +14,9 @@ from common.db import open_pool
 from common.http.commands import CommandFront
 from common.http.server import build_app, checks
 from common.inbox import outcomes_of
-from common.migrations import MESSAGING, migrate
 from common.outbox import Relay
 from common.process import background, drained, serve
-from common.worker import CommandProcessor, EventProcessor
+from common.worker import EVENT_PACE_S, CommandProcessor, EventProcessor
 from payment_svc.api import PaymentApi
 from payment_svc.gateway import SandboxGateway
 from payment_svc.handlers import PaymentUnit
@@ -55,16 +54,21 @@ async def worker(settings: Settings) -> AsyncIterator[None]:
         relay = Relay("payment", pool, publisher)
         unit = PaymentUnit()
         settler = Settler(pool, gateway, replies, relay.wake)
+        commands = CommandProcessor(pool, unit, replies, relay.wake, settler.resume)
         consumers = [
             BatchConsumer(
                 settings.amqp_url,
                 topology.PAYMENT_COMMANDS,
-                CommandProcessor(pool, unit, replies, relay.wake, settler.resume),
+                commands,
                 prefetch_count=CHARGES_IN_FLIGHT,
                 drained=settler.drained,
+                set_aside=commands.set_aside,
             ),
             BatchConsumer(
-                settings.amqp_url, topology.PAYMENT_LEASE_EVENTS, EventProcessor(pool, unit, relay.wake)
+                settings.amqp_url,
+                topology.PAYMENT_LEASE_EVENTS,
+                EventProcessor(pool, unit, relay.wake),
+                pace_s=EVENT_PACE_S,
             ),
         ]
         try:
@@ -87,5 +91,7 @@ async def gateway(settings: Settings) -> AsyncIterator[None]:
 
 async def migrations(settings: Settings) -> None:
     """Bring the schema up to date, as the database's owner."""
+    from common.migrations import MESSAGING, migrate  # only here: its tools cost every other role 10 MB
+
     folder = Path(__file__).with_name("migrations")
     await asyncio.to_thread(migrate, settings.database_url, SCHEMA, MESSAGING, folder)

@@ -85,6 +85,7 @@ class Attempt(msgspec.Struct, kw_only=True):
     decline: Decline | None = None
     gateway_reference: str | None = None
     payoff: Payoff | None = None
+    traceparent: str | None = None  # W3C trace context of the request
     created_at: datetime
     settled_at: datetime | None = None
     checks: int = 0  # how often the gateway was asked about it

@@ -158,6 +158,7 @@ def _decode(command: Command) -> Asked:
 
 
 def _started(batch: Batch, command: Command, account: Account, attempt: Attempt) -> Outcome:
+    attempt.traceparent = command.traceparent
     batch.started.append(attempt)
     data = AttemptStarted(
         attempt_id=attempt.attempt_id,

@@ -49,9 +49,9 @@ UPDATE payments AS p
 
 -- name: insert_attempts
 INSERT INTO attempts (attempt_id, command_id, lease_id, payment_id, number, kind, amount, currency, payment_method,
-                      status, payoff, created_at)
+                      status, payoff, traceparent, created_at)
 SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::int[], $6::text[], $7::bigint[], $8::text[],
-                     $9::text[], $10::text[], $11::json[], $12::timestamptz[])
+                     $9::text[], $10::text[], $11::json[], $12::text[], $13::timestamptz[])
 
 -- name: update_attempts
 -- What became of attempts whose accounts are locked.
@@ -65,14 +65,16 @@ UPDATE attempts AS a
 -- name: get_attempts
 -- Attempts by id ($1) or by the command that asked for them ($2).
 SELECT attempt_id::text, command_id::text, lease_id::text, payment_id::text, number, kind, amount, currency,
-       payment_method, status, decline, gateway_reference, payoff, created_at, settled_at, checks, next_check_at
+       payment_method, status, decline, gateway_reference, payoff, traceparent, created_at, settled_at,
+       checks, next_check_at
   FROM attempts
  WHERE attempt_id = ANY($1::uuid[]) OR command_id = ANY($2::uuid[])
 
 -- name: list_attempts
 -- Attempts on a payment after $2, oldest first.
 SELECT attempt_id::text, command_id::text, lease_id::text, payment_id::text, number, kind, amount, currency,
-       payment_method, status, decline, gateway_reference, payoff, created_at, settled_at, checks, next_check_at
+       payment_method, status, decline, gateway_reference, payoff, traceparent, created_at, settled_at,
+       checks, next_check_at
   FROM attempts
  WHERE payment_id = $1 AND ($2::uuid IS NULL OR attempt_id > $2)
  ORDER BY attempt_id

@@ -29,13 +29,17 @@ def settle(batch: Batch, attempt: Attempt, result: ChargeResult) -> Outcome:
     """Record what the gateway said of an attempt in flight, and what the command's answer is."""
     account = batch.accounts[attempt.lease_id]
     payment = batch.payments[attempt.payment_id] if attempt.payment_id else None
-    cause = Cause(correlation_id=attempt.command_id, causation_id=attempt.command_id)
+    cause = Cause(
+        correlation_id=attempt.command_id, causation_id=attempt.command_id, traceparent=attempt.traceparent
+    )
     if attempt.status == "unknown" and isinstance(result, Charged | Declined):
         resolved = PaymentResolved(
             **_common(attempt), outcome="succeeded" if isinstance(result, Charged) else "declined"
         )
         event = batch.tell(account, "payment.resolved", resolved, cause)
-        cause = Cause(correlation_id=attempt.command_id, causation_id=event.id)
+        cause = Cause(
+            correlation_id=attempt.command_id, causation_id=event.id, traceparent=attempt.traceparent
+        )
     batch.settled.append(attempt)
     match result:
         case Charged():

@@ -84,6 +84,7 @@ async def insert_attempts(connection: Connection, started: Sequence[Attempt]) ->
             [attempt.payment_method for attempt in started],
             [attempt.status for attempt in started],
             [attempt.payoff and encode(attempt.payoff) for attempt in started],
+            [attempt.traceparent for attempt in started],
             [attempt.created_at for attempt in started],
         )
 

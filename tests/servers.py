@@ -20,6 +20,7 @@ from common.stack.errors import StackError
 from common.stack.install import ensure
 from common.stack.layout import Layout
 from common.stack.ports import Ports
+from common.stack.processes import left_over
 from common.stack.roles import AMQP_USER, DATABASE, OWNER
 from common.stack.settings import PROJECT, Addresses, Settings
 from common.stack.stack import Stack
@@ -135,7 +136,10 @@ def _stopper(stack: Stack, watch: subprocess.Popen[bytes]) -> Callable[[], None]
 
 
 def _remove(stack: Stack) -> None:
+    real = stack.layout.real
     stack.clean()
+    if left := left_over(real):
+        raise RuntimeError(f"still running after the end of their stack: {left}")
     with contextlib.suppress(FileNotFoundError):
         stack.layout.root.parent.rmdir()
 

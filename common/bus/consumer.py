@@ -10,8 +10,10 @@ import aiormq.abc
 import structlog
 
 from common import telemetry
+from common.bus import topology
 from common.bus.connection import maintain
 from common.errors import Retry
+from common.pacing import Pacer
 
 log = structlog.get_logger()
 
@@ -27,6 +29,7 @@ class Delivery:
     tag: int
     redelivered: bool
     deliveries: int  # how often it was delivered before, as the queue counts
+    content_type: str | None
     message_type: str | None
     message_id: str | None
     reply_to: str | None
@@ -67,6 +70,8 @@ class BatchConsumer:
         prefetch_count: int = 300,
         poison: type[Exception] = ValueError,
         drained: Callable[[], Awaitable[None]] | None = None,
+        pace_s: float = 0.0,
+        set_aside: Callable[[Delivery], Awaitable[None]] | None = None,
     ) -> None:
         self._url = url
         self._queue = queue
@@ -76,6 +81,8 @@ class BatchConsumer:
         self._poison = poison  # raised for what can never be processed: dead-lettered at once
         # For a `process` that marks deliveries `later`: returns when all those are settled.
         self._drained = drained
+        self._pacer = Pacer(pace_s)
+        self._set_aside = set_aside  # called before a message goes to the dead letters
         self._stopping = asyncio.Event()
 
     async def run(self) -> None:
@@ -99,6 +106,7 @@ class BatchConsumer:
                     tag=message.delivery_tag or 0,
                     redelivered=bool(message.redelivered),
                     deliveries=count if isinstance(count, int) else 0,
+                    content_type=properties.content_type,
                     message_type=properties.message_type,
                     message_id=properties.message_id,
                     reply_to=properties.reply_to,
@@ -132,6 +140,8 @@ class BatchConsumer:
             batch = [getting.result()] if getting.done() and not getting.cancelled() else []
         else:
             batch = []
+        if not self._stopping.is_set():
+            await self._pacer.wait()
         if self._stopping.is_set():
             return []  # what was not begun is delivered again to somebody else
         while len(batch) < self._batch_size and not waiting.empty():
@@ -169,7 +179,7 @@ class BatchConsumer:
                 pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
 
     async def _reject(self, delivery: Delivery, error: Exception) -> None:
-        poison = isinstance(error, self._poison)
+        given_up = isinstance(error, self._poison) or delivery.deliveries >= topology.DELIVERY_LIMIT
         telemetry.REJECTED.labels(self._queue).inc()
         log.error(
             "message.failed",
@@ -177,7 +187,9 @@ class BatchConsumer:
             message_id=delivery.message_id,
             type=delivery.message_type,
             deliveries=delivery.deliveries + 1,
-            dead_lettered=poison,
+            dead_lettered=given_up,
             exc_info=error,
         )
-        await delivery.reject(requeue=not poison)
+        if given_up and self._set_aside is not None:
+            await self._set_aside(delivery)
+        await delivery.reject(requeue=not given_up)

@@ -20,7 +20,7 @@ HEADER = "Consistency-Token"
 DEFAULT_WAIT_S = 2.0
 FIRST_POLL_S = 0.005
 LONGEST_POLL_S = 0.05
-_TOKEN = re.compile(r"(/[a-z-]{1,20}):([0-9]{1,10}):([0-9a-f-]{36})")
+_TOKEN = re.compile(r"(/[a-z-]{1,20}):([0-9]{1,9}):([0-9a-f-]{36})")
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ import msgspec
 from aiohttp import web
 
 CONTENT_TYPE = "application/problem+json"
+MAX_FIELDS_IN_WORDS = 10  # of a 422's detail; `errors` has them all
 
 TITLES = {
     400: "Bad request",
@@ -84,8 +85,10 @@ def problem(
 
 def invalid(errors: list[FieldError]) -> ProblemError:
     """422 that names every wrong field."""
-    fields = ", ".join(sorted({error.pointer or "the whole body" for error in errors}))
-    return ProblemError(422, f"The request is not valid: {fields}.", errors=sorted(errors))
+    fields = sorted({error.pointer or "the whole body" for error in errors})
+    more = f" and {len(fields) - MAX_FIELDS_IN_WORDS} more" if len(fields) > MAX_FIELDS_IN_WORDS else ""
+    named = ", ".join(fields[:MAX_FIELDS_IN_WORDS])
+    return ProblemError(422, f"The request is not valid: {named}{more}.", errors=sorted(errors))
 
 
 def unavailable(detail: str, retry_after_s: int = 1) -> ProblemError:

@@ -17,6 +17,7 @@ from common.errors import BrokerUnavailable, Retry
 from common.http import openapi
 from common.http.problems import ProblemError, unavailable
 from common.http.routes import JSON_CONTENT_TYPE, Handler, Route, json_response
+from common.http.text import holds_card_number
 from common.ids import uuid7
 
 log = structlog.get_logger()
@@ -25,6 +26,8 @@ MAX_BODY_BYTES = 64 * 1024
 BODY_TIMEOUT_S = 10.0  # aiohttp leaves a stalled body open
 CHECK_TIMEOUT_S = 2.0
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+# https://www.w3.org/TR/trace-context/#traceparent-header, version 00
+_TRACEPARENT = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 
 Check = Callable[[], Awaitable[None]]
 
@@ -46,7 +49,10 @@ def build_app(title: str, routes: Sequence[Route], checks: Mapping[str, Check]) 
         return web.Response(text=page, content_type="text/html")
 
     for route in everything:
-        app.router.add_route(route.method, route.path, route.handler, name=None)
+        if route.method == "GET":
+            app.router.add_get(route.path, route.handler)  # and HEAD
+        else:
+            app.router.add_route(route.method, route.path, route.handler)
     app.router.add_get("/openapi.json", openapi_json)
     app.router.add_get("/docs", docs)
     return app
@@ -66,7 +72,7 @@ def checks(pool: Pool, broker: Publisher | BrokerLink) -> dict[str, Check]:
 
 
 async def read_body(request: web.Request) -> bytes:
-    """The whole body, in time and within limits. Raises ProblemError 415, 408, 413."""
+    """The whole body, in time and within limits. Raises ProblemError 400, 408, 415, HTTPException 413."""
     if request.content_type != JSON_CONTENT_TYPE:
         raise ProblemError(
             415, f"Send the body as {JSON_CONTENT_TYPE}.", headers={"Accept-Post": JSON_CONTENT_TYPE}
@@ -76,6 +82,14 @@ async def read_body(request: web.Request) -> bytes:
             return await request.read()
     except TimeoutError:
         raise ProblemError(408, f"The body did not arrive within {BODY_TIMEOUT_S:.0f} s.") from None
+    except web.RequestPayloadError:  # broken chunks, or not compressed as Content-Encoding says
+        raise ProblemError(400, "The body is not encoded as its headers say.") from None
+
+
+def traceparent(request: web.Request) -> str | None:
+    """The request's W3C trace context, where it has one that is well-formed."""
+    given = request.headers.get("traceparent")
+    return given if given is not None and _TRACEPARENT.fullmatch(given) else None
 
 
 def _common_routes(checks: Mapping[str, Check]) -> list[Route]:
@@ -136,12 +150,12 @@ async def _conventions(request: web.Request, handler: Handler) -> web.StreamResp
     """Request ids, timing, and every error as a problem."""
     started = time.perf_counter()
     given = request.headers.get("X-Request-Id", "")
-    request_id = given if _REQUEST_ID.fullmatch(given) else uuid7()
+    request_id = given if _REQUEST_ID.fullmatch(given) and not holds_card_number(given) else uuid7()
     headers: dict[str, str] = {}
     try:
         response = await handler(request)
     except ProblemError as error:
-        response = error.response(request.path)
+        response = error.response(_instance(request))
     except web.HTTPException as error:
         detail = (
             error.reason if error.status != 413 else f"The body is over the limit of {MAX_BODY_BYTES} bytes."
@@ -150,24 +164,30 @@ async def _conventions(request: web.Request, handler: Handler) -> web.StreamResp
             headers["Allow"] = error.headers["Allow"]
             detail = f"This resource takes {error.headers['Allow']}."
         response = ProblemError(error.status, detail, title=error.reason, headers=headers).response(
-            request.path
+            _instance(request)
         )
     except (BrokerUnavailable, Retry, *TRANSIENT) as error:
-        log.warning("request.unavailable", path=request.path, request_id=request_id, error=repr(error))
+        log.warning("request.unavailable", path=_instance(request), request_id=request_id, error=repr(error))
         response = unavailable("A part of the system is away for the moment; try again.").response(
-            request.path
+            _instance(request)
         )
     except Exception:
-        log.exception("request.failed", path=request.path, request_id=request_id)
+        log.exception("request.failed", path=_instance(request), request_id=request_id)
         response = ProblemError(500, f"Something broke here; the log has it under {request_id}.").response(
-            request.path
+            _instance(request)
         )
     if not response.prepared:
         response.headers["X-Request-Id"] = request_id
-        if traceparent := request.headers.get("traceparent"):
-            response.headers["traceparent"] = traceparent[:64]
+        if trace := traceparent(request):
+            response.headers["traceparent"] = trace
     resource = request.match_info.route.resource
     route = resource.canonical if resource is not None else "(none)"
     telemetry.HTTP_SECONDS.labels(request.method, route).observe(time.perf_counter() - started)
     telemetry.HTTP_ANSWERS.labels(request.method, route, response.status).inc()
     return response
+
+
+def _instance(request: web.Request) -> str:
+    """The request's path as a URI reference that may be shown and logged."""
+    path = request.rel_url.raw_path.encode("ascii", "backslashreplace").decode()
+    return "/" if holds_card_number(request.path) else path

@@ -6,18 +6,19 @@ What they let pass is stopped here: NaN, duplicate keys, NUL and lone surrogates
 
 import json
 import re
+from collections import Counter
 from collections.abc import Mapping
-from typing import Annotated, Any, TypeVar, get_args, get_origin
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
 import msgspec
 
 from common.http.problems import FieldError, ProblemError, invalid
+from common.http.text import dangerous_text, escape, suspicious
 
 T = TypeVar("T", bound=msgspec.Struct)
 
 MAX_INTEGER_DIGITS = 30  # longer ones are out of every range; parsing them takes quadratic time
-_CARD_LIKE = re.compile(r"(?<!\d)\d(?:[ -]?\d){12,18}(?!\d)")
-_CARD_LIKE_BYTES = re.compile(rb"\d(?:[ -]?\d){12}")
+MAX_ERRORS = 100  # of one answer
 
 
 def read_json(body: bytes, model: type[T]) -> tuple[T, dict[str, Any]]:
@@ -25,32 +26,47 @@ def read_json(body: bytes, model: type[T]) -> tuple[T, dict[str, Any]]:
 
     Raises ProblemError: 400 where it is not JSON, not UTF-8 or has duplicate keys, 422 for wrong fields.
     """
-    parsed = _parse(body)
-    errors = list(_dangerous_text(parsed, "")) if b"\\u" in body or _CARD_LIKE_BYTES.search(body) else []
-    if not errors:
-        try:
-            return msgspec.convert(parsed, model), parsed
-        except msgspec.ValidationError:
-            pass
-    raise invalid(_merged(errors, wrong_fields(parsed, model)))
+    try:
+        parsed = _parse(body)
+        errors = list(dangerous_text(parsed, "")) if suspicious(body) else []
+        if not errors:
+            try:
+                return msgspec.convert(parsed, model), parsed
+            except msgspec.ValidationError:
+                pass
+        raise invalid(_merged(errors, wrong_fields(parsed, model)))
+    except RecursionError:
+        raise ProblemError(400, "The body is nested too deeply.") from None
 
 
 def read_query(query: Mapping[str, str], model: type[T]) -> T:
     """Query parameters as `model` (numbers given as text are read as numbers). Raises ProblemError 422."""
     given = dict(query)
-    errors = list(_dangerous_text(given, ""))
+    errors = list(dangerous_text(given, ""))
+    if len(given) != len(query):
+        names = [name for name, _ in query.items()]
+        twice = sorted(name for name, count in Counter(names).items() if count > 1)
+        errors += [FieldError(f"/{escape(name)}", "must be given once") for name in twice]
     if not errors:
         try:
-            return msgspec.convert(given, model, strict=False)
+            value = msgspec.convert(given, model, strict=False)
         except msgspec.ValidationError:
             pass
+        else:
+            errors = [
+                FieldError(f"/{name}", "must be a whole number in digits")
+                for name, text in given.items()
+                if type(getattr(value, name)) is int and not text.isdigit()  # 1e3 and 1.0 are read as well
+            ]
+            if not errors:
+                return value
     raise invalid(_merged(errors, wrong_fields(given, model, strict=False)))
 
 
 def _merged(dangerous: list[FieldError], wrong: list[FieldError]) -> list[FieldError]:
     """Both, but for dangerous values the first alone: the words of the second may quote the value."""
     named = {error.pointer for error in dangerous}
-    return dangerous + [error for error in wrong if error.pointer not in named]
+    return (dangerous + [error for error in wrong if error.pointer not in named])[:MAX_ERRORS]
 
 
 def _parse(body: bytes) -> Any:
@@ -63,8 +79,6 @@ def _parse(body: bytes) -> Any:
         )
     except UnicodeDecodeError as error:
         raise ProblemError(400, f"The body is not UTF-8 (byte {error.start}).") from None
-    except RecursionError:
-        raise ProblemError(400, "The body is nested too deeply.") from None
     except ValueError as error:
         raise ProblemError(400, f"The body is not valid JSON: {error}.") from None
 
@@ -72,9 +86,9 @@ def _parse(body: bytes) -> Any:
 def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     parsed = dict(pairs)
     if len(parsed) != len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = sorted({key for key in keys if keys.count(key) > 1})
-        raise ValueError(f"duplicate keys {json.dumps(twice)[:200]}")
+        counts = Counter(key for key, _ in pairs)
+        twice = sorted({escape(key) for key, count in counts.items() if count > 1})
+        raise ValueError(f"duplicate keys {', '.join(twice)[:200]}")
     return parsed
 
 
@@ -86,36 +100,6 @@ def _bounded_int(digits: str) -> int:
     return int(digits[:MAX_INTEGER_DIGITS])
 
 
-def _dangerous_text(value: Any, pointer: str) -> Any:
-    """FieldErrors for text that Postgres cannot hold or that must not enter the system."""
-    if isinstance(value, dict):
-        for key, member in value.items():
-            where = f"{pointer}/{_escape(key)}"
-            yield from (FieldError(where, what) for what in _text_errors(key))
-            yield from _dangerous_text(member, where)
-    elif isinstance(value, list):
-        for index, member in enumerate(value):
-            yield from _dangerous_text(member, f"{pointer}/{index}")
-    elif isinstance(value, str | int) and not isinstance(value, bool):
-        yield from (FieldError(pointer, what) for what in _text_errors(str(value)))
-
-
-def _text_errors(text: str) -> Any:
-    if "\x00" in text:
-        yield "must not contain the NUL character"
-    if any("\ud800" <= character <= "\udfff" for character in text):
-        yield "must not contain lone surrogates"
-    if any(_luhn(match.group()) for match in _CARD_LIKE.finditer(text)):
-        yield "looks like a card number; card numbers never enter this system, use a payment method's token"
-
-
-def _luhn(text: str) -> bool:
-    """The check of ISO/IEC 7812-1 Annex B."""
-    digits = [int(character) for character in reversed(text) if character.isdigit()]
-    total = sum(digits[0::2]) + sum(digit * 2 - 9 * (digit > 4) for digit in digits[1::2])
-    return total % 10 == 0 and any(digits)
-
-
 def wrong_fields(value: Any, model: Any, *, pointer: str = "", strict: bool = True) -> list[FieldError]:
     """Every field of `value` that does not fit `model`; msgspec alone stops at the first."""
     if not (isinstance(model, type) and issubclass(model, msgspec.Struct)):
@@ -125,7 +109,7 @@ def wrong_fields(value: Any, model: Any, *, pointer: str = "", strict: bool = Tr
     errors: list[FieldError] = []
     fields = {field.encode_name: field for field in msgspec.structs.fields(model)}
     for name in value.keys() - fields.keys():
-        errors.append(FieldError(f"{pointer}/{_escape(name)}", "is not a known field"))
+        errors.append(FieldError(f"{pointer}/{escape(name)}", "is not a known field"))
     for name, field in fields.items():
         if name in value:
             errors += wrong_fields(value[name], field.type, pointer=f"{pointer}/{name}", strict=strict)
@@ -145,6 +129,14 @@ def _wrong_value(value: Any, model: Any, pointer: str, strict: bool) -> list[Fie
         ]
         if errors:
             return errors
+    if get_origin(bare) is dict and isinstance(value, dict):
+        errors = []
+        for key, member in value.items():
+            where = f"{pointer}/{escape(key)}"
+            errors += wrong_fields(key, options[0], pointer=where, strict=strict)
+            errors += wrong_fields(member, options[1], pointer=where, strict=strict)
+        if errors:
+            return errors
     structs = [
         option for option in options if isinstance(option, type) and issubclass(option, msgspec.Struct)
     ]
@@ -152,7 +144,17 @@ def _wrong_value(value: Any, model: Any, pointer: str, strict: bool) -> list[Fie
         return wrong_fields(value, structs[0], pointer=pointer, strict=strict)
     try:
         msgspec.convert(value, model, strict=strict)
+    except UnicodeEncodeError:
+        return [FieldError(pointer, "must not contain lone surrogates")]
     except msgspec.ValidationError as error:
+        choices = [
+            choice
+            for option in (bare, *options)
+            if get_origin(option) is Literal
+            for choice in get_args(option)
+        ]
+        if choices and isinstance(value, str):  # msgspec's words would quote the value, however long it is
+            return [FieldError(pointer, f"must be one of {', '.join(choices)}")]
         words, _, path = str(error).partition(" - at ")
         return [FieldError(pointer + _as_pointer(path), words[0].lower() + words[1:])]
     return []
@@ -167,11 +169,3 @@ def _as_pointer(path: str) -> str:
 def _json_type(value: Any) -> str:
     names = {dict: "an object", list: "an array", str: "a string", bool: "a boolean", type(None): "null"}
     return names.get(type(value), "a number")
-
-
-def _escape(key: str) -> str:
-    """A key as part of a JSON pointer: printable, of bounded length, never a card number."""
-    if any(_text_errors(key)):
-        return "(not shown)"
-    safe = key[:100].encode("utf-8", "backslashreplace").decode()
-    return safe.replace("~", "~0").replace("/", "~1")

@@ -1,5 +1,6 @@
 """The steps from a plan to a running system, in the order that is fastest."""
 
+import time
 from collections.abc import Sequence
 from functools import partial
 
@@ -31,8 +32,7 @@ class Bringup:
         """Whether every program runs and is ready."""
         states = self._supervisor.states()
         names = self._plan.names
-        running = all(name in states and states[name].running for name in names)
-        return running and all(self.ready(name) for name in names)
+        return all(name in states and states[name].pid and self.ready(name) for name in names)
 
     def ready(self, name: str) -> bool:
         """Whether one program does its work, as far as it can be asked."""
@@ -84,15 +84,16 @@ class Bringup:
         for name in names:
             self._supervisor.request_start(name)
         if names:
-            with self._reporter.step(f"Services: {', '.join(names)}"):
+            with self._reporter.step("All processes of the services"):
                 self.wait(names, SERVICE_TIMEOUT_S)
 
     def _wait_for_broker(self) -> None:
         if self._plan.addresses.private_rabbitmq:
             self.wait([rabbitmq.NAME], SERVER_TIMEOUT_S)
             return
-        try:
-            self.wait([rabbitmq.NAME], _GIVEN_TIMEOUT_S)
-        except StackError as error:
-            advice = "Correct AMQP_URL, or unset it to have a private broker."
-            raise StackError("No RabbitMQ answers at AMQP_URL.", advice) from error
+        deadline = time.monotonic() + _GIVEN_TIMEOUT_S
+        while not rabbitmq.is_ready(self._plan.addresses.amqp):
+            if time.monotonic() > deadline:
+                advice = "Correct AMQP_URL, or unset it to have a private broker."
+                raise StackError("No RabbitMQ answers at AMQP_URL.", advice)
+            time.sleep(0.2)

@@ -20,15 +20,27 @@ from common.stack.stack import Stack
 def run(command: str, names: Sequence[str], lines: int) -> int:
     """Carry out one command. Returns the exit status; raises StackError."""
     if command == "install":
-        missing = tools.find().missing()
-        if missing:
-            ensure(missing, Terminal())
+        _install(Terminal())
         return 0
     settings = Settings.from_environment(os.environ)
     if docker.chosen(command, os.environ, settings.run_dir):
         return docker.run(command, settings, names, lines)
     # `up` obeys the environment; the others are about what it brought up.
     return _native(command, Stack(settings if command == "up" else settings.recall()), names, lines)
+
+
+def _install(terminal: Terminal) -> None:
+    """Make sure the servers' programs are there, unless servers are given or containers can stand in."""
+    given = {"postgres": not os.environ.get("DATABASE_URL"), "rabbitmq": not os.environ.get("AMQP_URL")}
+    missing = tools.find().missing(**given)
+    if not missing:
+        return
+    try:
+        ensure(missing, terminal)
+    except StackError as error:
+        if not docker.engine_answers():
+            raise
+        terminal.say(f"{error.problem} The tests that can will use containers.")
 
 
 def _native(command: str, stack: Stack, names: Sequence[str], lines: int) -> int:

@@ -74,6 +74,13 @@ def run(command: str, settings: Settings, names: Sequence[str], lines: int) -> i
     return 0
 
 
+def engine_answers() -> bool:
+    """Whether containers can be started here."""
+    if not shutil.which("docker"):
+        return False
+    return subprocess.run(["docker", "info"], capture_output=True, check=False).returncode == 0
+
+
 def _require_engine() -> None:
     if not shutil.which("docker"):
         raise StackError("STACK=docker, but there is no `docker` here.", _ADVICE)

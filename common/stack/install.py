@@ -14,6 +14,9 @@ from common.stack.errors import StackError
 _BREW = {"postgresql": "postgresql@16", "rabbitmq-server": "rabbitmq"}
 # Services the distribution's packages start by themselves, and the processes these run.
 _UNITS = {"postgresql": "postgresql", "rabbitmq-server": "rabbitmq-server"}
+# What tells a server of the distribution from any other: paths in its command line, or its account.
+_PATHS = ("/etc/postgresql/", "/var/lib/postgresql/", "/var/lib/rabbitmq")
+_ACCOUNTS = frozenset({"rabbitmq", "epmd"})
 _DAEMONS = frozenset({"postgres", "beam.smp", "epmd"})
 _TIMEOUT_S = 900
 
@@ -80,7 +83,16 @@ def _run(command: Sequence[str]) -> None:
 
 
 def _daemons() -> set[int]:
-    return {process.pid for process in psutil.process_iter(["name"]) if process.info["name"] in _DAEMONS}
+    """Process ids of the distribution's own servers."""
+    return {
+        process.pid
+        for process in psutil.process_iter(["name", "username", "cmdline"])
+        if process.info["name"] in _DAEMONS
+        and (
+            process.info["username"] in _ACCOUNTS
+            or any(path in " ".join(process.info["cmdline"] or ()) for path in _PATHS)
+        )
+    }
 
 
 def _stop_what_was_started(missing: Sequence[str], before: set[int], *, root: bool, sudo: bool) -> None:

@@ -15,6 +15,7 @@ from common.stack.errors import StackError
 from common.stack.install import ensure
 from common.stack.layout import Layout
 from common.stack.plan import Plan
+from common.stack.ports import VARIABLES
 from common.stack.roles import MIGRATIONS, SERVICES, Service
 from common.stack.settings import Addresses, Settings
 from common.stack.supervisor import State, Supervisor
@@ -161,6 +162,11 @@ class Stack:
             return False
         if self.supervisor.config() == plan.config:
             return True
+        # Nothing is stopped for ports that cannot be had; those in use now become free by stopping.
+        kept = self._settings.recall().ports
+        used = {kept.of(field) for field in VARIABLES}
+        ports = self._settings.ports
+        preflight.check_ports(ports, [field for field in plan.port_fields if ports.of(field) not in used])
         with reporter.step("The settings have changed: stopping what runs with the old ones"):
             self._down()
         return False
@@ -174,6 +180,8 @@ class Stack:
             # Services first, so that they drain into servers that still answer.
             self.supervisor.stop(services)
             self.supervisor.stop(servers)
+            # Left to its own shutdown, supervisord would take a second for each program it has.
+            self.supervisor.stop([name for name in names if name == rabbitmq.EPMD])
             self.supervisor.shutdown()
         return preflight.recover(self.layout) or was_up
 

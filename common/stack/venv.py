@@ -21,7 +21,8 @@ def interpreter():
         return sys.executable
     for minor in range(20, OLDEST[1] - 1, -1):
         found = shutil.which("python3.%d" % minor)
-        if found:
+        # Version managers leave a command for versions that are not there.
+        if found and subprocess.call([found, "-c", ""], stderr=subprocess.DEVNULL) == 0:
             return found
     sys.exit(
         "Python {}.{} or newer is needed; `python3` is {}.\n".format(*OLDEST, sys.version.split()[0])

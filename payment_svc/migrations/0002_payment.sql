@@ -51,6 +51,7 @@ CREATE TABLE attempts (
     decline           json,
     gateway_reference text,
     payoff            json,                    -- of a payoff: how the amount comes about
+    traceparent       text,                    -- W3C trace context of the request
     created_at        timestamptz NOT NULL,
     settled_at        timestamptz,
     checks            integer NOT NULL DEFAULT 0, -- how often the gateway was asked about it

@@ -1,0 +1,70 @@
+"""What the generated pages tell of this service: its front, its events, and an example of each."""
+
+from datetime import UTC, date, datetime
+from typing import Any, cast
+
+import msgspec
+
+from common.bus import topology
+from common.clock import rfc3339
+from common.docs.pages import Documented
+from common.envelope import Event, encode
+from common.http.commands import CommandFront
+from common.http.server import build_app
+from lease_svc import lease as domain
+from lease_svc import render
+from lease_svc.api import LeaseApi
+from lease_svc.app import TITLE
+from lease_svc.commands import CreateLease, Fee, LateFee, NewLease
+from lease_svc.events import CATALOGUE, SOURCE
+
+LEASE_ID = "01982f3a-6c00-7000-8000-00000000a000"
+CREATED_AT = datetime(2026, 12, 1, 9, 30, tzinfo=UTC)
+PAID_OFF_AT = datetime(2027, 1, 16, 14, 5, tzinfo=UTC)
+
+
+def documented() -> Documented:
+    """This service for the generator."""
+    nothing = cast(Any, None)  # the routes are asked for, never called
+    front = CommandFront(topology.LEASE_COMMANDS, nothing, nothing, nothing)
+    app = build_app(TITLE, LeaseApi(nothing, front).routes(), {})
+    return Documented(name="lease", app=app, catalogue=CATALOGUE, examples=examples())
+
+
+def examples() -> dict[str, Event]:
+    """A lease of three instalments, made by the code that makes real ones; it is paid off early."""
+    terms = NewLease(
+        customer_id="cus-42",
+        currency="USD",
+        principal=120_000,
+        annual_rate="0.12",
+        term=3,
+        frequency="monthly",
+        start_date=date(2026, 12, 1),
+        fees=[Fee(code="origination", amount=2_500)],
+        payment_method="pm_card_ok",
+        late_fee=LateFee(grace_days=5, amount=1_500),
+        metadata={"store": "17"},
+    )
+    lease, _ = domain.create(CreateLease(lease_id=LEASE_ID, terms=terms), CREATED_AT)
+    created = msgspec.Raw(render.created_data(lease))
+    lease.amount_paid = 124_102
+    paid_off = lease.paid_off("01982f3a-6c00-7000-8000-0000000000c2", "payoff.succeeded")
+    return {
+        "lease.created": _event("lease.created", 1, created, CREATED_AT),
+        "lease.paid_off": _event("lease.paid_off", 2, msgspec.Raw(encode(paid_off)), PAID_OFF_AT),
+    }
+
+
+def _event(type_: str, sequence: int, data: msgspec.Raw, at: datetime) -> Event:
+    return Event(
+        id=f"01982f3a-6c00-7000-8000-0000000000e{sequence}",
+        source=SOURCE,
+        type=type_,
+        subject=LEASE_ID,
+        time=rfc3339(at),
+        sequence=sequence,
+        correlationid=f"01982f3a-6c00-7000-8000-0000000000d{sequence}",
+        causationid=f"01982f3a-6c00-7000-8000-0000000000d{sequence}",
+        data=data,
+    )

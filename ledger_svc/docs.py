@@ -1,0 +1,14 @@
+"""What the generated pages tell of this service: its front. It has no events of its own."""
+
+from typing import Any, cast
+
+from common.docs.pages import Documented
+from common.http.server import build_app
+from ledger_svc.api import LedgerApi
+from ledger_svc.app import TITLE
+
+
+def documented() -> Documented:
+    """This service for the generator."""
+    nothing = cast(Any, None)  # the routes are asked for, never called
+    return Documented(name="ledger", app=build_app(TITLE, LedgerApi(nothing).routes(), {}))

@@ -1,0 +1,132 @@
+"""What the generated pages tell of this service: its front, its events, and an example of each."""
+
+from datetime import UTC, date, datetime
+from typing import Any, cast
+
+import msgspec
+
+from common.bus import topology
+from common.docs.pages import Documented
+from common.envelope import Command, Event
+from common.http.commands import CommandFront
+from common.http.server import build_app
+from common.ids import payment_id
+from payment_svc import handlers, settlement
+from payment_svc.allocation import Allocation
+from payment_svc.api import PaymentApi
+from payment_svc.app import TITLE
+from payment_svc.attempt import Account, Payment
+from payment_svc.batch import Batch
+from payment_svc.commands import AttemptPayment, PayOffLease
+from payment_svc.events import CATALOGUE
+from payment_svc.gateway import Charged, ChargeResult, Declined, NoAnswer, NotReached
+
+LEASE_ID = "01982f3a-6c00-7000-8000-00000000a000"
+NOW = datetime(2027, 1, 16, 14, 5, tzinfo=UTC)
+PRINCIPAL = 120_000
+# Due date, principal, interest, fees, and the principal left: the schedule of the lease service's example.
+SCHEDULE = (
+    (date(2027, 1, 1), 39_603, 1_200, 2_500, 80_397),
+    (date(2027, 2, 1), 39_999, 804, 0, 40_398),
+    (date(2027, 3, 1), 40_398, 404, 0, 0),
+)
+
+
+def documented() -> Documented:
+    """This service for the generator."""
+    nothing = cast(Any, None)  # the routes are asked for, never called
+    front = CommandFront(topology.PAYMENT_COMMANDS, nothing, nothing, nothing)
+    app = build_app(TITLE, PaymentApi(nothing, front).routes(), {})
+    return Documented(name="payment", app=app, catalogue=CATALOGUE, examples=examples())
+
+
+def examples() -> dict[str, Event]:
+    """One of each type, told by the code that tells real ones; the lease is the lease service's example."""
+    paid, lost = Charged(reference="ch_9f2c"), NoAnswer(reason="TimeoutError")
+    declined = Declined(code="insufficient_funds", reference="ch_7d01")
+    told = [
+        *_collect("pm_card_ok", paid),
+        *_collect("pm_card_insufficient_funds", declined),
+        *_collect("pm_gateway_down", NotReached(reason="gateway_unavailable")),
+        *_collect("pm_timeout_then_ok", lost, paid),
+        *_pay_off("pm_card_insufficient_funds", declined),
+        *_pay_off("pm_card_ok", paid),
+    ]
+    first: dict[str, Event] = {}
+    for event in told:
+        first.setdefault(event.type, event)
+    return {type_: _settled_ids(first[type_], number) for number, type_ in enumerate(CATALOGUE, 1)}
+
+
+def _collect(method: str, *answers: ChargeResult) -> list[Event]:
+    """What is told when instalment 1 is collected and the gateway says these things, one after the other."""
+    batch = _batch()
+    asked = AttemptPayment(
+        attempt_id="01982f3a-6c00-7000-8000-0000000000c1",
+        payment_id=payment_id(LEASE_ID, 1),
+        payment_method=method,
+        amount=None,
+    )
+    handlers.attempt_payment(batch, _command("AttemptPayment"), asked)
+    return _answered(batch, answers)
+
+
+def _pay_off(method: str, *answers: ChargeResult) -> list[Event]:
+    """The same for an early payoff."""
+    batch = _batch()
+    asked = PayOffLease(
+        attempt_id="01982f3a-6c00-7000-8000-0000000000c2", lease_id=LEASE_ID, payment_method=method
+    )
+    handlers.pay_off_lease(batch, _command("PayOffLease"), asked)
+    return _answered(batch, answers)
+
+
+def _answered(batch: Batch, answers: tuple[ChargeResult, ...]) -> list[Event]:
+    for answer in answers:
+        settlement.settle(batch, batch.started[0], answer)
+    return batch.events
+
+
+def _batch() -> Batch:
+    account = Account(
+        lease_id=LEASE_ID,
+        currency="USD",
+        principal=PRINCIPAL,
+        annual_rate="0.12",
+        day_count="30/360",
+        start_date=date(2026, 12, 1),
+    )
+    payments = [
+        Payment(
+            payment_id=payment_id(LEASE_ID, number),
+            lease_id=LEASE_ID,
+            number=number,
+            due_date=due_date,
+            owed=Allocation(fees=fees, interest=interest, principal=principal),
+            paid=Allocation(),
+            principal_balance=left,
+            status="scheduled",
+            in_flight=None,
+            attempts=0,
+            next_retry_at=None,
+            last_attempt_id=None,
+        )
+        for number, (due_date, principal, interest, fees, left) in enumerate(SCHEDULE, 1)
+    ]
+    return Batch({LEASE_ID: account}, payments, NOW)
+
+
+def _command(type_: str) -> Command:
+    return Command(
+        command_id="01982f3a-6c00-7000-8000-0000000000d2",
+        type=type_,
+        submitted_at=NOW,
+        data=msgspec.Raw(b"{}"),
+    )
+
+
+def _settled_ids(event: Event, number: int) -> Event:
+    """The same event with ids that do not change from one making of the page to the next."""
+    return msgspec.structs.replace(
+        event, id=f"01982f3a-6c00-7000-8000-0000000000f{number}", causationid=event.correlationid
+    )

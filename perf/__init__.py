@@ -1,0 +1,1 @@
+"""What looks at the system from outside: the demonstration and the measurements."""

@@ -1,0 +1,206 @@
+"""The headline figures of a running system, each beside its threshold and a bare aiohttp server's.
+
+Creates leases synchronously, reads them, waits for the ledger, adds up memory, and checks that what was
+answered with 201 is in the lease projection, the payment projection and the ledger, exactly once.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import json
+import os
+import random
+import socket
+import sys
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+import aiohttp
+import psutil
+import uvloop
+from rich.console import Console
+from rich.table import Table
+
+from perf import loadgen
+from perf.loadgen import Result
+
+LEASES = os.environ.get("LEASE_SERVICE_URL", "http://localhost:8000")
+PAYMENTS = os.environ.get("PAYMENT_SERVICE_URL", "http://localhost:8001")
+LEDGER = os.environ.get("LEDGER_SERVICE_URL", "http://localhost:8002")
+
+# Thresholds, with everything on one machine of two cores, this generator included.
+CREATIONS_PER_S = 1_000
+CREATION_P99_MS = 100
+READS_PER_S = 3_000
+LEDGER_LAG_S = 1.0
+PYTHON_RSS_MB = 500
+
+SETTLE_S = 60.0  # how long the ledger may take before the run is called broken
+SAMPLE = 50  # leases looked up in every service afterwards
+OURS = ("-m lease_svc", "-m payment_svc", "-m ledger_svc", "supervisord")
+
+console = Console()
+
+
+@dataclass
+class Line:
+    """One figure."""
+
+    name: str
+    value: float
+    unit: str
+    threshold: float
+    at_least: bool
+
+    @property
+    def holds(self) -> bool:
+        """Whether the threshold is kept."""
+        return self.value >= self.threshold if self.at_least else self.value <= self.threshold
+
+
+def _lease(number: int) -> bytes:
+    return json.dumps(
+        {
+            "customer_id": f"figures-{number % 1000}",
+            "currency": "USD",
+            "principal": 120_000 + number % 1000,
+            "annual_rate": "0.1200",
+            "term": 12,
+            "frequency": "monthly",
+            "start_date": "2026-01-01",
+        }
+    ).encode()
+
+
+def _python_rss_mb() -> float:
+    total = 0
+    for process in psutil.process_iter(["cmdline", "memory_info"]):
+        command = " ".join(process.info["cmdline"] or [])
+        if "python" in command and any(each in command for each in OURS) and process.info["memory_info"]:
+            total += process.info["memory_info"].rss
+    return total / 1e6
+
+
+@contextlib.asynccontextmanager
+async def _echo() -> AsyncIterator[str]:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    server = await asyncio.create_subprocess_exec(sys.executable, "-m", "perf.echo", str(port))
+    try:
+        for _ in range(100):
+            with contextlib.suppress(OSError):
+                socket.create_connection(("127.0.0.1", port), 1).close()
+                break
+            await asyncio.sleep(0.1)
+        yield f"http://127.0.0.1:{port}/"
+    finally:
+        server.terminate()
+        await server.wait()
+
+
+async def _metrics(session: aiohttp.ClientSession) -> dict[str, int]:
+    async with session.get(f"{LEDGER}/api/v1/audit/metrics") as response:
+        found: dict[str, int] = await response.json()
+        return found
+
+
+async def _missing(session: aiohttp.ClientSession, lease_ids: list[str]) -> int:
+    """How many of a sample of leases are not complete in one of the three services."""
+    missing = 0
+    for lease_id in random.sample(lease_ids, min(SAMPLE, len(lease_ids))):
+        async with session.get(f"{LEASES}/api/v1/leases/{lease_id}") as response:
+            missing += response.status != 200
+        async with session.get(f"{PAYMENTS}/api/v1/leases/{lease_id}/payments") as response:
+            missing += response.status != 200 or len((await response.json())["items"]) != 12
+        async with session.get(f"{LEDGER}/api/v1/audit/leases/{lease_id}") as response:
+            missing += response.status != 200 or len((await response.json())["items"]) != 1
+    return missing
+
+
+async def measure(seconds: float, connections: int) -> bool:
+    """Run it all, print the table; True when every threshold is kept and nothing is missing."""
+    created: list[str] = []
+    numbers = iter(range(sys.maxsize))
+
+    def note(status: int, body: bytes) -> None:
+        if status == 201:
+            created.append(json.loads(body[:60].split(b",")[0] + b"}")["lease_id"])
+
+    def create() -> bytes:
+        return loadgen.post(f"{LEASES}/api/v1/leases", _lease(next(numbers)))
+
+    async def load(
+        what: str, url: str, make: loadgen.MakeRequest, s: float, on_body: loadgen.OnBody | None
+    ) -> Result:
+        with console.status(f"{what}: {s:.0f} s on {connections} connections …"):
+            return await loadgen.run(url, make, seconds=s, connections=connections, on_body=on_body)
+
+    async with aiohttp.ClientSession() as session, _echo() as echo:
+        before = await _metrics(session)
+        await load("warming up", LEASES, create, min(5.0, seconds), note)
+        creations = await load("creating leases", LEASES, create, seconds, note)
+        ended = time.perf_counter()
+        rss_mb = _python_rss_mb()
+        with console.status("waiting for the ledger …"):
+            while (now := await _metrics(session))["leases_total"] - before["leases_total"] < len(created):
+                if time.perf_counter() - ended > SETTLE_S:
+                    break
+                await asyncio.sleep(0.02)
+        lag_s = time.perf_counter() - ended
+        in_ledger = now["leases_total"] - before["leases_total"]
+        some = [loadgen.get(f"{LEASES}/api/v1/leases/{each}") for each in created[-5000:]]
+        reads = await load("reading leases", LEASES, lambda: random.choice(some), seconds / 3, None)
+        request = loadgen.get(echo)
+        bare = await load("bare aiohttp", echo, lambda: request, min(5.0, seconds), None)
+        missing = await _missing(session, created)
+
+    lines = [
+        Line("POST /leases, synchronous", creations.per_second, "/s", CREATIONS_PER_S, True),
+        Line("POST /leases p99", creations.percentile_ms(99), "ms", CREATION_P99_MS, False),
+        Line("GET /leases/{id}", reads.per_second, "/s", READS_PER_S, True),
+        Line("ledger lag at the end", lag_s, "s", LEDGER_LAG_S, False),
+        Line("memory of all Python processes", rss_mb, "MB", PYTHON_RSS_MB, False),
+    ]
+    table = Table(title=f"{connections} connections, {seconds:.0f} s, closed loop")
+    for column in ("figure", "measured", "threshold", ""):
+        table.add_column(column, justify="left" if column == "figure" else "right")
+    for line in lines:
+        bound = f"{'≥' if line.at_least else '≤'} {line.threshold:g} {line.unit}"
+        verdict = "[green]kept[/]" if line.holds else "[red]missed[/]"
+        table.add_row(line.name, f"{line.value:,.1f} {line.unit}", bound, verdict)
+    console.print(table)
+    console.print(
+        f"Creations: p50 {creations.percentile_ms(50):.1f} ms, p95 {creations.percentile_ms(95):.1f} ms,"
+        f" answers {dict(creations.statuses)}."
+        f" Reads: p50 {reads.percentile_ms(50):.1f} ms, p99 {reads.percentile_ms(99):.1f} ms."
+    )
+    console.print(
+        f"Bare aiohttp in the same run: {bare.per_second:,.0f}/s; a creation costs as much as"
+        f" {bare.per_second / max(creations.per_second, 1e-9):.1f} of its answers, a read"
+        f" {bare.per_second / max(reads.per_second, 1e-9):.1f}."
+    )
+    conserved = in_ledger == len(created) and not missing and not creations.broken
+    console.print(
+        f"Conservation: {len(created)} answered 201, {in_ledger} in the ledger, {missing} missing in a sample of"
+        f" {SAMPLE}: {'[green]holds[/]' if conserved else '[red]broken[/]'}"
+    )
+    return conserved and all(line.holds for line in lines)
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(prog="python -m perf.figures", description=__doc__)
+    parser.add_argument("--seconds", type=float, default=30.0, help="length of the run that creates leases")
+    parser.add_argument("--connections", type=int, default=50)
+    arguments = parser.parse_args()
+    try:
+        kept = uvloop.run(measure(arguments.seconds, arguments.connections))
+    except (OSError, aiohttp.ClientError) as error:
+        sys.exit(f"The system cannot be reached ({error}): start it with `make up`.")
+    sys.exit(0 if kept else 1)
+
+
+if __name__ == "__main__":
+    main()

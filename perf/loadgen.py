@@ -1,0 +1,147 @@
+"""A closed-loop HTTP/1.1 load generator: each connection sends its next request when the answer is there.
+
+It speaks to the socket directly: a client library costs more per request than the fronts that it measures.
+"""
+
+import asyncio
+import re
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import cast
+from urllib.parse import urlsplit
+
+import numpy as np
+
+_LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
+_HEADER_BYTES_MAX = 16_384
+
+MakeRequest = Callable[[], bytes]
+OnBody = Callable[[int, bytes], None]
+
+
+@dataclass
+class Result:
+    """What one run has measured."""
+
+    seconds: float = 0.0
+    statuses: Counter[int] = field(default_factory=Counter)
+    latencies_ms: list[float] = field(default_factory=list)
+    broken: int = 0  # connections that ended without an answer
+
+    @property
+    def per_second(self) -> float:
+        """Answers a second."""
+        return len(self.latencies_ms) / self.seconds if self.seconds else 0.0
+
+    def percentile_ms(self, percent: float) -> float:
+        """The latency that `percent` of the answers were not slower than, in ms."""
+        if not self.latencies_ms:
+            return float("nan")
+        return float(np.percentile(self.latencies_ms, percent, method="higher"))
+
+
+class _Connection(asyncio.Protocol):
+    def __init__(self, run: "_Run") -> None:
+        self._run = run
+        self._transport: asyncio.Transport | None = None
+        self._received = bytearray()
+        self._sent_at = 0.0
+        self._waiting = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's is one in all but its class
+        self._next()
+
+    def _next(self) -> None:
+        assert self._transport is not None
+        if self._run.over():
+            self._transport.close()
+            return
+        self._waiting = True
+        self._sent_at = time.perf_counter()
+        self._transport.write(self._run.make_request())
+
+    def data_received(self, data: bytes) -> None:
+        self._received += data
+        end = self._received.find(b"\r\n\r\n")
+        if end < 0:
+            if len(self._received) > _HEADER_BYTES_MAX and self._transport is not None:
+                self._transport.abort()
+            return
+        match = _LENGTH.search(self._received, 0, end + 2)
+        total = end + 4 + (int(match[1]) if match else 0)
+        if len(self._received) < total:
+            return
+        status = int(self._received[9:12])
+        self._run.answered(
+            status, (time.perf_counter() - self._sent_at) * 1000, self._received[end + 4 : total]
+        )
+        del self._received[:total]
+        self._waiting = False
+        self._next()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._run.closed(broken=self._waiting)
+
+
+class _Run:
+    def __init__(
+        self, make_request: MakeRequest, on_body: OnBody | None, seconds: float, connections: int
+    ) -> None:
+        self.make_request = make_request
+        self.result = Result()
+        self.done = asyncio.Event()
+        self._on_body = on_body
+        self._ends_at = time.perf_counter() + seconds
+        self._open = connections
+
+    def over(self) -> bool:
+        return time.perf_counter() >= self._ends_at
+
+    def answered(self, status: int, latency_ms: float, body: bytes | bytearray) -> None:
+        self.result.statuses[status] += 1
+        self.result.latencies_ms.append(latency_ms)
+        if self._on_body is not None:
+            self._on_body(status, bytes(body))
+
+    def closed(self, *, broken: bool) -> None:
+        self.result.broken += broken
+        self._open -= 1
+        if not self._open:
+            self.done.set()
+
+
+def get(url: str) -> bytes:
+    """The bytes of a GET request."""
+    parts = urlsplit(url)
+    return f"GET {parts.path} HTTP/1.1\r\nHost: {parts.netloc}\r\n\r\n".encode()
+
+
+def post(url: str, body: bytes) -> bytes:
+    """The bytes of a POST request with a JSON body."""
+    parts = urlsplit(url)
+    head = (
+        f"POST {parts.path} HTTP/1.1\r\nHost: {parts.netloc}\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    return head.encode() + body
+
+
+async def run(
+    url: str, make_request: MakeRequest, *, seconds: float, connections: int, on_body: OnBody | None = None
+) -> Result:
+    """Load the server of `url` for `seconds`; what was begun by then is still awaited.
+
+    Raises OSError where it cannot be reached.
+    """
+    parts = urlsplit(url)
+    loop = asyncio.get_running_loop()
+    started = time.perf_counter()
+    running = _Run(make_request, on_body, seconds, connections)
+    for _ in range(connections):
+        await loop.create_connection(lambda: _Connection(running), str(parts.hostname), parts.port or 80)
+    await running.done.wait()
+    running.result.seconds = time.perf_counter() - started
+    return running.result

@@ -1,0 +1,186 @@
+"""What must hold after every fault, once the system has come to rest.
+
+Checked against books that do not know of each other: the tables of each service, the ledger's raw bytes, the
+gateway's own record, and the tests' record of what they sent.
+"""
+
+from collections import Counter, defaultdict
+from typing import Any
+
+import msgspec
+
+from tests.e2e.client import Client, Fate, Sent
+from tests.e2e.fold_by_hand import Folded, fold
+from tests.e2e.merkle_by_hand import leaf, root
+from tests.e2e.system import WORK_QUEUES, System
+from tests.e2e.waiting import eventually, on_lanes
+
+_AT_REST = """
+SELECT (SELECT count(*) FROM lease.outbox_pending) AS lease_outbox,
+       (SELECT count(*) FROM payment.outbox_pending) AS payment_outbox,
+       (SELECT count(*) FROM lease.commands WHERE status = 'pending' AND original_id IS NULL) AS lease_commands,
+       (SELECT count(*) FROM payment.commands WHERE status = 'pending' AND original_id IS NULL)
+           AS payment_commands,
+       (SELECT count(*) FROM payment.attempts WHERE status IN ('started', 'unknown')) AS in_flight,
+       (SELECT count(*) FROM lease.outbox) + (SELECT count(*) FROM payment.outbox)
+           - (SELECT count(*) FROM ledger.entries WHERE lease_id IN (SELECT lease_id FROM lease.leases))
+           AS not_in_ledger,
+       (SELECT count(*) FROM lease.leases l JOIN payment.accounts a USING (lease_id)
+         WHERE l.payment_sequence <> a.event_sequence OR a.lease_sequence <> l.event_sequence)
+           + (SELECT count(*) FROM lease.leases) - (SELECT count(*) FROM payment.accounts) AS not_projected
+"""
+_DIFFERENT_BYTES = """
+WITH told AS (SELECT event_id, body FROM lease.outbox UNION ALL SELECT event_id, body FROM payment.outbox)
+SELECT event_id FROM told FULL JOIN ledger.entries AS e USING (event_id)
+ WHERE body IS DISTINCT FROM raw
+   AND (lease_id IS NULL OR lease_id IN (SELECT lease_id FROM lease.leases))
+"""
+_LEASES = "SELECT lease_id::text, status, balance, amount_paid, version FROM lease.leases"
+_PAYMENTS = """
+SELECT lease_id::text, payment_id::text, status, in_flight,
+       principal + interest + fees + late_fees AS amount,
+       paid_principal + paid_interest + paid_fees + paid_late_fees AS paid
+  FROM payment.payments
+"""
+_ATTEMPTS = """
+SELECT attempt_id::text, lease_id::text, payment_id::text, status, amount, currency, gateway_reference
+  FROM payment.attempts
+"""
+
+
+async def come_to_rest(system: System, within_s: float = 60.0) -> None:
+    """Wait until nothing is under way any more: outboxes and queues empty, every command with its outcome."""
+
+    async def at_rest() -> bool:
+        try:
+            left.clear()
+            left.update((await system.rows(_AT_REST))[0])
+            left.update(await system.depths(*WORK_QUEUES))
+        except Exception as error:  # a server that is just coming back
+            left["error"] = repr(error)
+        return not any(left.values())
+
+    left: dict[str, object] = {}
+    try:
+        await eventually(at_rest, "everything comes to rest", within_s)
+    except AssertionError:
+        raise AssertionError(f"still under way after {within_s} s: {left}") from None
+
+
+async def check(system: System, client: Client) -> None:
+    """Wait until the system is at rest, then hold all its books against each other."""
+    await come_to_rest(system)
+    dead = await system.depths(*(f"{queue}.dead" for queue in WORK_QUEUES))
+    assert not any(dead.values()), dead
+    folded = await _check_ledger(system, client)
+    await _check_projections(system, folded)
+    await _check_gateway(system, client, folded)
+    for lease_id in list(folded)[:: max(1, len(folded) // 10)]:
+        await _check_over_http(client, lease_id, folded[lease_id])
+
+
+async def _check_ledger(system: System, client: Client) -> dict[str, Folded]:
+    """Every seal verifies, sequences are gapless, and the events are byte for byte those told."""
+    entries = await system.rows("SELECT seq, lease_id::text, raw, leaf_hash FROM ledger.entries ORDER BY seq")
+    assert [entry["seq"] for entry in entries] == list(range(1, len(entries) + 1))
+    assert all(leaf(entry["raw"]) == entry["leaf_hash"] for entry in entries)
+    figures = (await client.ledger.get("/api/v1/audit/metrics")).json
+    assert figures["last_seq"] == figures["tree_size"] == len(entries)
+    assert figures["root_hash"] == root([entry["leaf_hash"] for entry in entries]).hex()
+    assert await system.rows(_DIFFERENT_BYTES) == []
+    ours = {row[0] for row in await system.rows("SELECT lease_id::text FROM lease.leases")}
+    events: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
+    for entry in entries:
+        if entry["lease_id"] in ours:  # a test may have told the ledger of a lease nobody made
+            events[entry["lease_id"]].append(msgspec.json.decode(entry["raw"]))
+    assert events.keys() == ours
+    folded = {lease_id: fold(theirs) for lease_id, theirs in events.items()}
+    outstanding = sum(amounts["outstanding"] for amounts in figures["amounts"].values())
+    assert outstanding == sum(each.balance for each in folded.values())
+    return folded
+
+
+async def _check_projections(system: System, folded: dict[str, Folded]) -> None:
+    """The projections of both services are what the ledger's events add up to."""
+    for lease in await system.rows(_LEASES):
+        state = folded[lease["lease_id"]]
+        projected = (lease["status"], lease["balance"], lease["amount_paid"])
+        assert projected == (state.status, state.balance, state.collected), lease
+        assert (state.balance == 0) == (state.status == "paid_off"), lease
+    payments = await system.rows(_PAYMENTS)
+    assert len(payments) == sum(len(state.instalments) for state in folded.values())
+    for payment in payments:
+        told = folded[payment["lease_id"]].instalments[payment["payment_id"]]
+        projected = (payment["status"], payment["paid"], payment["amount"])
+        assert projected == (told.status, told.paid, told.amount), payment
+        assert payment["in_flight"] is None, payment
+    for attempt in await system.rows(_ATTEMPTS):
+        assert folded[attempt["lease_id"]].ends[attempt["attempt_id"]] == attempt["status"], attempt
+    assert not any(state.unsettled for state in folded.values())
+    lines = "SELECT lease_id FROM lease.history GROUP BY 1 HAVING count(*) <> max(version) OR min(version) <> 1"
+    assert await system.rows(lines) == []
+    versions = "SELECT lease_id FROM lease.leases l WHERE version <> "
+    versions += "(SELECT max(version) FROM lease.history h WHERE h.lease_id = l.lease_id)"
+    assert await system.rows(versions) == []
+
+
+async def _check_gateway(system: System, client: Client, folded: dict[str, Folded]) -> None:
+    """The gateway's own record has one charge for each attempt that got there, and as much money as the ledger."""
+    attempts = {attempt["attempt_id"]: attempt for attempt in await system.rows(_ATTEMPTS)}
+    leases = sorted({attempt["lease_id"] for attempt in attempts.values()})
+
+    async def charges(lease_id: str) -> list[dict[str, Any]]:
+        return await client.charges(lease_id=lease_id)
+
+    lists = await on_lanes(20, [lambda lease_id=lease_id: charges(lease_id) for lease_id in leases])  # type: ignore[misc]
+    record = [charge for theirs in lists for charge in theirs]
+    keys = Counter(charge["idempotency_key"] for charge in record)
+    charged = {key for key, attempt in attempts.items() if attempt["status"] in ("succeeded", "declined")}
+    free = {key for key, attempt in attempts.items() if attempt["amount"] == 0}
+    assert keys == Counter(charged - free)
+    taken: Counter[str] = Counter()
+    for charge in record:
+        attempt = attempts[charge["idempotency_key"]]
+        assert (charge["status"], charge["charge_id"]) == (attempt["status"], attempt["gateway_reference"])
+        assert (charge["amount"], charge["currency"]) == (attempt["amount"], attempt["currency"])
+        assert charge["metadata"]["payment_id"] == attempt["payment_id"]
+        if charge["status"] == "succeeded":
+            taken[attempt["lease_id"]] += charge["amount"]
+    for lease_id, state in folded.items():
+        assert taken[lease_id] == state.collected, lease_id
+
+
+async def _check_over_http(client: Client, lease_id: str, state: Folded) -> None:
+    """What the three services show of a lease is the same."""
+    lease = (await client.leases.get(f"/api/v1/leases/{lease_id}")).json
+    assert (lease["status"], lease["balance"]) == (state.status, state.balance)
+    payments = (await client.payments.get(f"/api/v1/leases/{lease_id}/payments")).json["items"]
+    shown = {payment["payment_id"]: (payment["status"], payment["amount_paid"]) for payment in payments}
+    assert shown == {key: (each.status, each.paid) for key, each in state.instalments.items()}
+    trail = (await client.ledger.get(f"/api/v1/audit/leases/{lease_id}?limit=200")).json["items"]
+    assert len(trail) == sum(state.last.values())
+    point = {"seq": trail[-1]["seq"]}
+    url = f"/api/v1/audit/leases/{lease_id}/state-at-point"
+    rebuilt = (await client.ledger.post(url, point)).json["state"]
+    assert (rebuilt["status"], rebuilt["balance"]) == (state.status, state.balance)
+
+
+async def check_creations(system: System, sent: list[Sent]) -> None:
+    """Each creation that was confirmed made one lease, each unknown one at most one, a refused one none."""
+    made = await system.rows("SELECT customer_id, count(*) AS times FROM lease.leases GROUP BY customer_id")
+    times = {row["customer_id"]: row["times"] for row in made}
+    for command in sent:
+        allowed = {Fate.OK: {1}, Fate.REJECTED: {0}, Fate.UNKNOWN: {0, 1}}[command.fate]
+        assert times.get(command.body["customer_id"], 0) in allowed, command
+
+
+async def check_attempts(system: System, sent: list[Sent]) -> None:
+    """Each attempt that was answered was made once, each unknown one at most once.
+
+    Every payment is to have had one command only.
+    """
+    made = await system.rows("SELECT payment_id::text, count(*) AS times FROM payment.attempts GROUP BY payment_id")
+    times = {row["payment_id"]: row["times"] for row in made}
+    for command in sent:
+        allowed = {0, 1} if command.fate is Fate.UNKNOWN else {1}
+        assert times.get(command.path.split("/")[4], 0) in allowed, command

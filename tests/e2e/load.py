@@ -1,0 +1,75 @@
+"""A light and steady load of leases and payments that goes on while something is broken."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from tests.e2e.client import Client, Fate, fresh_key
+from tests.e2e.invariants import check_attempts, check_creations
+from tests.e2e.system import System
+from tests.e2e.terms import terms
+from tests.e2e.waiting import eventually
+
+LANES = 6
+PACE_S = 0.15  # between two leases of a lane: about forty leases and payments a second
+
+
+class Load:
+    """Makes leases and pays their first instalment, each once, with an Idempotency-Key."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._stopping = asyncio.Event()
+
+    @property
+    def answered(self) -> int:
+        """Leases and payments that were answered with 201 so far."""
+        sent = [*self._client.leases.sent, *self._client.payments.sent]
+        return sum(command.statuses == [201] for command in sent)
+
+    async def flows(self, within_s: float = 60.0) -> None:
+        """Return when the next ten commands have been answered in the ordinary way."""
+        mark = self.answered + 10
+
+        async def more() -> bool:
+            return self.answered >= mark
+
+        await eventually(more, "commands are carried out", within_s)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator["Load"]:
+        """The load runs beside the block, at ease when it begins."""
+        async with asyncio.TaskGroup() as group:
+            for number in range(LANES):
+                group.create_task(self._lane(asynchronous=number % 3 == 0))
+            try:
+                await self.flows()
+                yield self
+            finally:
+                self._stopping.set()
+
+    async def _lane(self, *, asynchronous: bool) -> None:
+        prefer = {"Prefer": "respond-async"} if asynchronous else {}
+        while not self._stopping.is_set():
+            made = await self._client.leases.send("/api/v1/leases", terms(), fresh_key(), **prefer)
+            if made.answer is not None and made.answer.status == 201:
+                url = f"/api/v1/payments/{made.answer.json['schedule'][0]['payment_id']}/attempt"
+                await self._client.payments.send(url, {"payment_method": "pm_card_ok"}, fresh_key())
+            await asyncio.sleep(PACE_S)
+
+    async def settle(self, system: System) -> None:
+        """Check each command's effect as it stands; then send unknown ones again until all are known."""
+        everything = (*self._client.leases.sent, *self._client.payments.sent)
+        for command in everything:
+            allowed = {201, 202, 503, 0}  # 0: the connection broke
+            assert set(command.statuses) <= allowed, command
+        await self._check(system)
+        for command in everything:
+            front = self._client.leases if command in self._client.leases.sent else self._client.payments
+            await front.until_known(command)
+            assert command.fate is Fate.OK, command
+        await self._check(system)
+
+    async def _check(self, system: System) -> None:
+        await check_creations(system, self._client.leases.sent)
+        await check_attempts(system, self._client.payments.sent)

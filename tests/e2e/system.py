@@ -1,0 +1,116 @@
+"""The whole system as the tests see it from outside: its addresses, its processes, its tables, its queues."""
+
+import asyncio
+import re
+import signal
+from datetime import UTC, datetime
+from typing import Any
+
+import aio_pika
+import asyncpg
+import psutil
+
+from common.stack.ports import Ports
+from common.stack.settings import Settings
+from common.stack.stack import Stack
+from tests.e2e.waiting import eventually
+from tests.servers import guard, temporary_stack_directory
+
+# Attempts with `pm_timeout_*` are to be over soon, and the sandbox is not to be what the tests wait for.
+TUNABLES = {"GATEWAY_LATENCY_MS": "0", "GATEWAY_TIMEOUT_S": "2"}
+MAX_COMPLAINTS = 50
+_LEVEL = re.compile(r'"level": ?"(error|critical)"')
+_AT = re.compile(r'"timestamp": ?"([^"]+)"')
+WORK_QUEUES = ("lease.commands", "payment.commands", "lease.payment-events", "payment.lease-events")
+
+
+class System:
+    """One private stack, started with all its services."""
+
+    def __init__(self) -> None:
+        directory = temporary_stack_directory()
+        self._guard = guard(directory)
+        self.stack = Stack(Settings(run_dir=directory, ports=Ports.free(), tunables=TUNABLES))
+        self._home = directory.parent
+
+    def start(self) -> None:
+        """Bring it up. Raises StackError."""
+        self.stack.up()
+
+    def stop(self) -> None:
+        """Take it down and delete its data."""
+        self.stack.clean()
+        self._home.rmdir()
+        assert self._guard.stdin is not None
+        self._guard.stdin.close()
+        self._guard.wait(timeout=60)
+
+    def url(self, service: str) -> str:
+        """Base URL of `lease`, `payment`, `ledger` or `gateway`."""
+        return self.stack.addresses.http(service)
+
+    # --- processes ---
+
+    async def kill(self, name: str, number: signal.Signals = signal.SIGKILL) -> int:
+        """Send a signal to a program as soon as it runs. Returns the process id it had."""
+
+        async def pid() -> int:
+            return (await asyncio.to_thread(self.stack.states))[name].pid
+
+        await eventually(pid, f"{name} runs")
+        return await asyncio.to_thread(self.stack.kill_program, name, number)
+
+    async def back(self, name: str, old_pid: int, within_s: float = 60.0) -> None:
+        """Return once the process manager has started a program that died again, and it is ready."""
+        await asyncio.to_thread(self.stack.wait_restarted, name, old_pid, within_s)
+
+    async def gone(self, pid: int, within_s: float) -> None:
+        """Return once a process has ended. AssertionError when it has not in time."""
+
+        async def ended() -> bool:
+            return not psutil.pid_exists(pid)
+
+        await eventually(ended, f"process {pid} ends", within_s)
+
+    def complaints(self, since: float) -> str:
+        """What the services logged as an error, and the last warnings, from a Unix time on."""
+        lines: list[str] = []
+        start = datetime.fromtimestamp(since, UTC).isoformat()
+        for log in sorted(self.stack.layout.log.glob("*.log")):
+            for line in log.read_text(errors="replace").splitlines()[-20_000:]:
+                level, at = _LEVEL.search(line), _AT.search(line)
+                if level and at and at[1] >= start[:19] and len(lines) < MAX_COMPLAINTS:
+                    lines.append(f"{log.stem}: {line[:4000]}")
+        return "\n".join(lines)
+
+    # --- tables, as the owner of the database sees them ---
+
+    async def rows(self, query: str, *arguments: object) -> list[Any]:
+        """What a query gives."""
+        connection = await asyncpg.connect(self.stack.addresses.database)
+        try:
+            found: list[Any] = await connection.fetch(query, *arguments)
+            return found
+        finally:
+            await connection.close()
+
+    async def value(self, query: str, *arguments: object) -> Any:
+        """The first column of the first row that a query gives."""
+        return (await self.rows(query, *arguments))[0][0]
+
+    # --- queues ---
+
+    async def broker(self) -> aio_pika.abc.AbstractConnection:
+        """A connection of the test's own; to be closed."""
+        return await aio_pika.connect(self.stack.addresses.amqp)
+
+    async def depths(self, *queues: str) -> dict[str, int]:
+        """Messages ready in each of these queues."""
+        connection = await self.broker()
+        async with connection:
+            channel = await connection.channel()
+            found = {}
+            for name in queues:
+                queue = await channel.get_queue(name)
+                found[name] = queue.declaration_result.message_count or 0
+        return found

@@ -1,0 +1,130 @@
+"""Workers killed in the middle of their work: nothing is lost, nothing is done twice."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from tests.e2e.client import Client, Fate, fresh_key
+from tests.e2e.invariants import check, check_attempts, check_creations
+from tests.e2e.system import System
+from tests.e2e.terms import terms
+from tests.e2e.waiting import eventually, on_lanes
+
+ATTEMPT = {"payment_method": "pm_card_ok"}
+
+
+async def _kill_again_and_again(
+    system: System, name: str, progress: Callable[[], int], at: tuple[int, ...]
+) -> None:
+    """Kill a worker each time when that much has been answered."""
+    for mark in at:
+
+        async def reached(mark: int = mark) -> bool:
+            return progress() >= mark
+
+        await eventually(reached, f"{mark} answers", within_s=60)
+        await system.kill(name)
+
+
+def _answered(sent: list[Any]) -> int:
+    return sum(command.answer is not None for command in sent)
+
+
+async def test_lease_worker_killed_while_creating(system: System, client: Client) -> None:
+    """Of 500 leases asked for while the worker is killed four times, each is there once, everywhere."""
+
+    def create(number: int) -> Callable[[], Awaitable[Any]]:
+        prefer = {"Prefer": "respond-async"} if number % 3 == 0 else {}
+        key = fresh_key() if number % 2 else None
+        return lambda: client.leases.send("/api/v1/leases", terms(), key, **prefer)
+
+    sent = client.leases.sent
+    marks = (20, 120, 260, 400)
+    await asyncio.gather(
+        on_lanes(60, [create(number) for number in range(500)]),
+        _kill_again_and_again(system, "lease-worker", lambda: _answered(sent), marks),
+    )
+    assert len(sent) == 500
+    assert {command.fate for command in sent} == {Fate.OK}
+    await check(system, client)
+    await check_creations(system, sent)
+
+
+async def test_payment_worker_killed_while_paying(system: System, client: Client) -> None:
+    """Of 200 payments made while the worker is killed three times, each is charged and booked once."""
+    leases = await on_lanes(40, [lambda: client.create(terms()) for _ in range(200)])
+
+    def pay(lease: dict[str, Any], key: str | None) -> Callable[[], Awaitable[Any]]:
+        url = f"/api/v1/payments/{lease['schedule'][0]['payment_id']}/attempt"
+        return lambda: client.payments.send(url, ATTEMPT, key)
+
+    sent = client.payments.sent
+    await asyncio.gather(
+        on_lanes(40, [pay(lease, fresh_key() if n % 2 else None) for n, (lease, _) in enumerate(leases)]),
+        _kill_again_and_again(system, "payment-worker", lambda: _answered(sent), (10, 60, 120)),
+    )
+    assert {status for command in sent for status in command.statuses} <= {201, 202}
+    await check(system, client)
+    await check_attempts(system, sent)
+    for command in sent:
+        payment_id = command.path.split("/")[4]
+        payment = (await client.payments.get(f"/api/v1/payments/{payment_id}")).json
+        assert (payment["status"], payment["attempts"]) == ("paid", 1)
+        assert len(await client.charges(payment_id=payment_id)) == 1
+
+
+async def test_ledger_writer_killed_while_recording(system: System, client: Client) -> None:
+    """The ledger's writer, killed while events stream in, leaves no gap and no repeat."""
+    marks = (10, 80)
+    await asyncio.gather(
+        on_lanes(20, [lambda: client.leases.send("/api/v1/leases", terms()) for _ in range(150)]),
+        _kill_again_and_again(system, "ledger-writer", lambda: _answered(client.leases.sent), marks),
+    )
+    await check(system, client)
+    await check_creations(system, client.leases.sent)
+
+
+async def test_gateway_killed_while_charging(system: System, client: Client) -> None:
+    """A gateway that dies in the middle leaves nothing in doubt that it can be asked about.
+
+    A charge that got lost with it is nowhere, so its attempt stays `unknown` and its payment is not to be paid;
+    when the charge turns up at the gateway after all, the attempt follows it.
+    """
+    leases = await on_lanes(30, [lambda: client.create(terms()) for _ in range(60)])
+
+    def pay(lease: dict[str, Any]) -> Callable[[], Awaitable[Any]]:
+        url = f"/api/v1/payments/{lease['schedule'][0]['payment_id']}/attempt"
+        return lambda: client.payments.send(url, ATTEMPT)
+
+    sent = client.payments.sent
+    await asyncio.gather(
+        on_lanes(30, [pay(lease) for lease, _ in leases]),
+        _kill_again_and_again(system, "gateway", lambda: _answered(sent), (10,)),
+    )
+    assert {status for command in sent for status in command.statuses} <= {201, 202, 502}
+    await _only_lost_ones_are_unknown(system, client)
+    for attempt in await system.rows(_UNKNOWN):
+        assert (await client.attempt(attempt["payment_id"])).status == 409
+        await client.charge(dict(attempt))
+    await system.back("payment-worker", await system.kill("payment-worker"))  # it asks again when it starts
+    await check(system, client)
+    await check_attempts(system, sent)
+
+
+_UNKNOWN = """
+SELECT attempt_id::text, lease_id::text, payment_id::text, amount, currency, payment_method
+  FROM payment.attempts WHERE status = 'unknown'
+"""
+
+
+async def _only_lost_ones_are_unknown(system: System, client: Client) -> None:
+    """The gateway has been asked about every attempt left unknown, and knows none of them."""
+
+    async def asked() -> bool:
+        waiting = "SELECT count(*) FROM payment.attempts"
+        waiting += " WHERE status = 'started' OR (status = 'unknown' AND checks = 0)"
+        return await system.value(waiting) == 0
+
+    await eventually(asked, "the gateway has been asked", within_s=20)
+    for attempt in await system.rows(_UNKNOWN):
+        assert await client.charges(attempt_id=attempt["attempt_id"]) == []

@@ -1,0 +1,40 @@
+"""Real servers for this folder's tests: a PostgreSQL and a RabbitMQ, started when the first test asks."""
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from common.migrations import MESSAGING, migrate
+from tests.integration.fronts import Fronts, running_fronts
+from tests.servers import Servers, start_servers
+
+PROJECT = Path(__file__).resolve().parents[2]
+MIGRATIONS = {
+    "lease": (MESSAGING, PROJECT / "lease_svc/migrations"),
+    "payment": (MESSAGING, PROJECT / "payment_svc/migrations"),
+    "ledger": (PROJECT / "ledger_svc/migrations",),
+}
+
+
+@pytest.fixture(scope="session")
+def servers() -> Iterator[Servers]:
+    """Servers of this session alone, with all migrations applied."""
+    started = start_servers()
+    try:
+        for schema, folders in MIGRATIONS.items():
+            migrate(started.database_url, schema, *folders)
+        yield started
+    finally:
+        started.stop()
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def fronts(servers: Servers) -> AsyncIterator[Fronts]:
+    """The HTTP fronts of all three services in this process, on sockets; no worker runs.
+
+    They live as long as the session: tests that use them run on the session's event loop.
+    """
+    async with running_fronts(servers) as running:
+        yield running

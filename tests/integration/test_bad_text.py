@@ -1,0 +1,128 @@
+"""Card numbers and other text that must stay outside: never queued, stored, answered or logged."""
+
+import json
+import logging
+from typing import Any
+
+import pytest
+
+from tests.integration import bad_values
+from tests.integration.cases import (
+    COMMANDS,
+    READS,
+    WITH_BODY,
+    Case,
+    named,
+    places,
+    pointer,
+    replaced,
+    sample,
+    target,
+)
+from tests.integration.fronts import Fronts
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+SECRET = "4111111111111111"
+
+
+def digits_of(text: str) -> str:
+    return "".join(character for character in text if character.isdigit())
+
+
+@pytest.mark.parametrize("case", WITH_BODY, ids=named)
+@pytest.mark.parametrize("card", bad_values.CARDS, ids=str)
+async def test_card_numbers_in_values(
+    fronts: Fronts, case: Case, card: Any, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    """At every place of every body, as text or as a number, raw or escaped: 422, and seen nowhere."""
+    caplog.set_level(logging.DEBUG)
+    async with fronts.unmoved():
+        for at in places(sample(case)):
+            for ascii_only in (True, False):
+                body = json.dumps(replaced(sample(case), at, card), ensure_ascii=ascii_only).encode()
+                answer = (await fronts.ask(case[0], case[1].method, target(case[1]), body)).problem(422)
+                assert pointer(at) in answer.pointers
+                assert str(card) not in json.dumps(answer.json, ensure_ascii=False)
+                assert digits_of(str(card)) not in digits_of(str(answer.json["errors"]))
+    printed = capfd.readouterr()
+    assert str(card) not in printed.out + printed.err + caplog.text
+
+
+@pytest.mark.parametrize("case", WITH_BODY, ids=named)
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (f'{{"{SECRET}": 1}}', 422),
+        (f'{{"a": {{"{SECRET}": 1}}}}', 422),
+        (f'{{"a": [{{"b": "{SECRET}"}}]}}', 422),
+        (f'{{"{SECRET}": 1, "{SECRET}": 2}}', 400),
+        (f'{{"a": {{"{SECRET}": 1, "{SECRET}": 2}}}}', 400),
+        (f'"{SECRET}"', 422),
+        (f"[{SECRET}]", 422),
+        (SECRET, 422),
+        (f"{SECRET}.0", 422),
+        (f"{SECRET}e0", 422),
+        (f'{{"a": {SECRET}', 400),
+        (f'{{"a": "{SECRET}\\x"}}', 400),
+        (f'{{"frequency": "{SECRET}", "basis": "{SECRET}"}}', 422),
+        ('{"frequency": ["\\u0034111111111111111"]}', 422),
+    ],
+)
+async def test_card_numbers_elsewhere(
+    fronts: Fronts,
+    case: Case,
+    body: str,
+    status: int,
+    capfd: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """In keys, in keys given twice, in broken JSON and at the top: never repeated."""
+    caplog.set_level(logging.DEBUG)
+    async with fronts.unmoved():
+        answer = await fronts.ask(case[0], case[1].method, target(case[1]), body.encode())
+    answer.problem(status)
+    printed = capfd.readouterr()
+    assert SECRET not in str(answer) + printed.out + printed.err + caplog.text
+
+
+@pytest.mark.parametrize("case", READS, ids=named)
+async def test_card_numbers_in_addresses_and_headers(
+    fronts: Fronts, case: Case, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    """In paths, queries and the request's id they are not repeated either."""
+    caplog.set_level(logging.DEBUG)
+    service, route = case
+    for where in (target(route, SECRET), f"{target(route)}?{SECRET}=1", f"{target(route)}?type={SECRET}"):
+        answer = await fronts.ask(service, "GET", where)
+        assert SECRET not in str(answer)
+        answer = await fronts.ask(service, "GET", where, X_Request_Id=SECRET)
+        assert SECRET not in str(answer)
+        assert answer.headers["x-request-id"]
+    printed = capfd.readouterr()
+    assert SECRET not in printed.out + printed.err + caplog.text
+
+
+@pytest.mark.parametrize("case", COMMANDS, ids=named)
+async def test_card_number_as_idempotency_key(fronts: Fronts, case: Case) -> None:
+    """A key is kept for a month: it must not be a card number."""
+    async with fronts.unmoved():
+        answer = await fronts.ask(
+            case[0], "POST", target(case[1]), sample(case), Idempotency_Key=SECRET, Prefer="respond-async"
+        )
+        assert "/Idempotency-Key" in answer.problem(422).pointers
+
+
+async def test_what_only_looks_like_one(fronts: Fronts) -> None:
+    """UUIDs, long numbers with a wrong check digit and telephone numbers are nobody's card."""
+    for text in (
+        "41111111-1111-4111-9111-111111111111",
+        "4111111111111112",
+        "+49 170 123 45 67",
+        "2026-11-23T08:00:00.000000Z",
+        "0" * 16,
+        "1" * 60,
+    ):
+        body = bad_values.NEW_LEASE | {"metadata": {"note": text}}
+        answer = await fronts.ask("lease", "POST", "/api/v1/leases", body, Prefer="respond-async")
+        assert answer.status == 202, (text, answer)

@@ -1,0 +1,191 @@
+"""What is wrong before anything starts is said with what to do about it."""
+
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from common.stack import docker, layout, preflight
+from common.stack.account import Account
+from common.stack.errors import StackError
+from common.stack.layout import MARKER, Layout
+from common.stack.ports import LOOPBACK, VARIABLES, Ports
+from common.stack.settings import Settings
+
+as_user = pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+
+
+@pytest.fixture
+def listener() -> Iterator[socket.socket]:
+    with socket.socket() as server:
+        # As every server of the stack does.
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        server.bind((LOOPBACK, 0))
+        server.listen()
+        yield server
+
+
+def test_taken_port_names_port_holder_and_variable(listener: socket.socket) -> None:
+    """The message says which port, who holds it and which variable changes it."""
+    port = listener.getsockname()[1]
+    with pytest.raises(StackError) as caught:
+        preflight.check_ports(Ports(lease=port), ["lease"])
+    assert f"Port {port} is taken" in str(caught.value)
+    assert "LEASE_PORT=<port>" in str(caught.value)
+    assert f"(pid {os.getpid()})" in str(caught.value)
+
+
+def test_port_left_by_a_closed_connection_is_free(listener: socket.socket) -> None:
+    """A connection that lately ended on a port does not keep `up` from using it."""
+    port = listener.getsockname()[1]
+    with socket.create_connection((LOOPBACK, port)):
+        accepted, _ = listener.accept()
+        accepted.close()
+    listener.close()
+    preflight.check_ports(Ports(lease=port), ["lease"])
+
+
+@pytest.mark.parametrize("value", ["0", "65536", "http", "-1", "٣", "1" * 5000])
+def test_bad_port_names_its_variable(value: str) -> None:
+    """A value that is no port is refused by the name of its variable."""
+    with pytest.raises(StackError, match="LEDGER_PORT"):
+        Ports.from_environment({"LEDGER_PORT": value})
+
+
+def test_two_things_on_one_port_are_refused() -> None:
+    """Both variables are named."""
+    with pytest.raises(StackError, match="LEASE_PORT and GATEWAY_PORT are both 8003"):
+        Ports.from_environment({"LEASE_PORT": "8003"})
+
+
+def test_free_ports_differ() -> None:
+    """Ports for a test are all different."""
+    ports = Ports.free()
+    assert len({ports.of(field) for field in VARIABLES}) == len(VARIABLES)
+
+
+def test_run_directory_of_somebody_else_is_not_touched(tmp_path: Path) -> None:
+    """A directory without our marker is neither used nor removed."""
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "precious").touch()
+    place = Layout(tmp_path / "run")
+    with pytest.raises(StackError, match="not made by this project"):
+        place.prepare(None)
+    with pytest.raises(StackError, match="not made by this project"):
+        place.remove()
+    assert (tmp_path / "run" / "precious").exists()
+
+
+@as_user
+def test_read_only_directory_is_said(tmp_path: Path) -> None:
+    """Where `.run` cannot be made, the message names it."""
+    tmp_path.chmod(0o500)
+    with pytest.raises(StackError, match=r"cannot be written \(Permission denied\)"):
+        Layout(tmp_path / "run").prepare(None)
+
+
+def test_full_disk_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Less than 500 MB left is refused before a database is made."""
+    monkeypatch.setattr(layout, "_MIN_FREE_BYTES", 1 << 62)
+    with pytest.raises(StackError, match="500 MB are needed"):
+        Layout(tmp_path / "run").prepare(None)
+
+
+@pytest.mark.parametrize("name", ["with space", "x" * 90, "ümlaut", "50%"])
+def test_awkward_path_moves_the_files_elsewhere(tmp_path: Path, name: str) -> None:
+    """A path that servers or sockets cannot hold gets a link to one that they can, said once."""
+    place = Layout(tmp_path / name / ".run")
+    place.root.parent.mkdir()
+    try:
+        said = place.prepare(None)
+        assert said is not None
+        assert str(place.real) in said
+        assert place.root.is_symlink()
+        assert place.real.parent == Path("/var/tmp").resolve()
+        assert place.prepare(None) is None
+    finally:
+        target = place.real
+        place.remove()
+    assert not target.exists()
+    assert not place.root.is_symlink()
+
+
+def test_copied_checkout_does_not_share_the_files(tmp_path: Path) -> None:
+    """A copy of a checkout whose `.run` is a link gets files of its own."""
+    original, copy = Layout(tmp_path / "a b" / ".run"), Layout(tmp_path / "c d" / ".run")
+    for place in (original, copy):
+        place.root.parent.mkdir()
+    try:
+        original.prepare(None)
+        copy.root.symlink_to(original.real)
+        copy.prepare(None)
+        assert copy.real != original.real
+    finally:
+        copy.remove()
+        original.remove()
+
+
+def test_lost_target_of_the_link_is_made_anew(tmp_path: Path) -> None:
+    """When /var/tmp was tidied, the dangling link does not stand in the way."""
+    place = Layout(tmp_path / "run")
+    place.root.symlink_to(tmp_path / "gone")
+    place.prepare(None)
+    assert place.root.is_dir()
+    assert not place.root.is_symlink()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root runs the servers as somebody else")
+def test_closed_checkout_moves_the_files_elsewhere(tmp_path: Path) -> None:
+    """Where the servers' account cannot enter the checkout, the files are where it can."""
+    tmp_path.chmod(0o700)
+    place = Layout(tmp_path / "run")
+    account = Account(name="nobody", uid=65534, gid=65534)
+    try:
+        assert "cannot be entered by the account `nobody`" in (place.prepare(account) or "")
+        assert account.can_enter(place.postgres)
+        assert (place.postgres).stat().st_uid == 65534
+        assert (place.real / MARKER).stat().st_uid == 0
+    finally:
+        place.remove()
+
+
+def test_lock_of_a_crashed_machine_is_cleared(tmp_path: Path) -> None:
+    """postmaster.pid that names a process which is no PostgreSQL of ours is removed, so that it can start."""
+    place = Layout(tmp_path / "run")
+    place.prepare(None)
+    lock = place.postgres / "data" / "postmaster.pid"
+    lock.parent.mkdir()
+    for content in (f"{os.getpid()}\n{lock.parent}\n", "", "999999999\n"):
+        lock.write_text(content)
+        assert preflight.recover(place)
+        assert not lock.exists()
+    assert not preflight.recover(place)
+
+
+def test_docker_is_a_choice(tmp_path: Path) -> None:
+    """Containers are used when asked for, and then by the commands that follow until they are taken down."""
+    assert not docker.chosen("up", {}, tmp_path)
+    assert docker.chosen("up", {"STACK": "docker"}, tmp_path)
+    (tmp_path / docker.FILE).touch()
+    assert docker.chosen("ps", {}, tmp_path)
+    assert not docker.chosen("up", {}, tmp_path)
+    assert not docker.chosen("ps", {"STACK": "native"}, tmp_path)
+    with pytest.raises(StackError, match="neither"):
+        docker.chosen("up", {"STACK": "podman"}, tmp_path)
+
+
+def test_docker_without_an_engine_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """STACK=docker where nothing answers ends with what to do instead."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(StackError, match="leave out STACK"):
+        docker.run("up", Settings(run_dir=tmp_path / "run"), [], 0)
+
+
+def test_bad_addresses_are_refused() -> None:
+    """An AMQP_URL or DATABASE_URL that is no such address is named."""
+    with pytest.raises(StackError, match="DATABASE_URL does not look like"):
+        Settings.from_environment({"DATABASE_URL": "localhost"})
+    with pytest.raises(StackError, match="AMQP_URL does not look like"):
+        Settings.from_environment({"AMQP_URL": "http://localhost"})
