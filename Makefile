@@ -35,10 +35,10 @@ clean: $(STAMP) ## Stop it and delete its data
 	@$(STACK_COMMAND) clean
 
 demo: up ## Start it, then tell a lease's life in the terminal
-	@.venv/bin/python -m perf.demo
+	@eval "$$($(STACK_COMMAND) env)" && .venv/bin/python -m perf.demo
 
-figures: up ## Start it, then draw the figures of the performance report
-	@.venv/bin/python -m perf.figures
+figures: up ## Start it, then measure its headline figures against their thresholds
+	@eval "$$($(STACK_COMMAND) env)" && .venv/bin/python -m perf.figures
 
 test: lint types contracts unit integration e2e ## Run everything that must pass
 

@@ -20,6 +20,8 @@ COMMAND_TIMEOUT_S = 30.0
 TRANSIENT = (
     asyncpg.PostgresConnectionError,
     asyncpg.InterfaceError,
+    # a pooled connection whose server is dying: it has had its last error, but not yet its end
+    asyncpg.InternalClientError,
     asyncpg.OperatorInterventionError,
     asyncpg.InsufficientResourcesError,
     asyncpg.TransactionRollbackError,

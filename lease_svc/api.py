@@ -1,11 +1,13 @@
 """Routes of the lease service: thin."""
 
+from functools import partial
 from typing import Annotated, Any
 
 import msgspec
 from aiohttp import web
 from msgspec import Meta
 
+from common.batching import BatchReader
 from common.clock import rfc3339
 from common.db import Pool
 from common.envelope import encode
@@ -18,6 +20,7 @@ from common.ids import uuid7
 from lease_svc import store
 from lease_svc.commands import CreateLease, CustomerId, NewLease, check
 from lease_svc.events import SOURCE, Status
+from lease_svc.lease import Lease
 from lease_svc.render import LeaseSummary, LeaseView, summary, view
 
 queries = store.queries
@@ -72,6 +75,7 @@ class LeaseApi:
     def __init__(self, pool: Pool, commands: CommandFront) -> None:
         self._pool = pool
         self._commands = commands
+        self._leases: BatchReader[str, Lease] = BatchReader(partial(store.read, pool))
 
     def routes(self) -> list[Route]:
         """All routes of this service."""
@@ -147,10 +151,10 @@ class LeaseApi:
         lease_id = path_id(request, "lease_id")
         read_query(request.query, NoQuery)
         await consistency.wait_until_caught_up(request, self._reached)
-        row = await self._pool.fetchrow(queries.get_lease, lease_id)
-        if row is None:
+        lease = await self._leases.read(lease_id)
+        if lease is None:
             raise ProblemError(404, "There is no such lease.")
-        return json_response(view(store.from_row(row)))
+        return json_response(view(lease))
 
     async def history(self, request: web.Request) -> web.Response:
         """GET /api/v1/leases/{lease_id}/history"""

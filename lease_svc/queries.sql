@@ -34,11 +34,11 @@ SELECT lease_id::text, customer_id, status, version, amount_paid, balance, next_
  ORDER BY lease_id
    FOR UPDATE
 
--- name: get_lease
+-- name: get_leases
 SELECT lease_id::text, customer_id, status, version, amount_paid, balance, next_due_date, payments_made, paid,
        contract, schedule, event_sequence, payment_sequence, created_at, updated_at
   FROM leases
- WHERE lease_id = $1
+ WHERE lease_id = ANY($1::uuid[])
 
 -- name: list_leases
 -- Newest first, from before $3 on; $1 customer and $2 status filter where they are given.

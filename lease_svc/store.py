@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from common.db import Connection, Queries
+from common.db import Connection, Pool, Queries
 from lease_svc.lease import Change, Lease
 
 queries = Queries(Path(__file__).with_name("queries.sql"))
@@ -19,6 +19,11 @@ async def lock(connection: Connection, lease_ids: Sequence[str]) -> dict[str, Le
     """The leases with these ids, locked until the transaction ends; unknown ones are missing."""
     rows = await connection.fetch(queries.lock_leases, lease_ids)
     return {row["lease_id"]: from_row(row) for row in rows}
+
+
+async def read(pool: Pool, lease_ids: Sequence[str]) -> dict[str, Lease]:
+    """The leases with these ids as they are; unknown ones are missing."""
+    return {row["lease_id"]: from_row(row) for row in await pool.fetch(queries.get_leases, lease_ids)}
 
 
 async def insert(connection: Connection, leases: Sequence[Lease]) -> None:

@@ -16,6 +16,8 @@ import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
+from urllib.parse import urlsplit
+
 import aiohttp
 import psutil
 import uvloop
@@ -38,7 +40,6 @@ PYTHON_RSS_MB = 500
 
 SETTLE_S = 60.0  # how long the ledger may take before the run is called broken
 SAMPLE = 50  # leases looked up in every service afterwards
-OURS = ("-m lease_svc", "-m payment_svc", "-m ledger_svc", "supervisord")
 
 console = Console()
 
@@ -74,12 +75,13 @@ def _lease(number: int) -> bytes:
 
 
 def _python_rss_mb() -> float:
-    total = 0
-    for process in psutil.process_iter(["cmdline", "memory_info"]):
-        command = " ".join(process.info["cmdline"] or [])
-        if "python" in command and any(each in command for each in OURS) and process.info["memory_info"]:
-            total += process.info["memory_info"].rss
-    return total / 1e6
+    """Resident memory of the Python processes beside the one that serves LEASES, their manager included."""
+    port = urlsplit(LEASES).port
+    listening = (each for each in psutil.net_connections("tcp") if each.status == psutil.CONN_LISTEN)
+    front = psutil.Process(next(each.pid for each in listening if each.laddr.port == port and each.pid))
+    manager = front.parent()
+    family = [manager, *manager.children(recursive=True)] if manager is not None else [front]
+    return sum(each.memory_info().rss for each in family if "python" in " ".join(each.cmdline())) / 1e6
 
 
 @contextlib.asynccontextmanager
@@ -183,8 +185,8 @@ async def measure(seconds: float, connections: int) -> bool:
     )
     conserved = in_ledger == len(created) and not missing and not creations.broken
     console.print(
-        f"Conservation: {len(created)} answered 201, {in_ledger} in the ledger, {missing} missing in a sample of"
-        f" {SAMPLE}: {'[green]holds[/]' if conserved else '[red]broken[/]'}"
+        f"Conservation: {len(created)} answered 201, {in_ledger} in the ledger, {missing} missing in a sample"
+        f" of {SAMPLE}: {'[green]holds[/]' if conserved else '[red]broken[/]'}"
     )
     return conserved and all(line.holds for line in lines)
 

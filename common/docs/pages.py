@@ -34,7 +34,8 @@ Rules for a reader:
 - **Growth.** A field may be added; pass over those you do not know. A changed meaning is a new type.
 - **Money** is an integer of the currency's minor unit (cents), **days** are `YYYY-MM-DD`, **instants** are
   RFC 3339 in UTC with microseconds.
-- A batch (`application/cloudevents-batch+json`, an array of events) is allowed on the ledger's stream.
+- **Batches.** Under load, events of one type and of different leases share a message
+  (`application/cloudevents-batch+json`, an array of events). Every reader takes both forms.
 
 """
 

@@ -26,13 +26,13 @@ VARIABLES = {
 class Ports(msgspec.Struct, frozen=True, kw_only=True):
     """One TCP port for each thing that listens. The servers' are far from their usual ones on purpose."""
 
-    postgres: int = 54329
+    postgres: int = 25432
     # AMQP 0-9-1 listener of RabbitMQ.
-    amqp: int = 56729
+    amqp: int = 25670
     # Erlang distribution of RabbitMQ: the door its command line tools come through.
-    dist: int = 56730
+    dist: int = 25671
     # Erlang's port mapper, which RabbitMQ does not start without.
-    epmd: int = 56731
+    epmd: int = 25669
     lease: int = 8000
     payment: int = 8001
     ledger: int = 8002

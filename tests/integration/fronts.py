@@ -11,16 +11,16 @@ import aiohttp
 import asyncpg
 from yarl import URL
 
-import ledger_svc.app
 import lease_svc.app
+import ledger_svc.app
 import payment_svc.app
 from common.bus import topology
 from common.config import Settings
 from common.http.commands import CommandFront
 from common.http.routes import Route
 from common.stack.ports import Ports
-from ledger_svc.api import LedgerApi
 from lease_svc.api import LeaseApi
+from ledger_svc.api import LedgerApi
 from payment_svc.api import PaymentApi
 from tests.integration.broker import Watch
 from tests.servers import Servers
@@ -167,5 +167,5 @@ async def running_fronts(servers: Servers) -> AsyncIterator[Fronts]:
 async def _ready(running: Fronts, services: Sequence[str]) -> None:
     async with asyncio.timeout(20):
         for service in services:
-            while (await running.ask(service, "GET", "/health")).status != 200:
+            while (await running.ask(service, "GET", "/health")).status != 200:  # noqa: ASYNC110 over HTTP
                 await asyncio.sleep(0.02)

@@ -6,6 +6,8 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
+from common.http import cursor
+from common.http.routes import NoQuery
 from tests.integration import bad_values
 from tests.integration.cases import (
     ALL,
@@ -104,14 +106,6 @@ async def test_wrong_tokens_everywhere(fronts: Fronts, case: Case) -> None:
 
 
 @pytest.mark.parametrize("case", WITH_BODY, ids=named)
-async def test_every_nesting_depth(fronts: Fronts, case: Case) -> None:
-    """There is no depth that the parser lets pass and that breaks what comes after it."""
-    for depth in range(880, 1010):
-        body = b'{"metadata": ' + b"[" * depth + b'"\\u0041"' + b"]" * depth + b"}"
-        (await fronts.ask(case[0], case[1].method, target(case[1]), body)).problem(400, 422)
-
-
-@pytest.mark.parametrize("case", WITH_BODY, ids=named)
 async def test_all_wrong_fields_are_named(fronts: Fronts, case: Case) -> None:
     """Every field wrong at once and one unknown beside them: each has its pointer."""
     body = {name: [["wrong"]] for name in sample(case)} | {"unknown": 1}
@@ -187,13 +181,14 @@ async def test_stalled_body(fronts: Fronts, case: Case, monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize("case", WITH_ID, ids=named)
-@pytest.mark.parametrize("identifier", bad_values.BAD_IDS, ids=lambda identifier: identifier[:40])
-async def test_wrong_ids(fronts: Fronts, case: Case, identifier: str) -> None:
+async def test_wrong_ids(fronts: Fronts, case: Case) -> None:
     """Ids that are none, in every path that has one."""
-    body = sample(case) if case[1].body else None
-    answer = await fronts.ask(case[0], case[1].method, target(case[1], identifier), body)
-    answer.problem(404, 422)
-    assert b"4111111111111111" not in answer.body
+    service, route = case
+    for identifier in bad_values.BAD_IDS:
+        body = sample(case) if route.body else None
+        answer = await fronts.ask(service, route.method, target(route, identifier), body)
+        answer.problem(404, 422)
+        assert b"4111111111111111" not in answer.body
 
 
 @pytest.mark.parametrize("case", WITH_ID, ids=named)
@@ -224,48 +219,82 @@ async def test_wrong_query(fronts: Fronts, case: Case) -> None:
     assert not let_pass
 
 
+@pytest.mark.parametrize("case", [case for case in READS if case[1].query is not NoQuery], ids=named)
+async def test_large_cursors(fronts: Fronts, case: Case) -> None:
+    """A number that no page ends with is within the type of the column, or refused."""
+    if "cursor" in case[1].query.__struct_fields__:
+        for number in (2**31 - 1, 2**31, 2**32, 10**18 - 1):
+            answer = await fronts.ask(case[0], "GET", f"{target(case[1])}?cursor={cursor.write(str(number))}")
+            assert answer.status in (200, 404, 422), (number, answer)
+
+
 @pytest.mark.parametrize("case", COMMANDS, ids=named)
-@pytest.mark.parametrize("key", bad_values.BAD_KEYS)
-async def test_wrong_idempotency_keys(fronts: Fronts, case: Case, key: bytes) -> None:
+async def test_wrong_idempotency_keys(fronts: Fronts, case: Case) -> None:
     """A key that is not 1 to 255 printable ASCII characters is refused, not ignored."""
-    answer = await fronts.send(case[0], request(case, b"Idempotency-Key: " + key))
-    if answer.status != 400:  # what HTTP itself does not allow in a header never gets further
-        assert "/Idempotency-Key" in answer.problem(422).pointers
+    for key in bad_values.BAD_KEYS:
+        answer = (await fronts.send(case[0], request(case, b"Idempotency-Key: " + key))).problem(400, 422)
+        if answer.status == 422:  # 400: what HTTP itself does not allow in a header
+            assert "/Idempotency-Key" in answer.pointers
 
 
 @pytest.mark.parametrize("case", READS, ids=named)
-@pytest.mark.parametrize("token", bad_values.BAD_TOKENS)
-async def test_wrong_consistency_tokens(fronts: Fronts, case: Case, token: bytes) -> None:
+async def test_wrong_consistency_tokens(fronts: Fronts, case: Case) -> None:
     """A token that no service has given is refused, not waited for."""
-    answer = await fronts.send(case[0], request(case, b"Consistency-Token: " + token), within_s=1)
-    if answer.status != 400:
-        assert "/Consistency-Token" in answer.problem(422).pointers
+    for token in bad_values.BAD_TOKENS:
+        header = b"Consistency-Token: " + token
+        answer = (await fronts.send(case[0], request(case, header), within_s=1)).problem(400, 422)
+        if answer.status == 422:
+            assert "/Consistency-Token" in answer.pointers
 
 
 @pytest.mark.parametrize("case", ALL, ids=named)
-@pytest.mark.parametrize("preference", bad_values.ODD_PREFERENCES)
-async def test_odd_preferences(fronts: Fronts, case: Case, preference: bytes) -> None:
+async def test_odd_preferences(fronts: Fronts, case: Case) -> None:
     """Preferences that mean nothing are ignored, as RFC 7240 has it."""
-    answer = await fronts.send(case[0], request(case, b"Prefer: " + preference, body=b"[]"))
-    assert answer.status in ((422,) if case[1].body else (200, 400, 404)), answer
+    for preference in bad_values.ODD_PREFERENCES:
+        answer = await fronts.send(case[0], request(case, b"Prefer: " + preference, body=b"[]"))
+        assert answer.status in ((422,) if case[1].body else (200, 404)), (preference, answer)
 
 
 @pytest.mark.parametrize("case", ALL, ids=named)
-@pytest.mark.parametrize(
-    "header", [b"traceparent: \xff\xfe", b"traceparent: 00-zz-11-01", b"X-Request-Id: \xff\x80 x"]
-)
-async def test_odd_trace_headers(fronts: Fronts, case: Case, header: bytes) -> None:
-    """Headers that are only passed on break nothing and are passed on only where they are well-formed."""
-    answer = await fronts.send(case[0], request(case, header, body=b"[]"))
-    assert answer.status in ((422,) if case[1].body else (200, 400, 404)), answer
-    assert "traceparent" not in answer.headers
+async def test_odd_trace_headers(fronts: Fronts, case: Case) -> None:
+    """Headers that are only passed on break nothing, and go on only where they are well-formed."""
+    for header in (b"traceparent: \xff\xfe", b"traceparent: 00-zz-11-01", b"X-Request-Id: \xff\x80 x"):
+        answer = await fronts.send(case[0], request(case, header, body=b"[]"))
+        assert answer.status in ((422,) if case[1].body else (200, 404)), (header, answer)
+        assert "traceparent" not in answer.headers
 
 
 @pytest.mark.parametrize("service", ROUTES)
-@pytest.mark.parametrize(
-    "path", [b"/\xff\xfe", b"/%ff%fe", b"/api/v1/leases/\xff", b"/" + b"x" * 6_000, b"//", b"/..", b"*"]
-)
-async def test_odd_paths(fronts: Fronts, service: str, path: bytes) -> None:
+async def test_odd_paths(fronts: Fronts, service: str) -> None:
     """Paths in no encoding, and none at all."""
-    answer = await fronts.send(service, b"GET " + path + b" HTTP/1.1\r\nHost: x\r\n\r\n")
-    assert 400 <= answer.status < 500, answer
+    for path in (
+        b"/\xff\xfe",
+        b"/%ff%fe",
+        b"/api/v1/leases/\xff",
+        b"/" + b"x" * 9_000,
+        b"//",
+        b"/..",
+        b"*",
+        b"x",
+    ):
+        answer = await fronts.send(service, b"GET " + path + b" HTTP/1.1\r\nHost: x\r\n\r\n")
+        answer.problem(400, 404, 422)
+
+
+@pytest.mark.parametrize("service", ROUTES)
+async def test_what_is_not_http(fronts: Fronts, service: str) -> None:
+    """Broken requests are problems as well, or the connection is closed."""
+    for sent in (
+        b"hello\r\n\r\n",
+        b"GET / HTTP/9.9\r\n\r\n",
+        b"GET / HTTP/1.1\r\nno colon\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\nX: a\x00b\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\nX-Long: " + b"x" * 20_000 + b"\r\n\r\n",
+        b"POST /api/v1/leases HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
+        b"POST /api/v1/leases HTTP/1.1\r\nHost: x\r\nContent-Length: 1e3\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\nabc",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+    ):
+        answer = await fronts.send(service, sent + b"\r\n\r\n")
+        if answer.status:
+            answer.problem(400, 404)

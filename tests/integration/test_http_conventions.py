@@ -6,6 +6,8 @@ import aiohttp
 import pytest
 
 from common.http.connection import Runner
+from common.http.consistency import Position, token
+from common.http.routes import Route
 from common.http.server import build_app
 from common.ids import uuid7
 from tests.integration import bad_values
@@ -114,7 +116,7 @@ async def test_commands_with_odd_headers(fronts: Fronts, case: Case, header: byt
 
 @pytest.mark.parametrize("case", COMMANDS, ids=named)
 async def test_respond_async(fronts: Fronts, case: Case) -> None:
-    """202 as soon as the broker has the command, with all that the contract promises; never a 404 after it."""
+    """202 once the broker has the command, with all that the contract promises; never a 404 after it."""
     answer = await fronts.ask(case[0], "POST", target(case[1]), sample(case), Prefer="respond-async")
     assert answer.status == 202
     assert answer.headers["preference-applied"] == "respond-async"
@@ -158,8 +160,6 @@ async def test_key_reused_while_in_flight(fronts: Fronts, case: Case) -> None:
 
 async def test_token_of_nothing(fronts: Fronts) -> None:
     """A position that was never reached: 503 with Retry-After once the wait is over, not before."""
-    from common.http.consistency import Position, token
-
     given = token(Position("/payment-svc", 7, bad_values.OLD_V7))
     loop = asyncio.get_running_loop()
     started = loop.time()
@@ -188,7 +188,6 @@ async def test_stalled_headers() -> None:
 
 async def test_an_unexpected_error_tells_nothing(capfd: pytest.CaptureFixture[str]) -> None:
     """A defect is a 500 problem with the id under which the log has it, and not one word of what it was."""
-    from common.http.routes import Route
 
     async def broken(_request: aiohttp.web.Request) -> aiohttp.web.Response:
         raise RuntimeError("secret inside")

@@ -80,7 +80,7 @@ def test_broker_neither_spins_nor_listens_elsewhere(tmp_path: Path) -> None:
     assert "+sbwt none +sbwtdcpu none +sbwtdio none" in environment
     assert "inet_dist_use_interface {127,0,0,1}" in environment
     assert 'ERL_EPMD_ADDRESS="127.0.0.1"' in environment
-    assert parser["program:epmd"]["command"] == "/e/epmd -port 56731 -address 127.0.0.1"
+    assert parser["program:epmd"]["command"] == "/e/epmd -port 25669 -address 127.0.0.1"
 
 
 def test_given_servers_are_not_started(tmp_path: Path) -> None:
