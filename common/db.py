@@ -84,6 +84,4 @@ async def transaction(pool: Pool) -> AsyncIterator[Connection]:
         async with pool.acquire() as connection, connection.transaction():
             yield connection
     except TRANSIENT as error:
-        if isinstance(error, ValueError):  # asyncpg's word for a value that cannot be sent: it never will be
-            raise
         raise Retry from error

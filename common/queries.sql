@@ -23,10 +23,12 @@ UPDATE commands AS c
 
 -- name: outcomes
 -- Outcomes of commands by id, a twin's being that of its original.
+-- (The original may have been forgotten before its twin; the twin's own record then has to do.)
 SELECT c.command_id::text, c.submitted_at, o.status, o.http_status, o.body, o.location, o.token, o.completed_at,
        c.original_id::text
   FROM commands AS c
-  JOIN commands AS o ON o.command_id = coalesce(c.original_id, c.command_id)
+  JOIN commands AS o
+    ON o.command_id = coalesce((SELECT command_id FROM commands WHERE command_id = c.original_id), c.command_id)
  WHERE c.command_id = ANY($1::uuid[])
 
 -- name: append_outbox

@@ -13,12 +13,12 @@ from common.db import Pool
 from common.envelope import encode
 from common.http import consistency, cursor
 from common.http.commands import CommandFront
-from common.http.problems import ProblemError, invalid
+from common.http.problems import ProblemError
 from common.http.routes import NoQuery, Route, json_response, path_id
 from common.http.validation import read_query
 from common.ids import uuid7
 from lease_svc import store
-from lease_svc.commands import CreateLease, CustomerId, NewLease, check
+from lease_svc.commands import CreateLease, CustomerId, NewLease, rules
 from lease_svc.events import SOURCE, Status
 from lease_svc.lease import Lease
 from lease_svc.render import LeaseSummary, LeaseView, summary, view
@@ -120,9 +120,7 @@ class LeaseApi:
 
     async def create(self, request: web.Request) -> web.Response:
         """POST /api/v1/leases"""
-        terms, fingerprint = await self._commands.read(request, NewLease)
-        if errors := check(terms):
-            raise invalid(errors)
+        terms, fingerprint = await self._commands.read(request, NewLease, rules)
         lease_id = uuid7()
         return await self._commands.submit(
             request,

@@ -1,7 +1,8 @@
 """What the lease service can be told to do, and the requests that become it."""
 
+from collections.abc import Mapping
 from datetime import date
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta
@@ -66,18 +67,18 @@ class CreateLease(msgspec.Struct, frozen=True, kw_only=True):
     terms: NewLease
 
 
-def check(terms: NewLease) -> list[FieldError]:
-    """What the types cannot say: currencies, the rate's bound, and dates that depend on each other."""
-    errors = [
-        FieldError(problem.pointer, problem.detail)
-        for problem in check_dates(terms.frequency, terms.term, terms.start_date, terms.first_due_date)
-    ]
-    if not is_currency(terms.currency):
+def rules(right: Mapping[str, Any]) -> list[FieldError]:
+    """What the types of NewLease cannot say, as far as its fields that are right (`right`) allow to ask."""
+    errors = []
+    if "currency" in right and not is_currency(right["currency"]):
         errors.append(FieldError("/currency", "is not a currency of ISO 4217"))
     try:
-        rate_ratio(terms.annual_rate)
+        rate_ratio(right.get("annual_rate", "0"))
     except ValueError as error:
         errors.append(FieldError("/annual_rate", str(error)))
-    if terms.autopay and terms.payment_method is None:
+    if right.get("autopay") and right.get("payment_method", "") is None:
         errors.append(FieldError("/payment_method", "is required with autopay"))
+    dates = [right[name] for name in ("frequency", "term", "start_date", "first_due_date") if name in right]
+    if len(dates) == 4:
+        errors += [FieldError(problem.pointer, problem.detail) for problem in check_dates(*dates)]
     return errors

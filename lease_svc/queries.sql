@@ -55,7 +55,7 @@ SELECT lease_id::text, customer_id, status, version, amount_paid, balance, next_
 -- Changes of a lease after version $2, oldest first.
 SELECT version, type, occurred_at, status_before, status_after, balance, data
   FROM history
- WHERE lease_id = $1 AND version > $2
+ WHERE lease_id = $1 AND version > $2::bigint
  ORDER BY version
  LIMIT $3
 

@@ -15,7 +15,6 @@ import sys
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -77,8 +76,12 @@ def _lease(number: int) -> bytes:
 def _python_rss_mb() -> float:
     """Resident memory of the Python processes beside the one that serves LEASES, their manager included."""
     port = urlsplit(LEASES).port
-    listening = (each for each in psutil.net_connections("tcp") if each.status == psutil.CONN_LISTEN)
-    front = psutil.Process(next(each.pid for each in listening if each.laddr.port == port and each.pid))
+    fronts = (
+        each.pid
+        for each in psutil.net_connections("tcp")
+        if each.status == psutil.CONN_LISTEN and each.laddr and each.laddr.port == port
+    )
+    front = psutil.Process(next(fronts))
     manager = front.parent()
     family = [manager, *manager.children(recursive=True)] if manager is not None else [front]
     return sum(each.memory_info().rss for each in family if "python" in " ".join(each.cmdline())) / 1e6

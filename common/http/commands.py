@@ -23,8 +23,9 @@ from common.http import consistency, prefer
 from common.http.problems import CONTENT_TYPE as PROBLEM_CONTENT_TYPE
 from common.http.problems import FieldError, ProblemError, invalid, unavailable
 from common.http.routes import JSON_CONTENT_TYPE, NoQuery, Route, json_response, path_id
-from common.http.server import read_body
-from common.http.validation import read_json, read_query
+from common.http.server import read_body, traceparent
+from common.http.text import holds_card_number
+from common.http.validation import Rules, no_rules, read_json, read_query
 from common.ids import born_ms, uuid7
 from common.worker import key_reused
 
@@ -72,14 +73,16 @@ class CommandFront:
         self._pool = pool
         self._by_key: dict[str, Submission] = {}  # in flight here, by idempotency key
 
-    async def read(self, request: web.Request, model: type[T]) -> tuple[T, str | None]:
+    async def read(
+        self, request: web.Request, model: type[T], rules: Rules = no_rules
+    ) -> tuple[T, str | None]:
         """The body as `model`, and the fingerprint of the request where it has an Idempotency-Key.
 
         Raises ProblemError naming every wrong field.
         """
         read_query(request.query, NoQuery)
         key = _idempotency_key(request)
-        value, parsed = read_json(await read_body(request), model)
+        value, parsed = read_json(await read_body(request), model, rules)
         return value, _fingerprint(request, parsed) if key is not None else None
 
     async def submit(
@@ -163,7 +166,7 @@ class CommandFront:
             submitted_at=utcnow(),
             idempotency_key=key,
             fingerprint=submission.fingerprint,
-            traceparent=request.headers.get("traceparent"),
+            traceparent=traceparent(request),
             data=msgspec.Raw(encode(data)),
         )
         try:
@@ -263,8 +266,9 @@ def status_url(command_id: str) -> str:
 
 def _idempotency_key(request: web.Request) -> str | None:
     key = request.headers.get("Idempotency-Key")
-    if key is not None and not _KEY.fullmatch(key):
-        raise invalid([FieldError("/Idempotency-Key", "must be 1 to 255 printable ASCII characters")])
+    if key is not None and (not _KEY.fullmatch(key) or holds_card_number(key)):
+        words = "must be 1 to 255 printable ASCII characters, and not a card number"
+        raise invalid([FieldError("/Idempotency-Key", words)])
     return key
 
 

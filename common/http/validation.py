@@ -4,10 +4,11 @@ The standard library's JSON scanner reads (it alone can report duplicate keys), 
 What they let pass is stopped here: NaN, duplicate keys, NUL and lone surrogates, card numbers.
 """
 
+import contextlib
 import json
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
 import msgspec
@@ -21,8 +22,19 @@ MAX_INTEGER_DIGITS = 30  # longer ones are out of every range; parsing them take
 MAX_ERRORS = 100  # of one answer
 
 
-def read_json(body: bytes, model: type[T]) -> tuple[T, dict[str, Any]]:
+Rules = Callable[[Mapping[str, Any]], list[FieldError]]
+
+
+def no_rules(_right: Mapping[str, Any]) -> list[FieldError]:
+    """For models whose types say it all."""
+    return []
+
+
+def read_json(body: bytes, model: type[T], rules: Rules = no_rules) -> tuple[T, dict[str, Any]]:
     """The body as `model`, and as it was parsed.
+
+    `rules`: what the types cannot say, asked of those fields whose types are right (also when others are
+    wrong, so that every wrong field is named at once).
 
     Raises ProblemError: 400 where it is not JSON, not UTF-8 or has duplicate keys, 422 for wrong fields.
     """
@@ -31,12 +43,28 @@ def read_json(body: bytes, model: type[T]) -> tuple[T, dict[str, Any]]:
         errors = list(dangerous_text(parsed, "")) if suspicious(body) else []
         if not errors:
             try:
-                return msgspec.convert(parsed, model), parsed
+                value = msgspec.convert(parsed, model)
             except msgspec.ValidationError:
                 pass
-        raise invalid(_merged(errors, wrong_fields(parsed, model)))
+            else:
+                if broken := rules(msgspec.structs.asdict(value)):
+                    raise invalid(broken)
+                return value, parsed
+        broken = rules(_right_fields(parsed, model))
+        raise invalid(_merged(errors, wrong_fields(parsed, model) + broken))
     except RecursionError:
         raise ProblemError(400, "The body is nested too deeply.") from None
+
+
+def _right_fields(parsed: Any, model: type[T]) -> dict[str, Any]:
+    right = {}
+    for field in msgspec.structs.fields(model):
+        if isinstance(parsed, dict) and field.encode_name in parsed:
+            with contextlib.suppress(msgspec.ValidationError):
+                right[field.name] = msgspec.convert(parsed[field.encode_name], field.type)
+        elif field.default is not msgspec.NODEFAULT:
+            right[field.name] = field.default
+    return right
 
 
 def read_query(query: Mapping[str, str], model: type[T]) -> T:

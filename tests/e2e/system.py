@@ -64,6 +64,11 @@ class System:
         """Return once the process manager has started a program that died again, and it is ready."""
         await asyncio.to_thread(self.stack.wait_restarted, name, old_pid, within_s)
 
+    async def kill_backend(self, role: str) -> None:
+        """SIGKILL a session that a role has open; Postgres then restarts itself and ends all others."""
+        activity = "SELECT pid FROM pg_stat_activity WHERE usename = $1 LIMIT 1"
+        psutil.Process(await self.value(activity, role)).kill()
+
     async def gone(self, pid: int, within_s: float) -> None:
         """Return once a process has ended. AssertionError when it has not in time."""
 
@@ -71,6 +76,13 @@ class System:
             return not psutil.pid_exists(pid)
 
         await eventually(ended, f"process {pid} ends", within_s)
+
+    def exit_status(self, name: str, pid: int) -> int | None:
+        """With which status a process ended, as the process manager wrote down; None: by a signal, or not yet."""
+        log = (self.stack.layout.log / "supervisord.log").read_text()
+        spawned = log.rindex(f"spawned: '{name}' with pid {pid}\n")
+        ended = re.search(rf"exited: {name} \(exit status (\d+);", log[spawned:])
+        return int(ended[1]) if ended else None
 
     def complaints(self, since: float) -> str:
         """What the services logged as an error, and the last warnings, from a Unix time on."""

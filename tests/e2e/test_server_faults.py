@@ -57,12 +57,25 @@ async def test_broker_killed(system: System, client: Client) -> None:
 
 
 async def test_database_killed(system: System, client: Client) -> None:
-    """A database killed under load, twice, loses nothing; commands taken meanwhile are carried out after it."""
+    """A database killed under load loses nothing; commands taken meanwhile are carried out after it."""
     load = Load(client)
     async with load.running():
         for _ in range(2):
             pid = await system.kill("postgres")
             await system.back("postgres", pid)
+            await load.flows()
+    await come_to_rest(system)
+    _no_broken_connection(client)
+    await load.settle(system)
+    await check(system, client)
+
+
+async def test_database_backends_killed(system: System, client: Client) -> None:
+    """A session of each service killed in turn throws everybody out of the database, and nothing is lost."""
+    load = Load(client)
+    async with load.running():
+        for role in ("lease_svc", "payment_svc", "ledger_writer"):
+            await system.kill_backend(role)
             await load.flows()
     await come_to_rest(system)
     _no_broken_connection(client)

@@ -1,0 +1,113 @@
+"""Every message a second time changes nothing."""
+
+import random
+from typing import Any
+
+import aio_pika
+
+from tests.e2e.client import Client, fresh_key
+from tests.e2e.invariants import check, come_to_rest
+from tests.e2e.system import System
+from tests.e2e.terms import days_ago, terms
+from tests.e2e.waiting import eventually, on_lanes
+
+# What may not change, for all leases but the one that is made afterwards.
+_BOOKS = {
+    "leases": "SELECT md5(string_agg(t::text, '|' ORDER BY t::text)) FROM lease.leases t WHERE lease_id <> $1",
+    "history": "SELECT md5(string_agg(t::text, '|' ORDER BY t::text)) FROM lease.history t WHERE lease_id <> $1",
+    "accounts": "SELECT md5(string_agg(t::text, '|' ORDER BY t::text)) FROM payment.accounts t WHERE lease_id <> $1",
+    "payments": "SELECT md5(string_agg(t::text, '|' ORDER BY t::text)) FROM payment.payments t WHERE lease_id <> $1",
+    "attempts": "SELECT md5(string_agg(t::text, '|' ORDER BY t::text)) FROM payment.attempts t WHERE lease_id <> $1",
+    "ledger": "SELECT md5(string_agg(t::text, '|' ORDER BY seq)) FROM ledger.entries t WHERE lease_id <> $1",
+}
+
+
+async def _books(system: System, but: str) -> dict[str, Any]:
+    return {name: await system.value(query, but) for name, query in _BOOKS.items()}
+
+
+class Copies:
+    """Every message that passes the two exchanges, exactly as it was sent."""
+
+    def __init__(self, channel: aio_pika.abc.AbstractChannel) -> None:
+        self._channel = channel
+        self.messages: list[aio_pika.abc.AbstractIncomingMessage] = []
+
+    async def begin(self) -> None:
+        """Listen at `commands` and `events`."""
+        self._queue = await self._channel.declare_queue(exclusive=True)
+        for key in ("lease.commands", "payment.commands"):
+            await self._queue.bind("commands", key)
+        await self._queue.bind("events", "#")
+
+    async def take(self, at_least: int) -> None:
+        """Stop listening, once that many messages have come; what has come is in `messages`."""
+        for key in ("lease.commands", "payment.commands"):
+            await self._queue.unbind("commands", key)
+        await self._queue.unbind("events", "#")
+
+        async def drained() -> bool:
+            while message := await self._queue.get(fail=False, no_ack=True):
+                self.messages.append(message)
+            return len(self.messages) >= at_least
+
+        await eventually(drained, f"{at_least} copies")
+
+    async def publish_again(self) -> None:
+        """Send every message a second time, in no order at all."""
+        shuffled = list(self.messages)
+        random.Random(20).shuffle(shuffled)
+        for message in shuffled:
+            exchange = await self._channel.get_exchange(message.exchange or "", ensure=False)
+            again = aio_pika.Message(
+                message.body,
+                content_type=message.content_type,
+                delivery_mode=message.delivery_mode,
+                message_id=message.message_id,
+                type=message.type,
+                reply_to=message.reply_to,
+                headers=message.headers,
+            )
+            await exchange.publish(again, message.routing_key or "")
+
+
+async def test_every_message_twice(system: System, client: Client) -> None:
+    """Commands and events of whole lives published again, shuffled, leave every table and the gateway as they were."""
+    connection = await system.broker()
+    async with connection:
+        copies = Copies(await connection.channel(publisher_confirms=True))
+        await copies.begin()
+        leases = await on_lanes(5, [lambda: _life(client) for _ in range(10)])
+        await come_to_rest(system)
+        commands, events = 10 * 5, 10 * 11
+        await copies.take(commands + events)
+        assert len(copies.messages) == commands + events
+        nobody = "00000000-0000-0000-0000-000000000000"
+        before = await _books(system, nobody)
+        charges = [await client.charges(lease_id=lease_id) for lease_id in leases]
+        numbers = "SELECT (SELECT count(*) FROM lease.commands) + (SELECT count(*) FROM payment.commands)"
+        known = await system.value(numbers)
+        await copies.publish_again()
+        # What is sent after the copies is carried out after them: each queue has one consumer.
+        last = await _life(client)
+    await check(system, client)
+    assert await _books(system, last) == before
+    assert [await client.charges(lease_id=lease_id) for lease_id in leases] == charges
+    assert await system.value(numbers) == known + 5
+
+
+async def _life(client: Client) -> str:
+    """A lease created, declined, paid in part, in full, and paid off: five commands, eleven events. Its id."""
+    lease, created = await client.create(terms(start_date=days_ago(40)), Idempotency_Key=fresh_key())
+    url = f"/api/v1/leases/{lease['lease_id']}"
+    await client.payments.get(f"{url}/payments", **created.token)
+    first, second = (row["payment_id"] for row in lease["schedule"][:2])
+    assert (await client.attempt(first, "pm_card_lost")).status == 402
+    assert (await client.attempt(first, amount=77, Idempotency_Key=fresh_key())).status == 201
+    assert (await client.attempt(second)).status == 201
+    paid_off = await client.payments.post(f"{url}/payoff", {"payment_method": "pm_card_ok"})
+    assert paid_off.status == 201
+    read = await client.leases.get(url, **paid_off.token)
+    assert read.json["status"] == "paid_off"
+    lease_id: str = lease["lease_id"]
+    return lease_id
