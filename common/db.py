@@ -31,6 +31,15 @@ TRANSIENT = (
 )
 
 
+def is_transient(error: Exception) -> bool:
+    """Whether the same work may succeed a little later.
+
+    asyncpg calls a value that its column's type cannot hold an InterfaceError too, but such a value never
+    will be held: those are ValueErrors as well.
+    """
+    return isinstance(error, TRANSIENT) and not isinstance(error, ValueError)
+
+
 class Queries:
     """The statements of one .sql file, as attributes.
 
@@ -84,4 +93,6 @@ async def transaction(pool: Pool) -> AsyncIterator[Connection]:
         async with pool.acquire() as connection, connection.transaction():
             yield connection
     except TRANSIENT as error:
+        if not is_transient(error):
+            raise
         raise Retry from error

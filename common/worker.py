@@ -214,6 +214,29 @@ class EventProcessor:
             events = [event for delivery in batch for event in _events(delivery)]
         except msgspec.DecodeError as error:
             raise Poison(str(error)) from error
+        try:
+            await self._project(events)
+        except Retry:
+            raise
+        except Exception:
+            if len(batch) > 1 or len(events) == 1:
+                raise
+            await self._project_singly(events)
+
+    async def _project_singly(self, events: list[Event]) -> None:
+        """All of a message's events that can be projected; then raises what the first other one raised."""
+        failures: list[Exception] = []
+        for event in events:
+            try:
+                await self._project([event])
+            except Retry:
+                raise
+            except Exception as error:
+                failures.append(error)
+        if failures:
+            raise failures[0]
+
+    async def _project(self, events: list[Event]) -> None:
         async with transaction(self._pool) as connection:
             await outbox.append(connection, await self._unit.project(connection, events))
         self._committed()

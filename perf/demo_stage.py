@@ -67,7 +67,7 @@ class Stage:
 
     def equal(self, text: str, found: object, expected: object) -> None:
         """Two things that have to be the same."""
-        self.check(text, found == expected, f"found {found!r}, expected {expected!r}")
+        self.check(text, found == expected, f"found {found!r:.200}, expected {expected!r:.200}")
 
     def table(
         self,

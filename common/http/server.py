@@ -12,7 +12,7 @@ from prometheus_client import generate_latest
 from common import telemetry
 from common.bus.connection import BrokerLink
 from common.bus.publisher import Publisher
-from common.db import TRANSIENT, Pool
+from common.db import Pool, is_transient
 from common.errors import BrokerUnavailable, Retry
 from common.http import openapi
 from common.http.problems import ProblemError, unavailable
@@ -166,16 +166,8 @@ async def _conventions(request: web.Request, handler: Handler) -> web.StreamResp
         response = ProblemError(error.status, detail, title=error.reason, headers=headers).response(
             _instance(request)
         )
-    except (BrokerUnavailable, Retry, *TRANSIENT) as error:
-        log.warning("request.unavailable", path=_instance(request), request_id=request_id, error=repr(error))
-        response = unavailable("A part of the system is away for the moment; try again.").response(
-            _instance(request)
-        )
-    except Exception:
-        log.exception("request.failed", path=_instance(request), request_id=request_id)
-        response = ProblemError(500, f"Something broke here; the log has it under {request_id}.").response(
-            _instance(request)
-        )
+    except Exception as error:
+        response = _unexpected(request, error, request_id)
     if not response.prepared:
         response.headers["X-Request-Id"] = request_id
         if trace := traceparent(request):
@@ -191,3 +183,13 @@ def _instance(request: web.Request) -> str:
     """The request's path as a URI reference that may be shown and logged."""
     path = request.rel_url.raw_path.encode("ascii", "backslashreplace").decode()
     return "/" if holds_card_number(request.path) else path
+
+
+def _unexpected(request: web.Request, error: Exception, request_id: str) -> web.Response:
+    """503 for an outage, 500 for a defect."""
+    where = _instance(request)
+    if isinstance(error, BrokerUnavailable | Retry) or is_transient(error):
+        log.warning("request.unavailable", path=where, request_id=request_id, error=repr(error))
+        return unavailable("A part of the system is away for the moment; try again.").response(where)
+    log.error("request.failed", path=where, request_id=request_id, exc_info=error)
+    return ProblemError(500, f"Something broke here; the log has it under {request_id}.").response(where)

@@ -60,7 +60,7 @@ def _right_fields(parsed: Any, model: type[T]) -> dict[str, Any]:
     right = {}
     for field in msgspec.structs.fields(model):
         if isinstance(parsed, dict) and field.encode_name in parsed:
-            with contextlib.suppress(msgspec.ValidationError):
+            with contextlib.suppress(msgspec.ValidationError, UnicodeEncodeError):
                 right[field.name] = msgspec.convert(parsed[field.encode_name], field.type)
         elif field.default is not msgspec.NODEFAULT:
             right[field.name] = field.default
@@ -168,7 +168,7 @@ def _wrong_value(value: Any, model: Any, pointer: str, strict: bool) -> list[Fie
     structs = [
         option for option in options if isinstance(option, type) and issubclass(option, msgspec.Struct)
     ]
-    if structs and isinstance(value, dict):  # an optional object
+    if structs and isinstance(value, dict) and get_origin(bare) is not list:  # an optional object
         return wrong_fields(value, structs[0], pointer=pointer, strict=strict)
     try:
         msgspec.convert(value, model, strict=strict)
