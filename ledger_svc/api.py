@@ -1,5 +1,7 @@
 """Routes of the ledger service: reads only."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Annotated, Literal
 
@@ -17,6 +19,7 @@ from common.http.server import read_body
 from common.http.validation import read_json, read_query
 from ledger_svc import export, reconstruct, store, timeline
 from ledger_svc.entry import Entry, EntryView, render
+from ledger_svc.events import UnknownEventType
 from ledger_svc.reconstruct import Basis
 from ledger_svc.totals import Amounts, success_rate
 
@@ -146,7 +149,7 @@ class LedgerApi:
                 summary="What happened to a lease, in words",
                 query=NoQuery,
                 answers={200: ("Oldest first", Timeline)},
-                problems=(404,),
+                problems=(404, 409),
             ),
             Route(
                 method="POST",
@@ -155,7 +158,7 @@ class LedgerApi:
                 summary="A lease as it was at a time, or after an entry of the ledger",
                 body=Point,
                 answers={200: ("The state", StateAtPoint)},
-                problems=(404,),
+                problems=(404, 409),
             ),
             Route(
                 method="GET",
@@ -210,7 +213,9 @@ class LedgerApi:
         """GET /api/v1/audit/leases/{lease_id}/timeline"""
         lease_id = path_id(request, "lease_id")
         read_query(request.query, NoQuery)
-        items = list(timeline.timeline(await self._all(request, lease_id)))
+        entries = await self._all(request, lease_id)
+        with _known_types_only():
+            items = list(timeline.timeline(entries))
         return json_response(encode(Timeline(lease_id=lease_id, items=items)))
 
     async def state_at_point(self, request: web.Request) -> web.Response:
@@ -224,7 +229,8 @@ class LedgerApi:
         chosen = reconstruct.select(
             await self._all(request, lease_id), as_of=point.as_of, basis=point.basis, seq=point.seq
         )
-        state = reconstruct.snapshot(reconstruct.fold(chosen))
+        with _known_types_only():
+            state = reconstruct.snapshot(reconstruct.fold(chosen))
         if state is None:
             raise ProblemError(404, "At that point the ledger held no event of this lease.")
         return json_response(
@@ -328,3 +334,14 @@ class LedgerApi:
         return bool(
             await self._pool.fetchval(queries.reached, position.lease_id, position.source, position.sequence)
         )
+
+
+@contextmanager
+def _known_types_only() -> Iterator[None]:
+    """What is derived from events stops at one of an unknown type: 409, not a state that never was."""
+    try:
+        yield
+    except UnknownEventType as error:
+        raise ProblemError(
+            409, f"This version of the ledger does not know an event of this lease: {error}."
+        ) from error

@@ -5,7 +5,7 @@ it does not know is an addition and breaks nothing) and strictly (what it stands
 Source of the envelope: CloudEvents 1.0.2, JSON event format, structured and batched content mode.
 """
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Literal
 
 import msgspec
@@ -19,8 +19,9 @@ BATCH_TYPE = "application/cloudevents-batch+json"
 
 MAX_BODY_BYTES = 16 * 1024 * 1024  # of one message; the largest event (520 instalments) has about 100 KB
 
-Text = Annotated[str, Meta(min_length=1, max_length=255)]
-Count = Annotated[int, Meta(ge=1)]
+# Postgres keeps no NUL in a text, and 31 bits of a sequence.
+Text = Annotated[str, Meta(min_length=1, max_length=255, pattern=r"^[^\x00]*\Z")]
+Count = Annotated[int, Meta(ge=1, le=2**31 - 1)]
 
 
 class MalformedEvent(ValueError):
@@ -61,6 +62,9 @@ TYPES: dict[str, type[Data]] = {
     "payoff.declined": facts.PayoffDeclined,
 }
 
+# What decoding raises for bytes that are no event; RecursionError for those nested too deep.
+_WRONG = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
 _decode_event = msgspec.json.Decoder(Event).decode
 _decode_batch = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _decode_data = {name: msgspec.json.Decoder(view).decode for name, view in TYPES.items()}
@@ -70,8 +74,10 @@ def decode(raw: bytes) -> Event:
     """One event from its exact bytes; MalformedEvent where they are not one."""
     try:
         str(raw, "utf-8")  # the decoder does not look into what it leaves raw
-        return _decode_event(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        event = _decode_event(raw)
+        event.time.astimezone(UTC)
+        return event
+    except (*_WRONG, OverflowError) as error:  # a time whose UTC lies before the year 1 or after 9999
         raise MalformedEvent(str(error)) from error
 
 
@@ -90,7 +96,7 @@ def decode_message(body: bytes, content_type: str) -> list[tuple[Event, bytes]]:
         raise MalformedEvent(f"content type {content_type!r}")
     try:
         parts = [bytes(part) for part in _decode_batch(body)]
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except _WRONG as error:
         raise MalformedEvent(str(error)) from error
     return [(decode(part), part) for part in parts]
 
@@ -102,5 +108,5 @@ def data_of(event: Event) -> Data:
         raise UnknownEventType(f"{event.type} (event {event.id})")
     try:
         return decoder(event.data)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except _WRONG as error:
         raise MalformedEvent(f"{event.type} (event {event.id}): {error}") from error

@@ -18,6 +18,10 @@ SELECT lease_id::text, source, sequence
   FROM entries JOIN unnest($1::uuid[], $2::text[], $3::int[]) AS w (lease_id, source, sequence)
  USING (lease_id, source, sequence)
 
+-- name: known_ids
+-- Which of these events' ids are in the log already.
+SELECT event_id::text FROM entries WHERE event_id = ANY($1::uuid[])
+
 -- name: append_entries
 INSERT INTO entries (seq, event_id, type, source, sequence, lease_id, occurred_at, recorded_at, raw, leaf_hash)
 SELECT * FROM unnest($1::bigint[], $2::uuid[], $3::text[], $4::text[], $5::int[], $6::uuid[], $7::timestamptz[],

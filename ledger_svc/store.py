@@ -66,6 +66,11 @@ async def known(
     return {(row["lease_id"], row["source"], row["sequence"]) for row in rows}
 
 
+async def known_ids(connection: Connection, event_ids: Sequence[str]) -> set[str]:
+    """Which of these events' ids are in the log."""
+    return {row["event_id"] for row in await connection.fetch(queries.known_ids, event_ids)}
+
+
 async def append(connection: Connection, entries: Sequence[Entry], nodes: Sequence[Node], end: Head) -> None:
     """Append a batch: its entries, the tree's nodes that they complete, and the new end of the log."""
     await connection.execute(

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import aiormq
 import aiormq.abc
+import asyncpg
 import structlog
 from prometheus_client import Counter, Gauge
 
@@ -148,19 +149,25 @@ class LedgerWriter:
         for position in await store.known(connection, list(fresh)):
             del fresh[position]
         telemetry.DUPLICATES.labels(topology.LEDGER_STREAM).inc(len(read) - len(fresh))
+        try:
+            await self._write(connection, list(fresh.values()))
+        except asyncpg.UniqueViolationError:
+            await self._write(connection, await _without_reused_ids(connection, list(fresh.values())))
+
+    async def _write(self, connection: Connection, fresh: list[_Read]) -> None:
         if not fresh:
             return
         now = utcnow()
         seq, sums = self._head.last_seq, self._head.totals
         appended = []
-        for each in fresh.values():
+        for each in fresh:
             seq += 1
             appended.append(entries.seal(each.event, each.raw, seq=seq, recorded_at=now))
             sums = totals.add(sums, each.event)
         frontier, nodes = merkle.extend(self._frontier, [entry.leaf_hash for entry in appended])
         head = Head(
             last_seq=seq,
-            stream_offset=list(fresh.values())[-1].offset,
+            stream_offset=fresh[-1].offset,
             event_id=appended[-1].event_id,
             root_hash=merkle.root(frontier),
             totals=sums,
@@ -174,6 +181,20 @@ class LedgerWriter:
     def _advance(self, head: Head, frontier: Frontier) -> None:
         self._head, self._frontier = head, frontier
         LAST_SEQ.set(head.last_seq)
+
+
+async def _without_reused_ids(connection: Connection, fresh: list[_Read]) -> list[_Read]:
+    """Those whose id is new: an id at a second place in the sequences is another event's, and a defect."""
+    taken = await store.known_ids(connection, [each.event.id for each in fresh])
+    kept = []
+    for each in fresh:
+        if each.event.id in taken:
+            MALFORMED.inc()
+            log.error("ledger.id_reused", offset=each.offset, event_id=each.event.id)
+        else:
+            taken.add(each.event.id)
+            kept.append(each)
+    return kept
 
 
 def _offset(message: aiormq.abc.DeliveredMessage) -> int:

@@ -84,7 +84,12 @@ def _python_rss_mb() -> float:
     front = psutil.Process(next(fronts))
     manager = front.parent()
     family = [manager, *manager.children(recursive=True)] if manager is not None else [front]
-    return sum(each.memory_info().rss for each in family if "python" in " ".join(each.cmdline())) / 1e6
+    total = 0
+    for each in family:
+        with contextlib.suppress(psutil.Error):  # ended meanwhile
+            if "python" in " ".join(each.cmdline()):
+                total += each.memory_info().rss
+    return total / 1e6
 
 
 @contextlib.asynccontextmanager

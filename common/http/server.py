@@ -28,6 +28,7 @@ CHECK_TIMEOUT_S = 2.0
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 # https://www.w3.org/TR/trace-context/#traceparent-header, version 00
 _TRACEPARENT = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
+_REQUEST_ID_OF = web.RequestKey("request_id", str)
 
 Check = Callable[[], Awaitable[None]]
 
@@ -38,6 +39,7 @@ def build_app(title: str, routes: Sequence[Route], checks: Mapping[str, Check]) 
     `checks`: what `/health` asks; each raises where the thing it is named after cannot be used.
     """
     app = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=[_conventions])
+    app.on_response_prepare.append(_headers_back)
     everything = [*routes, *_common_routes(checks)]
     document = openapi.document(title, everything)
     page = openapi.page(title, everything)
@@ -145,12 +147,21 @@ async def _checked(check: Check) -> str:
     return "ok"
 
 
+async def _headers_back(request: web.Request, response: web.StreamResponse) -> None:
+    """What every answer carries; called right before its head is sent, a streamed one's too."""
+    # aiohttp's own refusal of an Expect header comes without passing the middleware
+    response.headers["X-Request-Id"] = request.get(_REQUEST_ID_OF) or uuid7()
+    if trace := traceparent(request):
+        response.headers["traceparent"] = trace
+
+
 @web.middleware
 async def _conventions(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Request ids, timing, and every error as a problem."""
     started = time.perf_counter()
     given = request.headers.get("X-Request-Id", "")
     request_id = given if _REQUEST_ID.fullmatch(given) and not holds_card_number(given) else uuid7()
+    request[_REQUEST_ID_OF] = request_id
     headers: dict[str, str] = {}
     try:
         response = await handler(request)
@@ -168,10 +179,6 @@ async def _conventions(request: web.Request, handler: Handler) -> web.StreamResp
         )
     except Exception as error:
         response = _unexpected(request, error, request_id)
-    if not response.prepared:
-        response.headers["X-Request-Id"] = request_id
-        if trace := traceparent(request):
-            response.headers["traceparent"] = trace
     resource = request.match_info.route.resource
     route = resource.canonical if resource is not None else "(none)"
     telemetry.HTTP_SECONDS.labels(request.method, route).observe(time.perf_counter() - started)

@@ -57,13 +57,18 @@ def read_json(body: bytes, model: type[T], rules: Rules = no_rules) -> tuple[T, 
 
 
 def _right_fields(parsed: Any, model: type[T]) -> dict[str, Any]:
-    right = {}
+    """The fields whose types are right, those left out with their defaults."""
+    right: dict[str, Any] = {}
+    if not isinstance(parsed, dict):
+        return right
     for field in msgspec.structs.fields(model):
-        if isinstance(parsed, dict) and field.encode_name in parsed:
+        if field.encode_name in parsed:
             with contextlib.suppress(msgspec.ValidationError, UnicodeEncodeError):
                 right[field.name] = msgspec.convert(parsed[field.encode_name], field.type)
         elif field.default is not msgspec.NODEFAULT:
             right[field.name] = field.default
+        elif field.default_factory is not msgspec.NODEFAULT:
+            right[field.name] = field.default_factory()
     return right
 
 

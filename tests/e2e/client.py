@@ -101,7 +101,7 @@ class Front:
                 await self.send_again(sent)
 
     async def outcome(self, answer: Answer, within_s: float = 20.0) -> dict[str, Any]:
-        """What `/commands/{id}` says of a command that was answered with 202, once it is no longer pending."""
+        """What `/commands/{id}` says of a command answered with 202, once it is no longer pending."""
         async with asyncio.timeout(within_s):
             while True:
                 status: dict[str, Any] = (await self.get(answer.json["status_url"])).json

@@ -1,4 +1,4 @@
-"""A lease's state from nothing but its events, as the event catalogue describes them; no product code is used."""
+"""A lease's state from nothing but its events, as their catalogue describes them; no product code is used."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -41,7 +41,7 @@ def fold(events: Iterable[dict[str, Any]]) -> Folded:
     for event in sorted(events, key=lambda each: (each["source"], each["sequence"])):
         type_, data = event["type"], event["data"]
         before = state.last.get(event["source"], 0)
-        assert event["sequence"] == before + 1, f"{event['source']} of {event['subject']}: a gap after {before}"
+        assert event["sequence"] == before + 1, f"a gap after {before}: {event}"
         state.last[event["source"]] = event["sequence"]
         if type_ == "lease.created":
             state.status = "active"

@@ -18,7 +18,8 @@ from tests.e2e.waiting import eventually, on_lanes
 _AT_REST = """
 SELECT (SELECT count(*) FROM lease.outbox_pending) AS lease_outbox,
        (SELECT count(*) FROM payment.outbox_pending) AS payment_outbox,
-       (SELECT count(*) FROM lease.commands WHERE status = 'pending' AND original_id IS NULL) AS lease_commands,
+       (SELECT count(*) FROM lease.commands WHERE status = 'pending' AND original_id IS NULL)
+           AS lease_commands,
        (SELECT count(*) FROM payment.commands WHERE status = 'pending' AND original_id IS NULL)
            AS payment_commands,
        (SELECT count(*) FROM payment.attempts WHERE status IN ('started', 'unknown')) AS in_flight,
@@ -41,6 +42,13 @@ SELECT lease_id::text, payment_id::text, status, in_flight,
        principal + interest + fees + late_fees AS amount,
        paid_principal + paid_interest + paid_fees + paid_late_fees AS paid
   FROM payment.payments
+"""
+_HISTORY_GAPS = """
+SELECT lease_id, version FROM lease.leases JOIN lease.history AS h USING (lease_id, version)
+ WHERE version <> (SELECT count(*) FROM lease.history AS each WHERE each.lease_id = h.lease_id)
+ UNION ALL
+SELECT lease_id, version FROM lease.leases LEFT JOIN lease.history AS h USING (lease_id, version)
+ WHERE h.lease_id IS NULL
 """
 _ATTEMPTS = """
 SELECT attempt_id::text, lease_id::text, payment_id::text, status, amount, currency, gateway_reference
@@ -117,15 +125,11 @@ async def _check_projections(system: System, folded: dict[str, Folded]) -> None:
     for attempt in await system.rows(_ATTEMPTS):
         assert folded[attempt["lease_id"]].ends[attempt["attempt_id"]] == attempt["status"], attempt
     assert not any(state.unsettled for state in folded.values())
-    lines = "SELECT lease_id FROM lease.history GROUP BY 1 HAVING count(*) <> max(version) OR min(version) <> 1"
-    assert await system.rows(lines) == []
-    versions = "SELECT lease_id FROM lease.leases l WHERE version <> "
-    versions += "(SELECT max(version) FROM lease.history h WHERE h.lease_id = l.lease_id)"
-    assert await system.rows(versions) == []
+    assert await system.rows(_HISTORY_GAPS) == []
 
 
 async def _check_gateway(system: System, client: Client, folded: dict[str, Folded]) -> None:
-    """The gateway's own record has one charge for each attempt that got there, and as much money as the ledger."""
+    """The gateway has one charge for each attempt that got there, and as much money as the ledger."""
     attempts = {attempt["attempt_id"]: attempt for attempt in await system.rows(_ATTEMPTS)}
     leases = sorted({attempt["lease_id"] for attempt in attempts.values()})
 
@@ -179,7 +183,8 @@ async def check_attempts(system: System, sent: list[Sent]) -> None:
 
     Every payment is to have had one command only.
     """
-    made = await system.rows("SELECT payment_id::text, count(*) AS times FROM payment.attempts GROUP BY payment_id")
+    query = "SELECT payment_id::text, count(*) AS times FROM payment.attempts GROUP BY payment_id"
+    made = await system.rows(query)
     times = {row["payment_id"]: row["times"] for row in made}
     for command in sent:
         allowed = {0, 1} if command.fate is Fate.UNKNOWN else {1}

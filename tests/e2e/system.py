@@ -18,8 +18,10 @@ from tests.servers import guard, temporary_stack_directory
 
 # Attempts with `pm_timeout_*` are to be over soon, and the sandbox is not to be what the tests wait for.
 TUNABLES = {"GATEWAY_LATENCY_MS": "0", "GATEWAY_TIMEOUT_S": "2"}
-MAX_COMPLAINTS = 50
+MAX_COMPLAINTS = 12
+COMPLAINT_CHARACTERS = 1_500
 _LEVEL = re.compile(r'"level": ?"(error|critical)"')
+_EVENT = re.compile(r'"event": ?"([^"]+)"')
 _AT = re.compile(r'"timestamp": ?"([^"]+)"')
 WORK_QUEUES = ("lease.commands", "payment.commands", "lease.payment-events", "payment.lease-events")
 
@@ -78,22 +80,22 @@ class System:
         await eventually(ended, f"process {pid} ends", within_s)
 
     def exit_status(self, name: str, pid: int) -> int | None:
-        """With which status a process ended, as the process manager wrote down; None: by a signal, or not yet."""
+        """The status a process ended with, as the process manager wrote down; None: by a signal."""
         log = (self.stack.layout.log / "supervisord.log").read_text()
         spawned = log.rindex(f"spawned: '{name}' with pid {pid}\n")
         ended = re.search(rf"exited: {name} \(exit status (\d+);", log[spawned:])
         return int(ended[1]) if ended else None
 
     def complaints(self, since: float) -> str:
-        """What the services logged as an error, and the last warnings, from a Unix time on."""
-        lines: list[str] = []
-        start = datetime.fromtimestamp(since, UTC).isoformat()
+        """What the services logged as errors from a Unix time on: the end of each kind's first line."""
+        found: dict[str, str] = {}
+        start = datetime.fromtimestamp(since, UTC).isoformat()[:19]
         for log in sorted(self.stack.layout.log.glob("*.log")):
             for line in log.read_text(errors="replace").splitlines()[-20_000:]:
-                level, at = _LEVEL.search(line), _AT.search(line)
-                if level and at and at[1] >= start[:19] and len(lines) < MAX_COMPLAINTS:
-                    lines.append(f"{log.stem}: {line[:4000]}")
-        return "\n".join(lines)
+                level, at, event = _LEVEL.search(line), _AT.search(line), _EVENT.search(line)
+                if level and at and event and at[1] >= start:
+                    found.setdefault(f"{log.stem}: {event[1]}", line[-COMPLAINT_CHARACTERS:])
+        return "\n".join(f"{kind}: {line}" for kind, line in list(found.items())[:MAX_COMPLAINTS])
 
     # --- tables, as the owner of the database sees them ---
 

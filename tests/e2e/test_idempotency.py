@@ -79,7 +79,7 @@ async def test_same_key_asynchronously_and_not(client: Client) -> None:
     [("pm_card_insufficient_funds", None, 402), ("pm_card_ok", 10**9, 422), ("pm_gateway_down", None, 502)],
 )
 async def test_refusals_are_replayed(client: Client, method: str, amount: int | None, status: int) -> None:
-    """What was declined, refused or never reached the gateway stays so under its key; another key tries anew."""
+    """What was declined, refused or not attempted stays so under its key; another key tries anew."""
     url, key = await _payable(client), fresh_key()
     body: dict[str, Any] = {"payment_method": method, "amount": amount}
     answers = [await client.payments.post(url, body, Idempotency_Key=key) for _ in range(3)]

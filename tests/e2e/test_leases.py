@@ -103,8 +103,9 @@ async def test_history_tells_every_change(client: Client) -> None:
     """History has each change with the status and balance before and after, in pages, oldest first."""
     lease, _ = await client.create(terms(term=2))
     path = f"/api/v1/leases/{lease['lease_id']}/history"
-    first, second = (row["amount"] for row in lease["schedule"])
-    amounts = [(lease["schedule"][0], 100), (lease["schedule"][0], first - 100), (lease["schedule"][1], second)]
+    one, two = lease["schedule"]
+    first = one["amount"]
+    amounts = [(one, 100), (one, first - 100), (two, two["amount"])]
     for row, amount in amounts:
         answer = await client.attempt(row["payment_id"], amount=amount)
         assert answer.status == 201

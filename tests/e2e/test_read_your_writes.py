@@ -76,7 +76,9 @@ async def test_token_that_is_none(client: Client, service: str) -> None:
         assert answer.status == 422, token
 
 
-@pytest.mark.parametrize(("service", "source"), [("payments", "lease"), ("ledger", "lease"), ("leases", "payment")])
+@pytest.mark.parametrize(
+    ("service", "source"), [("payments", "lease"), ("ledger", "lease"), ("leases", "payment")]
+)
 async def test_token_of_the_future(client: Client, service: str, source: str) -> None:
     """What has not caught up by then is 503 with Retry-After, after the time the client wants to wait."""
     lease, created = await client.create(terms())

@@ -1,4 +1,4 @@
-"""Broker and database restarted and killed under load: nothing confirmed is lost, and all recovers by itself."""
+"""Broker and database restarted and killed under load: nothing confirmed is lost, all recovers by itself."""
 
 import asyncio
 
@@ -16,7 +16,7 @@ def _no_broken_connection(client: Client) -> None:
 
 
 async def test_broker_stopped_and_started(system: System, client: Client) -> None:
-    """While the broker is down commands get 503 with Retry-After and reads go on; then all goes on by itself."""
+    """While the broker is down commands get 503 with Retry-After, reads go on; then all goes on by itself."""
     load = Load(client)
     async with load.running():
         await asyncio.to_thread(system.stack.stop_program, "rabbitmq")

@@ -18,7 +18,7 @@ SERVICES = (
 
 
 async def test_each_service_in_turn_under_load(system: System, client: Client) -> None:
-    """Each process exits within 10 s and with status 0; nothing that was confirmed before or since is lost."""
+    """Each process exits within 10 s with status 0; nothing that was confirmed before or since is lost."""
     load = Load(client)
     async with load.running():
         for name in SERVICES:
@@ -33,7 +33,7 @@ async def test_each_service_in_turn_under_load(system: System, client: Client) -
 
 
 async def test_worker_stopped_while_the_gateway_is_silent(system: System, client: Client) -> None:
-    """A payment worker told to stop while the gateway leaves it waiting exits in time; the attempt is settled."""
+    """A payment worker told to stop while the gateway keeps it waiting exits in time, and all is settled."""
     lease, created = await client.create(terms())
     await client.payments.get(f"/api/v1/leases/{lease['lease_id']}/payments", **created.token)
     payment_id = lease["schedule"][0]["payment_id"]
@@ -55,7 +55,7 @@ async def test_worker_stopped_while_the_gateway_is_silent(system: System, client
 
 async def test_front_stopped_with_requests_in_hand(system: System, client: Client) -> None:
     """A front told to stop answers the requests it has taken, with the outcome or a promise of it."""
-    pid = await system.kill("lease-worker", signal.SIGSTOP)
+    await system.kill("lease-worker", signal.SIGSTOP)
     try:
         asked = [asyncio.create_task(client.leases.send("/api/v1/leases", terms())) for _ in range(20)]
         # Sent after them, and answered as soon as it is safe: by then the front has taken the others.

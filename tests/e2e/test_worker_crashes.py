@@ -87,8 +87,8 @@ async def test_ledger_writer_killed_while_recording(system: System, client: Clie
 async def test_gateway_killed_while_charging(system: System, client: Client) -> None:
     """A gateway that dies in the middle leaves nothing in doubt that it can be asked about.
 
-    A charge that got lost with it is nowhere, so its attempt stays `unknown` and its payment is not to be paid;
-    when the charge turns up at the gateway after all, the attempt follows it.
+    A charge that got lost with it is nowhere, so its attempt stays `unknown` and its payment is not to be
+    paid; when the charge turns up at the gateway after all, the attempt follows it.
     """
     leases = await on_lanes(30, [lambda: client.create(terms()) for _ in range(60)])
 
@@ -123,7 +123,7 @@ async def _only_lost_ones_are_unknown(system: System, client: Client) -> None:
     async def asked() -> bool:
         waiting = "SELECT count(*) FROM payment.attempts"
         waiting += " WHERE status = 'started' OR (status = 'unknown' AND checks = 0)"
-        return await system.value(waiting) == 0
+        return not await system.value(waiting)
 
     await eventually(asked, "the gateway has been asked", within_s=20)
     for attempt in await system.rows(_UNKNOWN):

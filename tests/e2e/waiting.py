@@ -11,7 +11,7 @@ LONGEST_PAUSE_S = 0.2
 
 
 async def eventually(look: Callable[[], Awaitable[T]], what: str, within_s: float = 20.0) -> T:
-    """The first truthy answer of `look`. AssertionError with `what` and the last answer when there is none."""
+    """The first truthy answer of `look`. AssertionError with `what` when there is none in time."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + within_s
     pause_s = FIRST_PAUSE_S

@@ -1,5 +1,6 @@
 """Real servers for this folder's tests: a PostgreSQL and a RabbitMQ, started when the first test asks."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 import pytest_asyncio
 
 from common.migrations import MESSAGING, migrate
+from tests.integration.broker import declare_topology
 from tests.integration.fronts import Fronts, running_fronts
 from tests.servers import Servers, start_servers
 
@@ -20,11 +22,12 @@ MIGRATIONS = {
 
 @pytest.fixture(scope="session")
 def servers() -> Iterator[Servers]:
-    """Servers of this session alone, with all migrations applied."""
+    """Servers of this session alone, with all migrations applied and all queues declared."""
     started = start_servers()
     try:
         for schema, folders in MIGRATIONS.items():
             migrate(started.database_url, schema, *folders)
+        asyncio.run(declare_topology(started.amqp_url))
         yield started
     finally:
         started.stop()
