@@ -1,18 +1,19 @@
 """Routes of the lease service: thin."""
 
 from functools import partial
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
 from aiohttp import web
-from msgspec import Meta
 
 from common.batching import BatchReader
 from common.clock import rfc3339
 from common.db import Pool
 from common.envelope import encode
 from common.http import consistency, cursor
+from common.http.command_status import status_route
 from common.http.commands import CommandFront
+from common.http.cursor import PageQuery
 from common.http.problems import ProblemError
 from common.http.routes import NoQuery, Route, json_response, path_id
 from common.http.validation import read_query
@@ -26,20 +27,11 @@ from lease_svc.render import LeaseSummary, LeaseView, summary, view
 queries = store.queries
 
 
-class LeaseFilter(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class LeaseFilter(PageQuery, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Query of `GET /api/v1/leases`."""
 
     customer_id: CustomerId | None = None
     status: Status | None = None
-    limit: Annotated[int, Meta(ge=1, le=200)] = 50
-    cursor: Annotated[str, Meta(max_length=200)] | None = None
-
-
-class Page(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Query of a list without filters."""
-
-    limit: Annotated[int, Meta(ge=1, le=200)] = 50
-    cursor: Annotated[str, Meta(max_length=200)] | None = None
 
 
 class LeaseList(msgspec.Struct, frozen=True, kw_only=True):
@@ -111,11 +103,11 @@ class LeaseApi:
                 path="/api/v1/leases/{lease_id}/history",
                 handler=self.history,
                 summary="Every change of a lease, payments included",
-                query=Page,
+                query=PageQuery,
                 answers={200: ("One page", History)},
                 problems=(404,),
             ),
-            self._commands.status_route(),
+            status_route(self._pool),
         ]
 
     async def create(self, request: web.Request) -> web.Response:
@@ -157,7 +149,7 @@ class LeaseApi:
     async def history(self, request: web.Request) -> web.Response:
         """GET /api/v1/leases/{lease_id}/history"""
         lease_id = path_id(request, "lease_id")
-        asked = read_query(request.query, Page)
+        asked = read_query(request.query, PageQuery)
         after = cursor.read_number(asked.cursor)
         await consistency.wait_until_caught_up(request, self._reached)
         rows = await self._pool.fetch(queries.get_history, lease_id, after, asked.limit + 1)

@@ -10,7 +10,7 @@ from common.clock import rfc3339, utcnow
 from common.db import Connection
 from common.envelope import Command, Event, Outcome
 from common.http import consistency
-from common.http.commands import status_url
+from common.http.command_status import status_url
 from common.http.problems import TITLES, FieldError, problem
 from common.ids import uuid7
 from common.worker import Poison, SequenceGap

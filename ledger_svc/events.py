@@ -81,24 +81,23 @@ def decode(raw: bytes) -> Event:
         raise MalformedEvent(str(error)) from error
 
 
-def decode_message(body: bytes, content_type: str) -> list[tuple[Event, bytes]]:
-    """The events of one broker message, each with its exact bytes (what is hashed and kept).
+def split(body: bytes, content_type: str) -> list[bytes]:
+    """The exact bytes (what is hashed and kept) of each event of one broker message, to be decoded singly.
 
     In batched mode those are the element's own bytes inside the array, without the white space around it.
-    MalformedEvent where the body is too long, of another content type, or where one of its events is wrong.
+    MalformedEvent where the body is too long, of another content type, or no array of JSON values.
     """
     if len(body) > MAX_BODY_BYTES:
         raise MalformedEvent(f"{len(body)} bytes, more than {MAX_BODY_BYTES}")
     media_type = content_type.partition(";")[0].strip().lower()
     if media_type == EVENT_TYPE:
-        return [(decode(body), body)]
+        return [body]
     if media_type != BATCH_TYPE:
         raise MalformedEvent(f"content type {content_type!r}")
     try:
-        parts = [bytes(part) for part in _decode_batch(body)]
+        return [bytes(part) for part in _decode_batch(body)]
     except _WRONG as error:
         raise MalformedEvent(str(error)) from error
-    return [(decode(part), part) for part in parts]
 
 
 def data_of(event: Event) -> Data:

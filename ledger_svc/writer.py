@@ -46,6 +46,11 @@ class _Read:
     event: Event
     raw: bytes
 
+    @property
+    def position(self) -> tuple[str, str, int]:
+        """The event's place: a lease, a source, a number."""
+        return self.event.subject, self.event.source, self.event.sequence
+
 
 class LedgerWriter:
     """Appends what the stream brings, for as long as it leads."""
@@ -143,16 +148,14 @@ class LedgerWriter:
     async def _append(self, connection: Connection, read: list[_Read]) -> None:
         if not read:
             return
-        fresh: dict[tuple[str, str, int], _Read] = {}
-        for each in read:
-            fresh.setdefault((each.event.subject, each.event.source, each.event.sequence), each)
-        for position in await store.known(connection, list(fresh)):
-            del fresh[position]
+        known = await store.known(connection, list({each.position for each in read}))
+        new = [each for each in read if each.position not in known]
+        fresh = _once(new)
         telemetry.DUPLICATES.labels(topology.LEDGER_STREAM).inc(len(read) - len(fresh))
         try:
-            await self._write(connection, list(fresh.values()))
+            await self._write(connection, fresh)
         except asyncpg.UniqueViolationError:
-            await self._write(connection, await _without_reused_ids(connection, list(fresh.values())))
+            await self._write(connection, _once(await _without_reused_ids(connection, new)))
 
     async def _write(self, connection: Connection, fresh: list[_Read]) -> None:
         if not fresh:
@@ -183,16 +186,27 @@ class LedgerWriter:
         LAST_SEQ.set(head.last_seq)
 
 
-async def _without_reused_ids(connection: Connection, fresh: list[_Read]) -> list[_Read]:
-    """Those whose id is new: an id at a second place in the sequences is another event's, and a defect."""
-    taken = await store.known_ids(connection, [each.event.id for each in fresh])
+def _once(read: list[_Read]) -> list[_Read]:
+    """The first for each place in the sequences, in order."""
+    first: dict[tuple[str, str, int], _Read] = {}
+    for each in read:
+        first.setdefault(each.position, each)
+    return list(first.values())
+
+
+async def _without_reused_ids(connection: Connection, new: list[_Read]) -> list[_Read]:
+    """Those whose id is new: an id at a second place in the sequences is another event's, and a defect.
+
+    The place that such an event claims is left for the one that comes with an id of its own.
+    """
+    taken = await store.known_ids(connection, [each.event.id for each in new])
+    places: dict[str, tuple[str, str, int]] = {}
     kept = []
-    for each in fresh:
-        if each.event.id in taken:
+    for each in new:
+        if each.event.id in taken or places.setdefault(each.event.id, each.position) != each.position:
             MALFORMED.inc()
             log.error("ledger.id_reused", offset=each.offset, event_id=each.event.id)
         else:
-            taken.add(each.event.id)
             kept.append(each)
     return kept
 
@@ -203,22 +217,34 @@ def _offset(message: aiormq.abc.DeliveredMessage) -> int:
 
 
 def _read(message: aiormq.abc.DeliveredMessage) -> list[_Read]:
-    """The events of a message; one that holds none is logged and counted, and the log goes on."""
+    """The events of a message; what is none is logged and counted, and the log goes on with the others."""
     offset = _offset(message)
+    found = []
     try:
-        found = events.decode_message(message.body, message.header.properties.content_type or "")
-        for event, _ in found:
-            if canonical_uuid(event.id) != event.id or canonical_uuid(event.subject) != event.subject:
-                raise MalformedEvent("id and subject must be UUIDs")
-            if event.type in events.TYPES:
-                events.data_of(event)
+        for raw in events.split(message.body, message.header.properties.content_type or ""):
+            try:
+                found.append(_Read(offset, _checked(events.decode(raw)), raw))
+            except MalformedEvent as error:
+                _leave_out(message, error)
     except MalformedEvent as error:
-        MALFORMED.inc()
-        log.error(
-            "ledger.malformed",
-            offset=offset,
-            message_id=message.header.properties.message_id,
-            error=str(error),
-        )
-        return []
-    return [_Read(offset, event, raw) for event, raw in found]
+        _leave_out(message, error)
+    return found
+
+
+def _checked(event: Event) -> Event:
+    """The event, if all that the log keeps of it is right. Raises MalformedEvent."""
+    if canonical_uuid(event.id) != event.id or canonical_uuid(event.subject) != event.subject:
+        raise MalformedEvent("id and subject must be UUIDs")
+    if event.type in events.TYPES:
+        events.data_of(event)
+    return event
+
+
+def _leave_out(message: aiormq.abc.DeliveredMessage, error: MalformedEvent) -> None:
+    MALFORMED.inc()
+    log.error(
+        "ledger.malformed",
+        offset=_offset(message),
+        message_id=message.header.properties.message_id,
+        error=str(error),
+    )

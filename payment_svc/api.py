@@ -1,17 +1,17 @@
 """Routes of the payment service: thin."""
 
 from datetime import UTC, datetime
-from typing import Annotated
 
 import msgspec
 from aiohttp import web
-from msgspec import Meta
 
 from common.clock import utcnow
 from common.db import Pool
 from common.envelope import encode
 from common.http import consistency, cursor
+from common.http.command_status import status_route
 from common.http.commands import CommandFront
+from common.http.cursor import PageQuery
 from common.http.problems import ProblemError
 from common.http.routes import NoQuery, Route, json_response, path_id
 from common.http.validation import read_query
@@ -27,13 +27,6 @@ queries = store.queries
 # What was made this short a time ago by the lease service may be on its way here.
 YOUNG_S = 10.0
 ON_ITS_WAY_S = 2.0
-
-
-class Page(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Query of a list without filters."""
-
-    limit: Annotated[int, Meta(ge=1, le=200)] = 50
-    cursor: Annotated[str, Meta(max_length=200)] | None = None
 
 
 class Payments(msgspec.Struct, frozen=True, kw_only=True):
@@ -97,7 +90,7 @@ class PaymentApi:
                 path="/api/v1/payments/{payment_id}/attempts",
                 handler=self.list_attempts,
                 summary="Attempts on a payment, oldest first",
-                query=Page,
+                query=PageQuery,
                 answers={200: ("One page", Attempts)},
                 problems=(404,),
             ),
@@ -120,7 +113,7 @@ class PaymentApi:
                 command=True,
                 problems=(404, 409, 502),
             ),
-            self._commands.status_route(),
+            status_route(self._pool),
         ]
 
     async def list_payments(self, request: web.Request) -> web.Response:
@@ -182,7 +175,7 @@ class PaymentApi:
     async def list_attempts(self, request: web.Request) -> web.Response:
         """GET /api/v1/payments/{payment_id}/attempts"""
         payment_id = path_id(request, "payment_id")
-        asked = read_query(request.query, Page)
+        asked = read_query(request.query, PageQuery)
         after = cursor.read_uuid(asked.cursor)
         await consistency.wait_until_caught_up(request, self._reached)
         payments = await store.payments(self._pool, ids=[payment_id])

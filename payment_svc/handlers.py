@@ -11,7 +11,7 @@ import msgspec
 from common.clock import utcnow
 from common.db import Connection
 from common.envelope import Command, Event, Outcome
-from common.http.commands import status_url
+from common.http.command_status import status_url
 from common.http.problems import TITLES, FieldError, problem
 from common.worker import Poison, SequenceGap
 from payment_svc import attempt as domain

@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 
 from common.envelope import Outcome, encode
-from common.http.commands import status_url
+from common.http.command_status import status_url
 from common.http.problems import problem
 from payment_svc import attempt as domain
 from payment_svc.attempt import Account, Attempt, Payment

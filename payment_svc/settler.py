@@ -53,7 +53,10 @@ class Settler:
 
     async def resume(self, pending: Sequence[Pending]) -> None:
         """Charge for commands that are pending; those delivered again may have been charged before."""
-        attempts = await store.attempts(self._pool, command_ids=[each.command.command_id for each in pending])
+        async with transaction(self._pool) as connection:  # for its Retry: all that goes before is committed
+            attempts = await store.attempts(
+                connection, command_ids=[each.command.command_id for each in pending]
+            )
         by_command = {attempt.command_id: attempt for attempt in attempts}
         for each in pending:
             attempt = by_command[each.command.command_id]

@@ -4,7 +4,6 @@ import asyncio
 import hashlib
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 import msgspec
@@ -15,18 +14,19 @@ from common import inbox
 from common.bus import topology
 from common.bus.publisher import Publisher
 from common.bus.replies import ReplyInbox
-from common.clock import rfc3339, utcnow
+from common.clock import utcnow
 from common.db import TRANSIENT, Pool
 from common.envelope import COMMAND_CONTENT_TYPE, Command, Outcome, encode
 from common.errors import BrokerFull, BrokerUnavailable
 from common.http import consistency, prefer
+from common.http.command_status import status_url
 from common.http.problems import CONTENT_TYPE as PROBLEM_CONTENT_TYPE
 from common.http.problems import FieldError, ProblemError, invalid, unavailable
-from common.http.routes import JSON_CONTENT_TYPE, NoQuery, Route, json_response, path_id
+from common.http.routes import JSON_CONTENT_TYPE, NoQuery, json_response
 from common.http.server import read_body, traceparent
 from common.http.text import holds_card_number
 from common.http.validation import Rules, no_rules, read_json, read_query
-from common.ids import born_ms, uuid7
+from common.ids import uuid7
 from common.worker import key_reused
 
 log = structlog.get_logger()
@@ -35,9 +35,6 @@ T = TypeVar("T", bound=msgspec.Struct)
 
 DEFAULT_WAIT_S = 10.0
 MAX_WAITING = 2_000  # requests of this front that wait for an outcome; more are told to come back
-# How long a command that is not recorded may still be in a queue. Past it the id was never confirmed.
-LONGEST_IN_QUEUE = timedelta(days=7)
-CLOCK_SKEW = timedelta(minutes=5)
 RETRY_AFTER_S = {502: 1, 503: 1}
 _KEY = re.compile(r"[\x20-\x7e]{1,255}")
 
@@ -50,17 +47,6 @@ class Submission:
     fingerprint: str | None  # set where the request has an idempotency key
     resource_url: str
     confirmed: asyncio.Future[None]  # done when the broker has the command; holds the error where it has not
-
-
-class CommandStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """What `GET /api/v1/commands/{command_id}` answers."""
-
-    command_id: str
-    status: str  # pending, succeeded or rejected
-    http_status: int | None  # of the synchronous answer
-    outcome: msgspec.Raw  # the body of the synchronous answer; null while pending
-    submitted_at: str  # RFC 3339
-    completed_at: str | None  # RFC 3339
 
 
 class CommandFront:
@@ -202,53 +188,6 @@ class CommandFront:
             self._replies.forget(submission.command_id)
         return _outcome_response(msgspec.structs.replace(outcome, replayed=outcome.replayed or replayed))
 
-    def status_route(self) -> Route:
-        """`GET /api/v1/commands/{command_id}`."""
-        return Route(
-            method="GET",
-            path="/api/v1/commands/{command_id}",
-            handler=self._status,
-            summary="What became of a command",
-            query=NoQuery,
-            answers={200: ("The command's status and outcome", CommandStatus)},
-            problems=(404,),
-        )
-
-    async def _status(self, request: web.Request) -> web.Response:
-        read_query(request.query, NoQuery)
-        command_id = path_id(request, "command_id")
-        recorded = await inbox.outcomes(self._pool, [command_id])
-        if recorded:
-            submitted_at, outcome = recorded[0]
-            pending = outcome.status == "pending"
-            status = CommandStatus(
-                command_id=command_id,
-                status=outcome.status,
-                http_status=None if pending else outcome.http_status,
-                outcome=msgspec.Raw(b"null") if pending else outcome.body,
-                submitted_at=rfc3339(submitted_at),
-                completed_at=rfc3339(outcome.completed_at) if outcome.completed_at else None,
-            )
-            token = {consistency.HEADER: outcome.token} if outcome.token else None
-            return json_response(encode(status), headers=token)
-        # Fronts write nothing: what is young enough to be in a queue is pending.
-        born = born_ms(command_id)
-        submitted_at = datetime.fromtimestamp((born or 0) / 1000, UTC)
-        if born is None or not -CLOCK_SKEW < utcnow() - submitted_at < LONGEST_IN_QUEUE:
-            raise ProblemError(404, "There is no such command.")
-        return json_response(
-            encode(
-                CommandStatus(
-                    command_id=command_id,
-                    status="pending",
-                    http_status=None,
-                    outcome=msgspec.Raw(b"null"),
-                    submitted_at=rfc3339(submitted_at),
-                    completed_at=None,
-                )
-            )
-        )
-
 
 def _not_taken(error: BrokerUnavailable) -> ProblemError:
     if isinstance(error, BrokerFull):
@@ -257,11 +196,6 @@ def _not_taken(error: BrokerUnavailable) -> ProblemError:
         "The broker has not confirmed the command, so it may or may not be carried out;"
         " send it again with the same Idempotency-Key."
     )
-
-
-def status_url(command_id: str) -> str:
-    """Where a command's status can be asked."""
-    return f"/api/v1/commands/{command_id}"
 
 
 def _idempotency_key(request: web.Request) -> str | None:

@@ -2,11 +2,22 @@
 
 import base64
 from collections.abc import Sequence
+from typing import Annotated
 
 import msgspec
+from msgspec import Meta
 
 from common.http.problems import FieldError, ProblemError, invalid
 from common.ids import canonical_uuid
+
+Limit = Annotated[int, Meta(ge=1, le=200)]
+
+
+class PageQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Query of a list."""
+
+    limit: Limit = 50  # items at most
+    cursor: Annotated[str, Meta(max_length=200)] | None = None  # `next_cursor` of the page before
 
 
 def write(position: str) -> str:

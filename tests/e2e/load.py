@@ -10,8 +10,8 @@ from tests.e2e.system import System
 from tests.e2e.terms import terms
 from tests.e2e.waiting import eventually
 
-LANES = 6
-PACE_S = 0.15  # between two leases of a lane: about forty leases and payments a second
+LANES = 8
+PACE_S = 0.1  # between two leases of a lane: about a hundred leases and payments a second
 
 
 class Load:

@@ -68,8 +68,12 @@ class System:
 
     async def kill_backend(self, role: str) -> None:
         """SIGKILL a session that a role has open; Postgres then restarts itself and ends all others."""
-        activity = "SELECT pid FROM pg_stat_activity WHERE usename = $1 LIMIT 1"
-        psutil.Process(await self.value(activity, role)).kill()
+
+        async def sessions() -> list[Any]:
+            return await self.rows("SELECT pid FROM pg_stat_activity WHERE usename = $1", role)
+
+        found = await eventually(sessions, f"{role} has a session")
+        psutil.Process(found[0]["pid"]).kill()
 
     async def gone(self, pid: int, within_s: float) -> None:
         """Return once a process has ended. AssertionError when it has not in time."""

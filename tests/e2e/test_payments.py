@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.client import Answer, Client
+from tests.e2e.client import Answer, Client, fresh_key
 from tests.e2e.terms import terms
 from tests.e2e.waiting import eventually
 
@@ -158,8 +158,11 @@ async def test_attempt_without_an_answer(client: Client) -> None:
     Then the truth comes in by itself: the money that moved is there, what was declined is open again.
     """
     lease, (took, refused, other) = await _new_lease(client)
+    keys = [{"Idempotency-Key": fresh_key()} for _ in range(2)]
+    methods = ("pm_timeout_then_ok", "pm_timeout_then_declined")
     answers = await asyncio.gather(
-        client.attempt(took, "pm_timeout_then_ok"), client.attempt(refused, "pm_timeout_then_declined")
+        client.attempt(took, methods[0], None, **keys[0]),
+        client.attempt(refused, methods[1], None, **keys[1]),
     )
     for payment_id, answer in zip((took, refused), answers, strict=True):
         assert answer.status == 202
@@ -180,6 +183,9 @@ async def test_attempt_without_an_answer(client: Client) -> None:
     assert (await _payment(client, refused))["status"] == "scheduled"
     for payment_id, status in ((took, "succeeded"), (refused, "declined")):
         assert [charge["status"] for charge in await client.charges(payment_id=payment_id)] == [status]
+    for payment_id, method, key, answer in zip((took, refused), methods, keys, answers, strict=True):
+        again = await client.attempt(payment_id, method, None, **key)
+        assert (again.status, again.body) == (202, answer.body)  # the first answer, also now
     assert (await client.attempt(refused)).status == 201
     await _told_in_order(client, lease["lease_id"], settled)
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
+import structlog
 
 from common.migrations import MESSAGING, migrate
 from tests.integration.broker import declare_topology
@@ -18,6 +19,13 @@ MIGRATIONS = {
     "payment": (MESSAGING, PROJECT / "payment_svc/migrations"),
     "ledger": (PROJECT / "ledger_svc/migrations",),
 }
+
+
+@pytest.fixture(scope="session", autouse=True)
+def plain_logs() -> None:
+    """One JSON object a line, as in production: drawing a traceback for people takes a tenth of a second."""
+    processors = (structlog.processors.add_log_level, structlog.processors.format_exc_info)
+    structlog.configure(processors=[*processors, structlog.processors.JSONRenderer(default=str)])
 
 
 @pytest.fixture(scope="session")

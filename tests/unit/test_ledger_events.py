@@ -23,6 +23,11 @@ def two_events() -> list[bytes]:
     return life.raws
 
 
+def decode_message(body: bytes, content_type: str) -> list[tuple[events.Event, bytes]]:
+    """All events of a message with their bytes, as the writer takes them in."""
+    return [(events.decode(raw), raw) for raw in events.split(body, content_type)]
+
+
 def altered(**changes: object) -> bytes:
     """An event with fields replaced, or left out where the value is None."""
     fields = msgspec.json.decode(two_events()[0]) | changes
@@ -32,17 +37,17 @@ def altered(**changes: object) -> bytes:
 def test_single_and_batch_give_the_same_exact_bytes() -> None:
     """An event has the same bytes, and so the same leaf hash, whichever mode it travelled in."""
     raws = two_events()
-    singles = [pair for raw in raws for pair in events.decode_message(raw, SINGLE + "; charset=utf-8")]
-    batch = events.decode_message(b" [\n" + b" ,\t".join(raws) + b"\r\n] ", BATCH)
+    singles = [pair for raw in raws for pair in decode_message(raw, SINGLE + "; charset=utf-8")]
+    batch = decode_message(b" [\n" + b" ,\t".join(raws) + b"\r\n] ", BATCH)
     assert batch == singles
     assert [raw for _, raw in batch] == raws
-    assert events.decode_message(b"[]", BATCH) == []
+    assert decode_message(b"[]", BATCH) == []
 
 
 def test_layout_of_a_batched_event_is_kept() -> None:
     """White space inside an element belongs to its exact bytes; around it, to the array."""
     laid_out = msgspec.json.format(two_events()[0], indent=2)
-    assert events.decode_message(b"[ " + laid_out + b" ]", BATCH)[0][1] == laid_out
+    assert decode_message(b"[ " + laid_out + b" ]", BATCH)[0][1] == laid_out
 
 
 def test_additions_break_nothing() -> None:
@@ -73,7 +78,7 @@ def test_what_the_ledger_needs_must_be_right(changes: dict[str, object]) -> None
     with pytest.raises(events.MalformedEvent):
         events.decode(raw)
     with pytest.raises(events.MalformedEvent):
-        events.decode_message(b"[" + two_events()[0] + b"," + raw + b"]", BATCH)
+        decode_message(b"[" + two_events()[0] + b"," + raw + b"]", BATCH)
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[{]", b"null", b'"\xff"'])
@@ -81,7 +86,7 @@ def test_what_the_ledger_needs_must_be_right(changes: dict[str, object]) -> None
 def test_no_json_no_event(body: bytes, kind: str) -> None:
     """Whatever is not JSON, or not of the expected shape, is malformed."""
     with pytest.raises(events.MalformedEvent):
-        events.decode_message(body, kind)
+        decode_message(body, kind)
 
 
 def test_bytes_that_are_not_utf8_are_malformed() -> None:
@@ -95,9 +100,9 @@ def test_other_messages_are_refused() -> None:
     """Another content type or a body past the limit is malformed."""
     raw = two_events()[0]
     with pytest.raises(events.MalformedEvent, match="content type"):
-        events.decode_message(raw, "application/json")
+        decode_message(raw, "application/json")
     with pytest.raises(events.MalformedEvent, match="more than"):
-        events.decode_message(raw + b" " * events.MAX_BODY_BYTES, SINGLE)
+        decode_message(raw + b" " * events.MAX_BODY_BYTES, SINGLE)
 
 
 def test_entry_as_the_contract_shows_it() -> None:

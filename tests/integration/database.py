@@ -1,0 +1,45 @@
+"""The session's database for tests that need it empty, or need to look behind a service's back."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+import asyncpg
+
+from common.db import Pool, open_pool
+from tests.servers import Servers
+
+ROLE_OF = {"lease": "lease_svc", "payment": "payment_svc"}
+
+
+@asynccontextmanager
+async def owner(servers: Servers) -> AsyncIterator[asyncpg.Connection]:
+    """A connection that may do everything."""
+    connection = await asyncpg.connect(servers.database_url)
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
+@asynccontextmanager
+async def pools(
+    servers: Servers, schema: str, count: int = 1, role: str | None = None
+) -> AsyncIterator[list[Pool]]:
+    """Pools as the service's processes have them."""
+    async with AsyncExitStack() as stack:
+        yield [
+            await stack.enter_async_context(
+                open_pool(servers.dsn(role or ROLE_OF[schema]), schema, name=f"test-{number}", size=4)
+            )
+            for number in range(count)
+        ]
+
+
+async def empty(connection: Any, schema: str) -> None:
+    """Delete every row of a schema, but for what the migrations have noted."""
+    tables = await connection.fetch(
+        "SELECT tablename FROM pg_tables WHERE schemaname = $1 AND tablename NOT LIKE '%yoyo%'", schema
+    )
+    names = ", ".join(f"{schema}.{row['tablename']}" for row in tables)
+    await connection.execute(f"TRUNCATE {names} RESTART IDENTITY")
