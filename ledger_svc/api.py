@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 
 from aiohttp import web
 
@@ -140,6 +141,7 @@ class LedgerApi:
         if (point.as_of is None) == (point.seq is None):
             words = "give exactly one of as_of and seq"
             raise invalid([FieldError("/as_of", words), FieldError("/seq", words)])
+        as_of = None if point.as_of is None else _shown(point.as_of)
         chosen = reconstruct.select(
             await self._all(request, lease_id), as_of=point.as_of, basis=point.basis, seq=point.seq
         )
@@ -151,7 +153,7 @@ class LedgerApi:
             encode(
                 StateAtPoint(
                     lease_id=lease_id,
-                    as_of=None if point.as_of is None else rfc3339(point.as_of),
+                    as_of=as_of,
                     basis=point.basis,
                     seq=max(entry.seq for entry in chosen),
                     events_applied=len(chosen),
@@ -259,3 +261,11 @@ def _known_types_only() -> Iterator[None]:
         raise ProblemError(
             409, f"This version of the ledger does not know an event of this lease: {error}."
         ) from error
+
+
+def _shown(as_of: datetime) -> str:
+    """The instant in UTC. Raises ProblemError 422 where the calendar ends before it."""
+    try:
+        return rfc3339(as_of)
+    except OverflowError:
+        raise invalid([FieldError("/as_of", "is not within the years 1 to 9999 of UTC")]) from None

@@ -53,8 +53,9 @@ class PaymentApi:
 
     def routes(self) -> list[Route]:
         """All routes of this service."""
-        declined = {
-            402: ("The issuer declined; `attempt_id` and `decline` say more", "application/problem+json")
+        others = {
+            202: ("nobody knows yet whether money moved, the attempt is `unknown`", AttemptView),
+            402: ("The issuer declined; `attempt_id` and `decline` say more", "application/problem+json"),
         }
         return [
             Route(
@@ -81,7 +82,7 @@ class PaymentApi:
                 handler=self.attempt,
                 summary="Collect an instalment, or a part of it, through the gateway",
                 body=NewAttempt,
-                answers={201: ("Money moved", AttemptView), **declined},
+                answers={201: ("Money moved", AttemptView), **others},
                 command=True,
                 problems=(404, 409, 502),
             ),
@@ -109,7 +110,7 @@ class PaymentApi:
                 handler=self.pay_off,
                 summary="Pay off all that is left of a lease, as of today (UTC)",
                 body=NewPayoff,
-                answers={201: ("Paid off", AttemptView), **declined},
+                answers={201: ("Paid off", AttemptView), **others},
                 command=True,
                 problems=(404, 409, 502),
             ),

@@ -35,6 +35,8 @@ T = TypeVar("T", bound=msgspec.Struct)
 
 DEFAULT_WAIT_S = 10.0
 MAX_WAITING = 2_000  # requests of this front that wait for an outcome; more are told to come back
+# How long a front remembers what it has answered; a command that waited longer is found once it is recorded.
+KEEP_ANSWERED_S = 60.0
 RETRY_AFTER_S = {502: 1, 503: 1}
 _KEY = re.compile(r"[\x20-\x7e]{1,255}")
 
@@ -57,7 +59,9 @@ class CommandFront:
         self._publisher = publisher
         self._replies = replies
         self._pool = pool
-        self._by_key: dict[str, Submission] = {}  # in flight here, by idempotency key
+        # By idempotency key: in flight here; and answered with 202 a moment ago, perhaps not recorded yet.
+        self._in_flight: dict[str, Submission] = {}
+        self._answered: dict[str, Submission] = {}
 
     async def read(
         self, request: web.Request, model: type[T], rules: Rules = no_rules
@@ -84,48 +88,50 @@ class CommandFront:
 
         Raises ProblemError: 422 for a key reused, 503 where the broker has not confirmed.
         """
-        if self._replies.waiting >= MAX_WAITING or len(self._by_key) >= MAX_WAITING:
+        if self._replies.waiting >= MAX_WAITING or len(self._in_flight) >= MAX_WAITING:
             raise unavailable("Too many requests are waiting at this front.")
         key = _idempotency_key(request)
         if key is not None:
             earlier = await self._earlier(key)
             if earlier is not None:
                 return await self._answer_twin(request, *earlier, fingerprint)
-        submission = Submission(
-            uuid7(), fingerprint, resource_url, asyncio.get_running_loop().create_future()
-        )
+        loop = asyncio.get_running_loop()
+        submission = Submission(uuid7(), fingerprint, resource_url, loop.create_future())
         if key is not None:
-            self._by_key[key] = submission
+            self._in_flight[key] = submission
         waiting = not prefer.respond_async(request)
         if waiting:  # before publishing: the outcome may be faster than the confirm
             self._replies.expect(submission.command_id)
         try:
             await self._publish(request, submission, command_type, data, key)
-            return await self._answer(request, submission)
+            response, recorded = await self._answer(request, submission)
+            if key is not None and not recorded:
+                self._answered[key] = submission
+                loop.call_later(KEEP_ANSWERED_S, self._answered.pop, key, None)
+            return response
         finally:
             if waiting:
                 self._replies.forget(submission.command_id)
             if key is not None:
-                del self._by_key[key]
+                del self._in_flight[key]
 
     async def _earlier(self, key: str) -> tuple[Submission, Outcome | None] | None:
-        """The first submission with this key, and its outcome where there is one."""
-        known = None
-        if key not in self._by_key:
+        """The first submission with this key, and its outcome where there is one.
+
+        The worker recognises twins as well; here they are spared the way through the broker, and one that
+        does not wait for its outcome is told the ids of the first.
+        """
+        if key not in self._in_flight:
             try:
                 known = (await inbox.find(self._pool, [], [key])).by_key.get(key)
-            except TRANSIENT as error:  # the worker recognises the twin as well
+            except TRANSIENT as error:
                 log.warning("command.key_not_looked_up", error=repr(error))
-        if key in self._by_key:  # perhaps only since the query
-            return self._by_key[key], None
-        if known is None:
-            return None
-        found = known.outcome
-        confirmed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        confirmed.set_result(None)
-        resource_url = found.location or status_url(found.command_id)
-        submission = Submission(found.command_id, known.fingerprint, resource_url, confirmed)
-        return submission, None if found.status == "pending" else found
+            else:
+                if known is not None:
+                    return _recorded(known)
+        # perhaps only since the query; or answered with 202 and not recorded yet
+        submission = self._in_flight.get(key) or self._answered.get(key)
+        return None if submission is None else (submission, None)
 
     async def _answer_twin(
         self, request: web.Request, first: Submission, outcome: Outcome | None, fingerprint: str | None
@@ -136,7 +142,8 @@ class CommandFront:
         if outcome is not None:
             return _outcome_response(msgspec.structs.replace(outcome, replayed=True))
         await asyncio.shield(first.confirmed)
-        return await self._answer(request, first, replayed=True)
+        response, _ = await self._answer(request, first, replayed=True)
+        return response
 
     async def _publish(
         self,
@@ -170,23 +177,37 @@ class CommandFront:
             submission.confirmed.set_exception(refusal)
             submission.confirmed.exception()  # seen, even where no twin waits for it
             raise refusal from None
+        except BaseException:  # a defect, or the process is ending: twins are not to wait for ever
+            submission.confirmed.cancel()
+            raise
         submission.confirmed.set_result(None)
 
     async def _answer(
         self, request: web.Request, submission: Submission, *, replayed: bool = False
-    ) -> web.Response:
+    ) -> tuple[web.Response, bool]:
+        """The answer, and whether it is the outcome."""
         if prefer.respond_async(request):
             headers = {"Preference-Applied": "respond-async"}
-            return _pending_response(submission, headers=headers, replayed=replayed)
+            return _pending_response(submission, headers=headers, replayed=replayed), False
         future = self._replies.expect(submission.command_id)
         try:
             async with asyncio.timeout(prefer.wait_s(request, default_s=DEFAULT_WAIT_S)):
                 outcome = await asyncio.shield(future)
         except TimeoutError:
-            return _pending_response(submission, headers={}, replayed=replayed)
+            return _pending_response(submission, headers={}, replayed=replayed), False
         finally:
             self._replies.forget(submission.command_id)
-        return _outcome_response(msgspec.structs.replace(outcome, replayed=outcome.replayed or replayed))
+        outcome = msgspec.structs.replace(outcome, replayed=outcome.replayed or replayed)
+        return _outcome_response(outcome), True
+
+
+def _recorded(known: inbox.Known) -> tuple[Submission, Outcome | None]:
+    outcome = known.outcome
+    confirmed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    confirmed.set_result(None)
+    resource_url = outcome.location or status_url(outcome.command_id)
+    submission = Submission(outcome.command_id, known.fingerprint, resource_url, confirmed)
+    return submission, None if outcome.status == "pending" else outcome
 
 
 def _not_taken(error: BrokerUnavailable) -> ProblemError:

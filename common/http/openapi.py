@@ -120,16 +120,19 @@ def _statuses(route: Route) -> list[int]:
 
 
 def _response(route: Route, status: int) -> dict[str, Any]:
+    if status == 202 and route.command:
+        words, schema = "Safe with the broker, not done yet", _ref(Pending)
+        if status in route.answers:  # an outcome may be a 202 as well
+            more, model = route.answers[status]
+            words, schema = f"{words}; or: {more}", {"anyOf": [schema, _ref(model)]}
+        return {"description": words, "content": {JSON_CONTENT_TYPE: {"schema": schema}}}
     if status in route.answers:
         words, model = route.answers[status]
+        if model == PROBLEM_CONTENT_TYPE:
+            return {"description": words, "content": {model: {"schema": _ref(Problem)}}}
         if isinstance(model, str):
             return {"description": words, "content": {model: {}}}
         return {"description": words, "content": {JSON_CONTENT_TYPE: {"schema": _ref(model)}}}
-    if status == 202:
-        return {
-            "description": "Safe with the broker, not done yet",
-            "content": {JSON_CONTENT_TYPE: {"schema": _ref(Pending)}},
-        }
     return {"description": TITLES[status], "content": {PROBLEM_CONTENT_TYPE: {"schema": _ref(Problem)}}}
 
 

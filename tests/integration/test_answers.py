@@ -1,0 +1,216 @@
+"""With workers behind them, what the fronts answer is what their documents say, in every operation."""
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+import lease_svc.app
+import ledger_svc.app
+import payment_svc.app
+from common.config import Settings
+from common.http.openapi import document
+from common.ids import uuid7
+from payment_svc.sandbox.app import serving
+from tests.integration.bad_values import NEW_LEASE
+from tests.integration.fronts import ROUTES, Answer, Fronts
+from tests.openapi import Document
+from tests.servers import Servers
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+DOCUMENTS = {service: Document(json.loads(document(service, routes))) for service, routes in ROUTES.items()}
+
+
+class Checked:
+    """A client that holds every answer against the document, and remembers which operations have answered."""
+
+    def __init__(self, fronts: Fronts) -> None:
+        self.fronts = fronts
+        self.seen: set[tuple[str, str, str, int]] = set()
+
+    async def ask(self, service: str, method: str, target: str, body: Any = None, **headers: str) -> Answer:
+        answer = await self.fronts.ask(service, method, target, body, **headers)
+        path = target.partition("?")[0]
+        media_type = answer.headers["content-type"].split(";")[0]
+        its = DOCUMENTS[service]
+        if media_type == "application/octet-stream" or "/export" in path:
+            assert answer.status == 200
+        else:
+            its.check_answer(method, path, answer.status, media_type, answer.json)
+        self.seen.add((service, method, its.template(path), answer.status))
+        return answer
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def checked(servers: Servers, fronts: Fronts, tmp_path_factory: Any) -> AsyncIterator[Checked]:
+    """A client, while the workers of all services and the sandbox gateway run in this process."""
+    book: Path = tmp_path_factory.mktemp("gateway") / "gateway.db"
+    async with AsyncExitStack() as stack:
+        gateway = await stack.enter_async_context(serving("127.0.0.1", 0, str(book), (0, 0)))
+        for role, run in (
+            ("lease_svc", lease_svc.app.worker),
+            ("payment_svc", payment_svc.app.worker),
+            ("ledger_writer", ledger_svc.app.writer),
+        ):
+            settings = Settings(
+                amqp_url=servers.amqp_url,
+                database_url=servers.dsn(role),
+                gateway_url=gateway,
+                gateway_timeout_s=0.5,
+            )
+            await stack.enter_async_context(run(settings))
+        yield Checked(fronts)
+
+
+async def new_lease(checked: Checked, **changes: Any) -> tuple[dict[str, Any], str]:
+    """A lease that all three services know of, and the token that says so."""
+    answer = await checked.ask("lease", "POST", "/api/v1/leases", NEW_LEASE | changes, Prefer="wait=25")
+    assert answer.status == 201, answer
+    token = answer.headers["consistency-token"]
+    lease_id = answer.json["lease_id"]
+    for service, path in (
+        ("payment", f"/api/v1/leases/{lease_id}/payments"),
+        ("ledger", f"/api/v1/audit/leases/{lease_id}"),
+    ):
+        caught_up = await checked.ask(service, "GET", path, Consistency_Token=token, Prefer="wait=25")
+        assert caught_up.status == 200, caught_up
+    return answer.json, token
+
+
+async def test_a_lease_and_its_payments(checked: Checked) -> None:
+    """Create, read, pay with every outcome, pay off, look back: each answer fits its document."""
+    lease, token = await new_lease(checked)
+    lease_id, first = lease["lease_id"], lease["schedule"][0]["payment_id"]
+    second = lease["schedule"][1]["payment_id"]
+    assert (
+        await checked.ask("lease", "GET", f"/api/v1/leases/{lease_id}", Consistency_Token=token)
+    ).json == lease
+    for query in ("", "?limit=1", "?customer_id=cus-42", "?status=active&limit=200"):
+        assert (await checked.ask("lease", "GET", f"/api/v1/leases{query}")).json["items"]
+
+    attempt = f"/api/v1/payments/{first}/attempt"
+    paid = await checked.ask("payment", "POST", attempt, {"payment_method": "pm_card_ok", "amount": 100})
+    assert paid.status == 201
+    declined = await checked.ask("payment", "POST", attempt, {"payment_method": "pm_card_lost"})
+    assert (declined.status, declined.json["decline"]["class"]) == (402, "hard")
+    failed = await checked.ask("payment", "POST", attempt, {"payment_method": "pm_gateway_down"})
+    assert (failed.status, failed.headers["retry-after"]) == (502, "1")
+    too_much = await checked.ask(
+        "payment", "POST", attempt, {"payment_method": "pm_card_ok", "amount": 10**9}
+    )
+    assert "/amount" in too_much.problem(422).pointers
+    assert (await checked.ask("payment", "POST", attempt, {"payment_method": "pm_card_ok"})).status == 201
+    assert (await checked.ask("payment", "POST", attempt, {"payment_method": "pm_card_ok"})).status == 409
+    other = f"/api/v1/payments/{second}/attempt"
+    unknown = await checked.ask("payment", "POST", other, {"payment_method": "pm_timeout_then_ok"})
+    assert (unknown.status, unknown.json["status"]) == (202, "unknown")
+
+    for path in (
+        f"/api/v1/payments/{first}",
+        f"/api/v1/payments/{first}/attempts",
+        f"/api/v1/payments/{second}",
+    ):
+        assert (await checked.ask("payment", "GET", path)).status == 200
+    for attempt_id in (paid.json["attempt_id"], declined.json["attempt_id"], unknown.json["attempt_id"]):
+        assert (await checked.ask("payment", "GET", f"/api/v1/attempts/{attempt_id}")).status == 200
+
+    closed, _ = await new_lease(checked)
+    payoff = f"/api/v1/leases/{closed['lease_id']}/payoff"
+    body = {"payment_method": "pm_card_ok"}
+    refused = await checked.ask("payment", "POST", payoff, body)  # it starts on a later day
+    assert refused.status in (201, 422)
+    started, _ = await new_lease(checked, start_date="2026-11-01", first_due_date="2026-12-01")
+    payoff = f"/api/v1/leases/{started['lease_id']}/payoff"
+    assert (await checked.ask("payment", "POST", payoff, {"payment_method": "pm_card_expired"})).status == 402
+    done = await checked.ask("payment", "POST", payoff, body)
+    assert (done.status, done.json["kind"]) == (201, "payoff")
+    assert (await checked.ask("payment", "POST", payoff, body)).status == 409
+    token = done.headers["consistency-token"]
+    seen = await checked.ask(
+        "lease", "GET", f"/api/v1/leases/{started['lease_id']}", Consistency_Token=token, Prefer="wait=25"
+    )
+    assert (seen.json["status"], seen.json["balance"]) == ("paid_off", 0)
+    history = await checked.ask("lease", "GET", f"/api/v1/leases/{started['lease_id']}/history")
+    assert [item["version"] for item in history.json["items"]] == [1, 2, 3]
+
+
+async def test_commands(checked: Checked) -> None:
+    """Pending, replayed, refused for its key, done: each answer fits its document."""
+    key = uuid7()
+    first = await checked.ask(
+        "lease", "POST", "/api/v1/leases", NEW_LEASE, Idempotency_Key=key, Prefer="wait=25"
+    )
+    again = await checked.ask("lease", "POST", "/api/v1/leases", NEW_LEASE, Idempotency_Key=key)
+    assert (again.status, again.body, again.headers["idempotency-replayed"]) == (201, first.body, "true")
+    other = NEW_LEASE | {"term": 13}
+    refused = await checked.ask("lease", "POST", "/api/v1/leases", other, Idempotency_Key=key)
+    assert refused.status == 422
+    pending = await checked.ask("lease", "POST", "/api/v1/leases", NEW_LEASE, Prefer="respond-async")
+    status = await checked.ask("lease", "GET", pending.json["status_url"])
+    assert status.json["status"] in ("pending", "succeeded")
+    unmakable = NEW_LEASE | {"principal": 5, "annual_rate": "0"}
+    rejected = await checked.ask("lease", "POST", "/api/v1/leases", unmakable, Prefer="wait=25")
+    assert "/term" in rejected.problem(422).pointers
+    done = await checked.ask("lease", "GET", rejected.json["instance"])
+    assert (done.json["status"], done.json["http_status"], done.json["outcome"]) == (
+        "rejected",
+        422,
+        rejected.json,
+    )
+    missing = await checked.ask(
+        "payment",
+        "POST",
+        "/api/v1/payments/01890a5d-ac96-774b-8bce-b302099a8057/attempt",
+        {"payment_method": "x"},
+    )
+    assert missing.status == 404
+
+
+async def test_audit(checked: Checked) -> None:
+    """Every operation of the ledger, with and without exact bytes; points at the ends of the calendar."""
+    lease, _ = await new_lease(checked)
+    base = f"/api/v1/audit/leases/{lease['lease_id']}"
+    trail = await checked.ask("ledger", "GET", f"{base}?raw=true&limit=1")
+    [entry] = trail.json["items"]
+    for path in (
+        base,
+        f"{base}/timeline",
+        "/api/v1/audit/metrics",
+        "/api/v1/audit/events?limit=5",
+        "/api/v1/audit/events?type=lease.created&raw=true&after_seq=0",
+        f"/api/v1/audit/events/{entry['event_id']}?raw=1",
+        *(f"{base}/export?format={form}" for form in ("json", "ndjson", "csv")),
+    ):
+        assert (await checked.ask("ledger", "GET", path)).status == 200, path
+    points = {
+        "9999-12-31T23:59:59.999999Z": 200,
+        "9999-12-31T23:59:59-12:00": None,
+        "2999-01-01T00:00:00+14:00": 200,
+        "0001-01-01T00:00:00Z": 404,
+        "0001-01-01T00:00:00+14:00": None,
+    }
+    for as_of, expected in points.items():
+        for basis in ("occurred", "recorded"):
+            answer = await checked.ask(
+                "ledger", "POST", f"{base}/state-at-point", {"as_of": as_of, "basis": basis}
+            )
+            assert answer.status in ((expected,) if expected else (200, 404, 422)), (as_of, answer)
+    for seq, expected in ((entry["seq"], 200), (0, 404), (2**62, 200)):
+        answer = await checked.ask("ledger", "POST", f"{base}/state-at-point", {"seq": seq})
+        assert answer.status == expected
+    nobody = "01890a5d-ac96-774b-8bce-b302099a8057"
+    for rest in ("", "/timeline"):
+        assert (await checked.ask("ledger", "GET", f"/api/v1/audit/leases/{nobody}{rest}")).status == 404
+
+
+async def test_every_operation_was_asked(checked: Checked) -> None:
+    """None of the operations was forgotten above."""
+    asked = {(service, method, path) for service, method, path, status in checked.seen if status < 300}
+    assert asked == {
+        (service, route.method, route.path) for service, routes in ROUTES.items() for route in routes
+    }

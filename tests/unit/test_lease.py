@@ -1,0 +1,203 @@
+"""The lease: from its creation to the last instalment, by numbers worked out by hand."""
+
+from datetime import UTC, date, datetime
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from common.ids import payment_id
+from lease_svc import lease as domain
+from lease_svc import render
+from lease_svc.commands import CreateLease, NewLease, rules
+from lease_svc.events import Contract, Instalment, LeaseCreated, PaymentSucceeded, PayoffSucceeded
+from lease_svc.lease import Lease
+from lease_svc.schedule import ScheduleError
+
+LEASE = "01890a5d-ac96-774b-8bce-b302099a8057"
+NOW = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
+LATER = datetime(2027, 1, 1, 8, 0, tzinfo=UTC)
+
+TERMS: dict[str, Any] = {
+    "customer_id": "cus-42",
+    "currency": "USD",
+    "principal": 120000,
+    "annual_rate": "0.1200",
+    "term": 12,
+    "frequency": "monthly",
+    "start_date": "2026-12-01",
+    "fees": [{"code": "origination", "amount": 2500}],
+    "metadata": {"store": "17"},
+}
+
+
+def terms(**changes: Any) -> NewLease:
+    return msgspec.convert(TERMS | changes, NewLease)
+
+
+def create(**changes: Any) -> Lease:
+    return domain.create(CreateLease(lease_id=LEASE, terms=terms(**changes)), NOW)[0]
+
+
+def payment(number: int, amount: int) -> PaymentSucceeded:
+    return PaymentSucceeded(attempt_id="a", number=number, amount=amount)
+
+
+def amounts(lease: Lease) -> list[int]:
+    return [row.amount for row in msgspec.json.decode(lease.schedule, type=list[Instalment])]
+
+
+def test_a_new_lease() -> None:
+    """The contract's own example: 1,200.00 at 12 % over twelve months with a fee of 25.00."""
+    lease, change = domain.create(CreateLease(lease_id=LEASE, terms=terms()), NOW)
+    contract = msgspec.json.decode(lease.contract, type=Contract)
+    assert (contract.instalment, contract.total_interest, contract.total_fees) == (10662, 7942, 2500)
+    assert contract.total_payable == lease.balance == 130442 == sum(amounts(lease))
+    assert (contract.first_due_date, contract.maturity_date) == (date(2027, 1, 1), date(2027, 12, 1))
+    assert (lease.status, lease.version, lease.amount_paid, lease.payments_made) == ("active", 1, 0, 0)
+    assert lease.next_due_date == date(2027, 1, 1)
+    assert (lease.event_sequence, lease.payment_sequence) == (1, 0)
+    assert (change.type, change.version, change.status_before, change.status_after) == (
+        "lease.created",
+        1,
+        None,
+        "active",
+    )
+    rows = msgspec.json.decode(lease.schedule, type=list[Instalment])
+    assert [row.payment_id for row in rows] == [payment_id(LEASE, number) for number in range(1, 13)]
+    assert msgspec.to_builtins(rows[0]) | {"payment_id": ""} == {
+        "number": 1,
+        "payment_id": "",
+        "due_date": "2027-01-01",
+        "amount": 13162,
+        "principal": 9462,
+        "interest": 1200,
+        "fees": 2500,
+        "principal_balance": 110538,
+    }
+
+
+def test_paying_it_down() -> None:
+    """Instalment by instalment: balance, next due date, history; the last one pays it off."""
+    lease = create()
+    left = 130442
+    for number, amount in enumerate(amounts(lease), 1):
+        before = lease.version
+        changes = lease.pay(payment(number, amount), b'{"x":1}', LATER)
+        left -= amount
+        assert (lease.balance, lease.amount_paid, lease.payments_made) == (left, 130442 - left, number)
+        assert [change.version for change in changes] == list(range(before + 1, lease.version + 1))
+        assert (changes[0].type, changes[0].data, changes[0].balance) == (
+            "payment.succeeded",
+            b'{"x":1}',
+            left,
+        )
+        if number < 12:
+            assert len(changes) == 1
+            assert lease.next_due_date == date(2027, number + 1, 1)
+    assert (lease.status, lease.next_due_date, lease.balance, lease.version) == ("paid_off", None, 0, 14)
+    assert [(change.type, change.status_before, change.status_after) for change in changes] == [
+        ("payment.succeeded", "active", "active"),
+        ("lease.paid_off", "active", "paid_off"),
+    ]
+    told = lease.paid_off("a", "payment.succeeded")
+    assert (told.amount_paid, told.currency, told.cause, told.attempt_id) == (130442, "USD", "payment", "a")
+    assert (lease.created_at, lease.updated_at) == (NOW, LATER)
+
+
+def test_paying_in_parts_and_out_of_order() -> None:
+    """A partial payment pays no instalment; the next due one is the first that is not paid in full."""
+    lease = create()
+    lease.pay(payment(2, amounts(lease)[1]), b"{}", LATER)
+    assert (lease.payments_made, lease.next_due_date) == (1, date(2027, 1, 1))
+    lease.pay(payment(1, 1), b"{}", LATER)
+    assert (lease.payments_made, lease.next_due_date) == (1, date(2027, 1, 1))
+    lease.pay(payment(1, 13161), b"{}", LATER)
+    assert (lease.payments_made, lease.next_due_date) == (2, date(2027, 3, 1))
+    assert lease.paid[:3] == [13162, 10662, 0]
+
+
+@given(st.lists(st.tuples(st.integers(1, 12), st.integers(1, 20_000)), max_size=40))
+def test_the_balance_is_what_is_not_paid(tries: list[tuple[int, int]]) -> None:
+    """After any payments that fit: balance = sum of (amount - paid), and nothing is lost or made."""
+    lease = create()
+    due = amounts(lease)
+    for number, amount in tries:
+        fits = min(amount, due[number - 1] - lease.paid[number - 1])
+        if fits:
+            lease.pay(payment(number, fits), b"{}", LATER)
+    assert lease.balance == sum(due) - sum(lease.paid)
+    assert lease.amount_paid == sum(lease.paid)
+    assert lease.payments_made == sum(1 for row, paid in zip(due, lease.paid, strict=True) if row == paid)
+    assert (lease.status == "paid_off") == (lease.balance == 0)
+
+
+def test_paying_it_off_early() -> None:
+    """All at once: the interest that is saved is owed no longer, and the lease is paid off."""
+    lease = create()
+    lease.pay(payment(1, 13162), b"{}", LATER)
+    payoff = PayoffSucceeded(attempt_id="b", amount=110538, interest_saved=117280 - 110538)
+    changes = lease.pay_off(payoff, b'{"y":2}', LATER)
+    assert (lease.balance, lease.status, lease.next_due_date) == (0, "paid_off", None)
+    assert lease.amount_paid == 13162 + 110538
+    assert [change.type for change in changes] == ["payoff.succeeded", "lease.paid_off"]
+    told = lease.paid_off("b", "payoff.succeeded")
+    assert (told.cause, told.amount_paid) == ("payoff", 13162 + 110538)
+
+
+def test_as_json() -> None:
+    """The view is the summary with the schedule; the event is the contract with the schedule."""
+    lease = create(payment_method="pm_card_ok", autopay=True, late_fee={"grace_days": 5, "amount": 1500})
+    view = msgspec.json.decode(render.view(lease), type=render.LeaseView)
+    summary = msgspec.json.decode(render.summary(lease), type=render.LeaseSummary)
+    assert (view.lease_id, view.balance, len(view.schedule)) == (LEASE, 130442, 12)
+    assert (summary.metadata, summary.created_at) == ({"store": "17"}, NOW)
+    assert b"2026-11-23T08:00:00.000000Z" in render.summary(lease)
+    event = msgspec.json.decode(render.created_data(lease), type=LeaseCreated)
+    assert (event.lease_id, event.autopay, event.schedule) == (LEASE, True, view.schedule)
+
+
+def test_terms_that_make_no_schedule() -> None:
+    """What only the schedule can know: the worker's 422."""
+    with pytest.raises(ScheduleError) as caught:
+        create(principal=5, term=12, annual_rate="0", fees=[])
+    assert [problem.pointer for problem in caught.value.problems] == ["/term"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "pointers"),
+    [
+        ({}, set()),
+        ({"currency": "XXX"}, {"/currency"}),
+        ({"currency": "XAU"}, {"/currency"}),
+        ({"annual_rate": "10"}, set()),
+        ({"annual_rate": "10.00000001"}, {"/annual_rate"}),
+        ({"annual_rate": "99"}, {"/annual_rate"}),
+        ({"autopay": True}, {"/payment_method"}),
+        ({"autopay": True, "payment_method": "pm"}, set()),
+        ({"start_date": "1899-12-31"}, {"/start_date"}),
+        ({"start_date": "9999-12-31"}, {"/start_date"}),
+        ({"start_date": "2199-12-31"}, {"/start_date"}),
+        ({"first_due_date": "2026-12-01"}, {"/first_due_date"}),
+        ({"first_due_date": "2027-03-12"}, {"/first_due_date"}),
+        ({"first_due_date": "2027-03-11"}, set()),
+        ({"first_due_date": "9999-12-31"}, {"/first_due_date"}),
+        ({"currency": "XXX", "annual_rate": "11", "autopay": True, "start_date": "1800-01-01"},
+         {"/currency", "/annual_rate", "/payment_method", "/start_date"}),
+    ],
+)  # fmt: skip
+def test_rules(changes: dict[str, Any], pointers: set[str]) -> None:
+    """What the types cannot say is said all at once."""
+    found = rules(msgspec.structs.asdict(terms(**changes)))
+    assert {error.pointer for error in found} == pointers
+
+
+def test_rules_of_some_fields() -> None:
+    """Fields whose types are wrong are left out: the rules of the others still speak."""
+    right = msgspec.structs.asdict(terms(currency="XXX", annual_rate="11"))
+    for name in list(right):
+        some = {key: value for key, value in right.items() if key != name}
+        assert {error.pointer for error in rules(some)} == {"/currency", "/annual_rate"} - {f"/{name}"}
+    assert rules({}) == []
