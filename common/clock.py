@@ -10,4 +10,4 @@ def utcnow() -> datetime:
 
 def rfc3339(instant: datetime) -> str:
     """`2026-11-23T08:00:00.000000Z`: always UTC, always six digits, so that text order is time order."""
-    return instant.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return instant.astimezone(UTC).isoformat(timespec="microseconds")[:-6] + "Z"

@@ -16,9 +16,7 @@ HTTP_SECONDS = Histogram(
     buckets=SECONDS,
 )
 HTTP_ANSWERS = Counter("http_answers", "Answers by status", ["method", "route", "status"])
-PUBLISH_FAILURES = Counter(
-    "bus_publish_failures", "Publishes that were not confirmed", ["exchange", "reason"]
-)
+PUBLISH_FAILURES = Counter("bus_publish_failures", "Publishes that were not confirmed", ["where", "reason"])
 CONSUMED = Counter("bus_consumed_messages", "Messages processed and acked", ["queue"])
 REJECTED = Counter("bus_rejected_messages", "Messages that failed alone", ["queue"])
 BATCH_SIZE = Histogram("bus_batch_size", "Messages in one processed batch", ["queue"], buckets=SIZES)

@@ -79,8 +79,15 @@ class LedgerWriter:
         while not await connection.fetchval(store.queries.lead):  # noqa: ASYNC110 a lock in the database
             await asyncio.sleep(STANDBY_POLL_S)
         failure: list[Exception] = []
+        interrupted = False
 
         async def read(channel: aiormq.Channel) -> None:
+            nonlocal interrupted
+            if interrupted:
+                # The broker was away, and what was under way on `connection` was cancelled. Amid a BEGIN that
+                # leaves asyncpg nesting all that follows in a transaction that nobody commits: so a new one.
+                return
+            interrupted = True
             try:
                 await self._follow(channel, connection)
             except (*TRANSIENT, ValueError) as error:
@@ -88,7 +95,8 @@ class LedgerWriter:
 
         log.info("ledger.leads")
         await maintain(self._amqp_url, "ledger-writer", read)
-        raise failure[0]
+        if failure:
+            raise failure[0]
 
     async def _follow(self, channel: aiormq.Channel, connection: Connection) -> None:
         """Append from the stream; the cursor is read anew on each connection to the broker."""

@@ -30,7 +30,8 @@ Serve = Callable[[aiormq.Channel], Awaitable[None]]
 async def maintain(url: str, name: str, serve: Serve, *, confirms: bool = False) -> None:
     """Run `serve(channel)` on a connection of its own, again and again, until cancelled.
 
-    `serve` is cancelled when the connection or the channel closes; when it returns, the loop ends.
+    `serve` is cancelled when the connection or the channel closes, or the broker cancels a consumer; when it
+    returns, the loop ends.
     """
     pause_s = FIRST_PAUSE_S
     while True:
@@ -79,15 +80,17 @@ class BrokerLink:
 
 
 async def _serve_until_closed(connection: AbstractConnection, serve: Serve, confirms: bool) -> bool:
-    """True when `serve` returned by itself, False when the connection or channel closed under it."""
+    """True when `serve` returned by itself, False when what it stands on went away under it."""
     channel = await connection.channel(publisher_confirms=confirms, on_return_raises=confirms)
     # aio-pika's wrappers cost a third of each message's time; what is under them speaks the same protocol
     underlay = cast(aiormq.Channel, await channel.get_underlay_channel())
     await topology.declare(underlay)
+    cancelled = _cancelled_by_broker(underlay)
     serving = asyncio.ensure_future(serve(underlay))
-    closed = [
+    closed: list[asyncio.Future[None]] = [
         asyncio.ensure_future(_wait(connection.closed())),
         asyncio.ensure_future(_wait(channel.closed())),
+        cancelled,
     ]
     try:
         await asyncio.wait([serving, *closed], return_when=asyncio.FIRST_COMPLETED)
@@ -99,6 +102,21 @@ async def _serve_until_closed(connection: AbstractConnection, serve: Serve, conf
         for task in (serving, *closed):
             task.cancel()
         await asyncio.gather(serving, *closed, return_exceptions=True)
+
+
+def _cancelled_by_broker(channel: aiormq.Channel) -> asyncio.Future[None]:
+    """Done when the broker cancels a consumer of the channel, which stays open, and silent.
+
+    It does so where the queue was deleted or its leader moved, and from 4.3 on where an ack took too long.
+    """
+    cancelled: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def on_cancel(_frame: object) -> None:
+        if not cancelled.done():
+            cancelled.set_result(None)
+
+    channel.on_consumer_cancel_callbacks.add(on_cancel)
+    return cancelled
 
 
 async def _wait(closed: Awaitable[object]) -> None:

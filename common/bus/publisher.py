@@ -1,26 +1,20 @@
 """Publishing with confirms: a bounded window in flight, a deadline, and a clear «broker unavailable»."""
 
 import asyncio
+from collections.abc import Callable
 
 import aiormq
 import aiormq.exceptions
-from pamqp.commands import Basic
+from aiormq.abc import ChannelFrame
 
 from common import telemetry
+from common.bus import frames
 from common.bus.connection import maintain
 from common.errors import BrokerFull, BrokerUnavailable, Unroutable
 
 PERSISTENT = 2
 TRANSIENT = 1
 RETRY_PAUSE_S = 0.05
-
-# What a broken channel or connection makes of a publish. Whether the broker took it is then unknown.
-_BROKEN = (
-    aiormq.exceptions.AMQPError,
-    aiormq.exceptions.ChannelInvalidStateError,
-    ConnectionError,
-    RuntimeError,
-)
 
 
 class Publisher:
@@ -36,6 +30,8 @@ class Publisher:
         self._window = asyncio.Semaphore(window)
         self._channel: aiormq.Channel | None = None
         self._connected = asyncio.Event()
+        self._outgoing: list[bytes] = []
+        self._something = asyncio.Event()  # to be handed over
 
     @property
     def connected(self) -> bool:
@@ -47,13 +43,41 @@ class Publisher:
         await maintain(self._url, self._name, self._serve, confirms=True)
 
     async def _serve(self, channel: aiormq.Channel) -> None:
+        """Hand over to the connection what was published meanwhile, in one piece, again and again."""
         self._channel = channel
+        self._outgoing.clear()
+        self._something.clear()
         self._connected.set()
         try:
-            await asyncio.Event().wait()
+            while True:
+                await self._something.wait()
+                self._something.clear()
+                payload = b"".join(self._outgoing)
+                self._outgoing.clear()
+                await channel.write_queue.put(
+                    ChannelFrame(payload=payload, should_close=False, drain_future=None)
+                )
         finally:
             self._connected.clear()
             self._channel = None
+            for confirmation in list(channel.confirmations.values()):
+                if isinstance(confirmation, asyncio.Future) and not confirmation.done():
+                    confirmation.set_exception(ConnectionError("the channel closed"))
+                    confirmation.exception()  # seen, even where nobody waits any longer
+
+    def _send(self, channel: aiormq.Channel, message_id: str, payload: bytes) -> asyncio.Future[object]:
+        """Queue a publish; the future is done with the broker's confirm.
+
+        What aiormq's own `basic_publish` does, without the objects: its reader goes on to resolve the
+        confirmation by delivery tag, and finds a returned message's by its id.
+        """
+        channel.delivery_tag += 1
+        confirmation: asyncio.Future[object] = asyncio.get_running_loop().create_future()
+        channel.confirmations[channel.delivery_tag] = confirmation
+        channel.message_id_delivery_tag[message_id] = channel.delivery_tag
+        self._outgoing.append(payload)
+        self._something.set()
+        return confirmation
 
     async def publish(
         self,
@@ -73,22 +97,30 @@ class Publisher:
 
         Raises BrokerUnavailable (deadline passed: unknown), BrokerFull (refused), Unroutable (no queue).
         """
-        properties = Basic.Properties(
-            content_type=content_type,
-            delivery_mode=PERSISTENT,
-            message_id=message_id,
-            message_type=message_type,
-            reply_to=reply_to,
-        )
+
+        def frames_of(channel: aiormq.Channel) -> bytes:
+            return frames.publish(
+                body,
+                channel=channel.number,
+                frame_max=channel.connection.connection_tune.frame_max,
+                exchange=exchange,
+                routing_key=routing_key,
+                content_type=content_type,
+                delivery_mode=PERSISTENT,
+                message_id=message_id,
+                message_type=message_type,
+                reply_to=reply_to,
+            )
+
         try:
             async with asyncio.timeout(self._timeout_s), self._window:
-                await self._until_confirmed(body, exchange, routing_key, properties)
+                await self._until_confirmed(message_id, frames_of, f"{exchange}/{routing_key}")
         except TimeoutError:
-            telemetry.PUBLISH_FAILURES.labels(exchange, "timeout").inc()
+            telemetry.PUBLISH_FAILURES.labels(f"{exchange}/{routing_key}", "timeout").inc()
             raise BrokerUnavailable(f"no confirm within {self._timeout_s} s") from None
 
     async def _until_confirmed(
-        self, body: bytes, exchange: str, routing_key: str, properties: Basic.Properties
+        self, message_id: str, frames_of: Callable[[aiormq.Channel], bytes], where: str
     ) -> None:
         while True:
             await self._connected.wait()
@@ -96,26 +128,15 @@ class Publisher:
             if channel is None:
                 continue
             try:
-                await channel.basic_publish(
-                    body,
-                    exchange=exchange,
-                    routing_key=routing_key,
-                    properties=properties,
-                    mandatory=True,
-                    wait=False,  # waiting for the socket to drain would let one publish at a time through
-                )
+                await self._send(channel, message_id, frames_of(channel))
                 return
             except aiormq.exceptions.PublishError as error:
-                telemetry.PUBLISH_FAILURES.labels(exchange, "unroutable").inc()
-                raise Unroutable(f"{exchange}/{routing_key}") from error
+                telemetry.PUBLISH_FAILURES.labels(where, "unroutable").inc()
+                raise Unroutable(where) from error
             except aiormq.exceptions.DeliveryError as error:
-                telemetry.PUBLISH_FAILURES.labels(exchange, "refused").inc()
-                raise BrokerFull(f"{exchange}/{routing_key} refused the message") from error
-            except asyncio.CancelledError:
-                # aiormq cancels what waits on a closing channel; our own cancellation must go through
-                task = asyncio.current_task()
-                if task is not None and task.cancelling():
-                    raise
-            except _BROKEN:
-                pass
-            await asyncio.sleep(RETRY_PAUSE_S)
+                telemetry.PUBLISH_FAILURES.labels(where, "refused").inc()
+                raise BrokerFull(f"{where} refused the message") from error
+            except ConnectionError:
+                await asyncio.sleep(RETRY_PAUSE_S)
+            finally:
+                channel.message_id_delivery_tag.pop(message_id, None)

@@ -141,9 +141,13 @@ class CommandFront:
             return web.Response(status=422, body=bytes(body), content_type=PROBLEM_CONTENT_TYPE)
         if outcome is not None:
             return _outcome_response(msgspec.structs.replace(outcome, replayed=True))
-        await asyncio.shield(first.confirmed)
-        response, _ = await self._answer(request, first, replayed=True)
-        return response
+        self._replies.expect(first.command_id)  # before the confirm: the outcome may be faster
+        try:
+            await asyncio.shield(first.confirmed)
+            response, _ = await self._answer(request, first, replayed=True)
+            return response
+        finally:
+            self._replies.forget(first.command_id)
 
     async def _publish(
         self,

@@ -10,6 +10,7 @@ from typing import Any, cast
 import aio_pika
 import aiormq
 from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage
+from pamqp.common import FieldTable
 
 from common.bus import topology
 from common.ids import uuid7
@@ -67,11 +68,13 @@ async def until(reached: Callable[[], Awaitable[bool]], within_s: float = 10) ->
 async def work_queue(its: AbstractChannel) -> str:
     """A work queue as the product declares them, and its dead letters, under a name of its own."""
     name = f"test.{uuid7()}"
-    await its.declare_queue(f"{name}.dead", durable=True, arguments=topology.DEAD_QUEUE_ARGUMENTS)
+    await its.declare_queue(
+        f"{name}.dead", durable=True, arguments=cast(FieldTable, topology.DEAD_QUEUE_ARGUMENTS)
+    )
     dead = await its.get_queue(f"{name}.dead")
     await dead.bind(topology.DEAD_LETTERS, name)
     arguments = topology.WorkQueue(name=name, exchange=topology.COMMANDS, binding=[]).arguments
-    await its.declare_queue(name, durable=True, arguments=arguments)
+    await its.declare_queue(name, durable=True, arguments=cast(FieldTable, arguments))
     return name
 
 

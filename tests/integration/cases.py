@@ -26,6 +26,11 @@ def target(route: Route, identifier: str = bad_values.OLD_V7) -> str:
     return start + identifier + rest.partition("}")[2] if brace else start
 
 
+def query_of(case: Case) -> tuple[str, ...]:
+    """Names of the route's query parameters."""
+    return case[1].query.__struct_fields__ if case[1].query else ()
+
+
 def sample(case: Case) -> dict[str, Any]:
     return bad_values.BODIES[case[0], case[1].path]
 

@@ -169,6 +169,8 @@ async def test_commands(checked: Checked) -> None:
         {"payment_method": "x"},
     )
     assert missing.status == 404
+    looked_up = await checked.ask("payment", "GET", missing.json["instance"])
+    assert (looked_up.json["http_status"], looked_up.json["outcome"]) == (404, missing.json)
 
 
 async def test_audit(checked: Checked) -> None:

@@ -2,7 +2,6 @@
 
 import json
 import logging
-from typing import Any
 
 import pytest
 
@@ -31,22 +30,23 @@ def digits_of(text: str) -> str:
 
 
 @pytest.mark.parametrize("case", WITH_BODY, ids=named)
-@pytest.mark.parametrize("card", bad_values.CARDS, ids=str)
 async def test_card_numbers_in_values(
-    fronts: Fronts, case: Case, card: Any, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+    fronts: Fronts, case: Case, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     """At every place of every body, as text or as a number, raw or escaped: 422, and seen nowhere."""
     caplog.set_level(logging.DEBUG)
     async with fronts.unmoved():
         for at in places(sample(case)):
-            for ascii_only in (True, False):
-                body = json.dumps(replaced(sample(case), at, card), ensure_ascii=ascii_only).encode()
-                answer = (await fronts.ask(case[0], case[1].method, target(case[1]), body)).problem(422)
-                assert pointer(at) in answer.pointers
-                assert str(card) not in json.dumps(answer.json, ensure_ascii=False)
-                assert digits_of(str(card)) not in digits_of(str(answer.json["errors"]))
+            for card in bad_values.CARDS:
+                for ascii_only in (True, False):
+                    body = json.dumps(replaced(sample(case), at, card), ensure_ascii=ascii_only).encode()
+                    answer = await fronts.ask(case[0], case[1].method, target(case[1]), body)
+                    assert pointer(at) in answer.problem(422).pointers, (at, card)
+                    assert str(card) not in json.dumps(answer.json, ensure_ascii=False)
+                    assert digits_of(str(card)) not in digits_of(str(answer.json["errors"]))
     printed = capfd.readouterr()
-    assert str(card) not in printed.out + printed.err + caplog.text
+    shown = printed.out + printed.err + caplog.text
+    assert not [card for card in bad_values.CARDS if str(card) in shown]
 
 
 @pytest.mark.parametrize("case", WITH_BODY, ids=named)

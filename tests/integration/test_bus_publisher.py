@@ -2,9 +2,11 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from types import SimpleNamespace
 
 import pytest
 from aio_pika.abc import AbstractChannel
+from pamqp.common import FieldTable
 
 from common.bus import topology
 from common.bus.publisher import Publisher
@@ -78,7 +80,7 @@ async def test_unroutable(publisher: Publisher) -> None:
 async def test_full_queue(publisher: Publisher, its: AbstractChannel) -> None:
     """A full queue refuses: certainly not taken, and taken again once there is room."""
     queue = f"test.full.{uuid7()}"
-    arguments = {"x-queue-type": "quorum", "x-max-length": 5, "x-overflow": "reject-publish"}
+    arguments: FieldTable = {"x-queue-type": "quorum", "x-max-length": 5, "x-overflow": "reject-publish"}
     await its.declare_queue(queue, durable=True, arguments=arguments)
     taken = await publish_until_full(publisher, queue)
     assert 5 <= taken < 100
@@ -97,7 +99,7 @@ async def test_full_queue(publisher: Publisher, its: AbstractChannel) -> None:
 async def test_refused_by_one_of_several_queues(publisher: Publisher, its: AbstractChannel) -> None:
     """Safe means in every queue that it was routed to."""
     kind = f"test.{uuid7()}"
-    arguments = {"x-queue-type": "quorum", "x-max-length": 1, "x-overflow": "reject-publish"}
+    arguments: FieldTable = {"x-queue-type": "quorum", "x-max-length": 1, "x-overflow": "reject-publish"}
     full = await its.declare_queue(f"{kind}.full", durable=True, arguments=arguments)
     await full.bind(topology.EVENTS, kind)
     await put(its, full.name, b"1", b"2")
@@ -170,16 +172,20 @@ async def test_the_window(servers: Servers) -> None:
 class _Holding:
     """A channel that never confirms."""
 
-    def __init__(self) -> None:
-        self.waiting = self.most = 0
+    number = 1
+    delivery_tag = 0
 
-    async def basic_publish(self, _body: bytes, **_options: object) -> None:
-        self.waiting += 1
-        self.most = max(self.most, self.waiting)
-        try:
-            await asyncio.Event().wait()
-        finally:
-            self.waiting -= 1
+    def __init__(self) -> None:
+        self.most = 0
+        self.confirmations: dict[int, asyncio.Future[object]] = {}
+        self.message_id_delivery_tag: dict[str, int] = {}
+        self.connection = SimpleNamespace(connection_tune=SimpleNamespace(frame_max=131_072))
+        self.write_queue = self
+
+    async def put(self, _frame: object) -> None:
+        """Something was handed over to be sent."""
+        waiting = sum(not each.done() for each in self.confirmations.values())
+        self.most = max(self.most, waiting)
 
 
 async def _is_connected(publisher: Publisher) -> bool:

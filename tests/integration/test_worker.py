@@ -220,7 +220,8 @@ async def test_two_workers_at_once(servers: Servers, its: asyncpg.Connection, sa
 
 async def test_twin_of_a_pending_one(pool: Pool, its: asyncpg.Connection) -> None:
     """The first one's second step is under way: no answer yet, and its outcome for both in the end."""
-    unit, replies, resumed = Unit(pending=True), Replies(), []
+    unit, replies = Unit(pending=True), Replies()
+    resumed: list[tuple[str, bool]] = []
 
     async def resume(pending: Sequence[Pending]) -> None:
         resumed.extend((each.command.command_id, each.fresh) for each in pending)
