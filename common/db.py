@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -84,6 +84,18 @@ async def _prepare(connection: Any) -> None:
 
 async def _nothing_to_reset(_connection: Any) -> None:
     """No session state is ever set on pooled connections; asyncpg's reset costs a round trip each time."""
+
+
+@asynccontextmanager
+async def session(pool: Pool) -> AsyncIterator[Connection]:
+    """A connection whose session ends with the block, so that its locks never go back into the pool."""
+    async with pool.acquire() as connection:
+        try:
+            yield connection
+        finally:
+            # One that was lost has left the pool already and refuses: that must not hide why the block ended.
+            with suppress(asyncpg.InterfaceError):
+                connection.terminate()
 
 
 @asynccontextmanager

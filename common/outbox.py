@@ -12,7 +12,7 @@ from common import telemetry
 from common.bus import topology
 from common.bus.publisher import Publisher
 from common.clock import utcnow
-from common.db import Connection, Pool, Queries
+from common.db import Connection, Pool, Queries, session
 from common.envelope import EVENT_BATCH_CONTENT_TYPE, EVENT_CONTENT_TYPE, Event, encode
 from common.errors import BrokerUnavailable
 from common.pacing import Pacer
@@ -68,14 +68,11 @@ class Relay:
         """Relay until cancelled."""
         while True:
             try:
-                async with self._pool.acquire() as connection:
-                    try:
-                        while not await connection.fetchval(queries.lead):  # noqa: ASYNC110 a lock in the database
-                            await asyncio.sleep(STANDBY_POLL_S)
-                        log.info("relay.leads", service=self._service)
-                        await self._lead(connection)
-                    finally:
-                        connection.terminate()  # the lock must not go back into the pool
+                async with session(self._pool) as connection:
+                    while not await connection.fetchval(queries.lead):  # noqa: ASYNC110 a lock in the database
+                        await asyncio.sleep(STANDBY_POLL_S)
+                    log.info("relay.leads", service=self._service)
+                    await self._lead(connection)
             except Exception as error:
                 log.warning("relay.interrupted", service=self._service, error=repr(error))
                 await asyncio.sleep(STANDBY_POLL_S)

@@ -19,6 +19,7 @@ from common import telemetry
 from common.bus.consumer import BatchConsumer
 from common.config import Settings
 from common.http.connection import Runner
+from common.tasks import end
 
 log = structlog.get_logger()
 
@@ -92,9 +93,7 @@ async def background(*coroutines: Coroutine[Any, Any, None]) -> AsyncIterator[No
     try:
         yield
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end(tasks)
 
 
 @asynccontextmanager
@@ -109,9 +108,7 @@ async def drained(consumers: Sequence[BatchConsumer]) -> AsyncIterator[None]:
         for consumer in consumers:
             consumer.stop()
         await asyncio.wait(tasks, timeout=DRAIN_S)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end(tasks)
 
 
 def _fail_loudly(task: asyncio.Future[None]) -> None:

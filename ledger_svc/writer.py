@@ -16,7 +16,7 @@ from common import telemetry
 from common.bus import topology
 from common.bus.connection import maintain
 from common.clock import utcnow
-from common.db import TRANSIENT, Connection, Pool
+from common.db import TRANSIENT, Connection, Pool, session
 from common.ids import canonical_uuid
 from common.pacing import Pacer
 from ledger_svc import entry as entries
@@ -66,11 +66,8 @@ class LedgerWriter:
         """Lead and append, or stand by, until cancelled."""
         while True:
             try:
-                async with self._pool.acquire() as connection:
-                    try:
-                        await self._lead(connection)
-                    finally:
-                        connection.terminate()  # the lock must not go back into the pool
+                async with session(self._pool) as connection:
+                    await self._lead(connection)
             except (*TRANSIENT, ValueError) as error:
                 log.warning("ledger.writer_interrupted", error=repr(error))
             await asyncio.sleep(PAUSE_S)

@@ -16,6 +16,7 @@ import structlog
 from aio_pika.abc import AbstractConnection
 
 from common.bus import topology
+from common.tasks import end
 
 log = structlog.get_logger()
 
@@ -36,9 +37,8 @@ async def maintain(url: str, name: str, serve: Serve, *, confirms: bool = False)
     pause_s = FIRST_PAUSE_S
     while True:
         try:
-            connection = await asyncio.wait_for(
-                aio_pika.connect(url, client_properties={"connection_name": name}), CONNECT_TIMEOUT_S
-            )
+            async with asyncio.timeout(CONNECT_TIMEOUT_S):
+                connection = await aio_pika.connect(url, client_properties={"connection_name": name})
         except (OSError, TimeoutError, aio_pika.exceptions.AMQPError) as error:
             log.warning(
                 "broker.unreachable", connection=name, error=repr(error), retry_in_s=round(pause_s, 2)
@@ -99,9 +99,7 @@ async def _serve_until_closed(connection: AbstractConnection, serve: Serve, conf
             return True
         return False
     finally:
-        for task in (serving, *closed):
-            task.cancel()
-        await asyncio.gather(serving, *closed, return_exceptions=True)
+        await end([serving, *closed])
 
 
 def _cancelled_by_broker(channel: aiormq.Channel) -> asyncio.Future[None]:
@@ -125,6 +123,7 @@ async def _wait(closed: Awaitable[object]) -> None:
 
 async def _close(connection: AbstractConnection) -> None:
     try:
-        await asyncio.wait_for(connection.close(), CLOSE_TIMEOUT_S)
+        async with asyncio.timeout(CLOSE_TIMEOUT_S):
+            await connection.close()
     except Exception as error:
         log.debug("broker.close_failed", error=repr(error))

@@ -16,6 +16,7 @@ from common.bus import topology
 from common.ids import uuid7
 from common.stack import rabbitmq, tools
 from common.stack.settings import Settings
+from common.tasks import end
 from tests.servers import Servers
 
 
@@ -110,12 +111,10 @@ async def running(*coroutines: Coroutine[Any, Any, None]) -> AsyncIterator[list[
     try:
         yield tasks
     finally:
-        for task in tasks:
-            task.cancel()
-        ended = await asyncio.gather(*tasks, return_exceptions=True)
-    for result in ended:
-        if isinstance(result, Exception):
-            raise result
+        await end(tasks)
+    for task in tasks:
+        if not task.cancelled():
+            task.result()
 
 
 def control(servers: Servers, *arguments: str) -> None:

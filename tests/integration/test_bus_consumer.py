@@ -3,9 +3,11 @@
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
+from typing import cast
 
 import pytest
 from aio_pika.abc import AbstractChannel
+from pamqp.common import FieldTable
 
 from common.bus import topology
 from common.bus.consumer import BatchConsumer, Delivery
@@ -189,6 +191,22 @@ async def test_a_lost_connection(servers: Servers, its: AbstractChannel, watch: 
             await until(lambda: _depth(watch, queue, 0))
             await until(lambda: _reached(lambda: bodies == {each.body for each in seen if each.redelivered}))
     assert await watch.depth(f"{queue}.dead") == 0
+
+
+async def test_cancelled_by_the_broker(servers: Servers, its: AbstractChannel) -> None:
+    """The queue is deleted and declared again: the consumer is told, and consumes again."""
+    queue = await work_queue(its)
+    record = Recording()
+    async with running(BatchConsumer(servers.amqp_url, queue, record).run()):
+        await put(its, queue, b"before")
+        await until(lambda: _all(record, 1))
+        await its.queue_delete(queue)
+        await asyncio.sleep(1)  # RabbitMQ 3.10 tells late; a queue declared before that is not noticed
+        arguments = topology.WorkQueue(name=queue, exchange=topology.COMMANDS, binding=[]).arguments
+        await its.declare_queue(queue, durable=True, arguments=cast(FieldTable, arguments))
+        await put(its, queue, b"after")
+        await until(lambda: _all(record, 2))
+    assert record.done == [b"before", b"after"]
 
 
 async def test_work_that_ends_later(servers: Servers, its: AbstractChannel, watch: Watch) -> None:

@@ -278,6 +278,34 @@ async def test_connections_that_break(servers: Servers, its: AbstractChannel, db
     await check(db, life.raws)
 
 
+async def test_a_new_session_after_the_broker_was_away(
+    servers: Servers, its: AbstractChannel, db: asyncpg.Connection
+) -> None:
+    """What was under way in the old session ends with it, perhaps amid a BEGIN; a new one goes on."""
+    life = a_life(2)
+    pids = "SELECT pid FROM pg_stat_activity WHERE application_name = 'test-0'"
+    async with (
+        proxy(servers.amqp_url) as between,
+        pools(servers, "ledger", role="ledger_writer") as [pool],
+        running(LedgerWriter(between.url, pool).run()),
+    ):
+        await send(its, *life.raws[:2])
+        await settled(db, 2)
+        [before] = await db.fetch(pids)
+        # it waits for this lock when the broker goes away
+        async with db.transaction():
+            await db.execute("LOCK TABLE ledger.entries IN ACCESS EXCLUSIVE MODE")
+            await send(its, *life.raws[2:4])
+            await asyncio.sleep(0.2)
+            between.cut()
+            await asyncio.sleep(0.2)
+        await send(its, *life.raws[4:])
+        await settled(db, len(life.raws))
+        [after] = await db.fetch(pids)
+    assert before["pid"] != after["pid"]
+    await check(db, life.raws)
+
+
 async def test_a_second_writer_stands_by(
     servers: Servers, its: AbstractChannel, db: asyncpg.Connection
 ) -> None:

@@ -187,6 +187,23 @@ async def test_the_leader_alone_publishes(servers: Servers, its: asyncpg.Connect
     assert sum(1 for broker in brokers if broker.published) in (1, 2)
 
 
+async def test_stopped_as_its_connection_is_lost(
+    servers: Servers, its: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A relay that is cancelled before it has noticed the loss takes it for no outage: it ends, at once."""
+    monkeypatch.setattr("common.outbox.POLL_EVERY_S", 60)
+    async with pools(servers, "lease") as [pool]:
+        task = asyncio.create_task(relay(pool, Broker()).run())
+        await until(lambda: _has_leader(its))
+        await its.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND granted"
+        )
+        await asyncio.sleep(0.2)
+        task.cancel()
+        await asyncio.wait([task], timeout=2)
+        assert task.cancelled()
+
+
 async def test_woken_at_once(
     servers: Servers, its: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:

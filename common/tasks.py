@@ -1,0 +1,20 @@
+"""Ending tasks for certain."""
+
+import asyncio
+from collections.abc import Collection
+from typing import Any
+
+SAID_AGAIN_AFTER_S = 0.5
+
+
+async def end(tasks: Collection[asyncio.Future[Any]]) -> None:
+    """Cancel tasks and return when all have ended; what they raised stays with them.
+
+    One cancellation is not enough: a library that cleans up after it may raise an error of its own instead
+    (asyncpg does where the connection is lost at that moment), which reads like an outage to be sat out.
+    """
+    pending = {task for task in tasks if not task.done()}
+    while pending:
+        for task in pending:
+            task.cancel()
+        _, pending = await asyncio.wait(pending, timeout=SAID_AGAIN_AFTER_S)
