@@ -16,6 +16,10 @@ Connection: TypeAlias = asyncpg.Connection | PoolConnectionProxy
 
 COMMAND_TIMEOUT_S = 30.0
 
+# Every statement here looks up a bounded number of rows by a key. A planner with no statistics yet, or old
+# ones, reads whole tables for that; these keep it on the index while a table grows from nothing to millions.
+_PLANS = {"enable_seqscan": "off", "enable_mergejoin": "off", "enable_hashjoin": "off"}
+
 # Connections lost or refused, shutdowns, deadlocks, full disks: the same work may succeed a little later.
 TRANSIENT = (
     asyncpg.PostgresConnectionError,
@@ -69,7 +73,7 @@ def open_pool(dsn: str, schema: str, *, name: str, size: int) -> Pool:
         min_size=0,
         max_size=size,
         command_timeout=COMMAND_TIMEOUT_S,
-        server_settings={"application_name": name, "search_path": schema, "timezone": "UTC"},
+        server_settings={"application_name": name, "search_path": schema, "timezone": "UTC", **_PLANS},
         init=_prepare,
         reset=_nothing_to_reset,
     )

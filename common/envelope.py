@@ -11,6 +11,7 @@ import msgspec
 EVENT_CONTENT_TYPE = "application/cloudevents+json"
 EVENT_BATCH_CONTENT_TYPE = "application/cloudevents-batch+json"
 COMMAND_CONTENT_TYPE = "application/json"
+COMMAND_BATCH_CONTENT_TYPE = "application/vnd.commands+json"  # an array of them
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
@@ -58,6 +59,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 
 encode = msgspec.json.Encoder().encode
 decode_command = msgspec.json.Decoder(Command).decode
+decode_command_batch = msgspec.json.Decoder(list[Command]).decode
 decode_event = msgspec.json.Decoder(Event).decode
 decode_event_batch = msgspec.json.Decoder(list[Event]).decode
 decode_outcomes = msgspec.json.Decoder(list[Outcome]).decode

@@ -111,6 +111,7 @@ def _outcome(row: Any) -> Outcome:
         body=msgspec.Raw(row["body"]),
         location=row["location"],
         token=row["token"],
+        replayed=row["original_id"] not in (None, row["command_id"]),
         original_id=row["original_id"],
         completed_at=row["completed_at"],
     )

@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import asyncpg
 import msgspec
@@ -13,11 +13,13 @@ from common.bus.consumer import Delivery
 from common.bus.replies import ReplySender
 from common.db import Connection, Pool, transaction
 from common.envelope import (
+    COMMAND_BATCH_CONTENT_TYPE,
     EVENT_BATCH_CONTENT_TYPE,
     Command,
     Event,
     Outcome,
     decode_command,
+    decode_command_batch,
     decode_event,
     decode_event_batch,
 )
@@ -26,8 +28,10 @@ from common.http.problems import TITLES, problem
 
 log = structlog.get_logger()
 
+T = TypeVar("T")
+
 # Under load, events are projected in bites: nobody waits for them with a request in hand.
-EVENT_PACE_S = 0.01
+EVENT_PACE_S = 0.02
 
 
 class Poison(ValueError):
@@ -87,7 +91,20 @@ class CommandProcessor:
         self._resume = resume
 
     async def __call__(self, batch: list[Delivery]) -> None:
-        commands = [_decode(delivery) for delivery in batch]
+        received = [(delivery, command) for delivery in batch for command in _commands(delivery)]
+        if self._resume is not None and len(received) > len(batch):
+            raise Poison("commands with a second step come alone: each is acked when its own is done")
+        try:
+            await self._process(received)
+        except Retry:
+            raise
+        except Exception:
+            if len(batch) > 1 or len(received) == 1:
+                raise
+            await _one_by_one(self._process, received)
+
+    async def _process(self, received: Sequence[tuple[Delivery, Command]]) -> None:
+        commands = [command for _, command in received]
         try:
             async with transaction(self._pool) as connection:
                 answers, fresh = await self._carry_out(connection, commands)
@@ -98,12 +115,12 @@ class CommandProcessor:
         self._committed()
         await self._replies.send(
             (delivery.reply_to, answer)
-            for delivery, answer in zip(batch, answers, strict=True)
+            for (delivery, _), answer in zip(received, answers, strict=True)
             if answer.status != "pending"
         )
         pending = [
             Pending(delivery, command, command.command_id in fresh)
-            for delivery, command, answer in zip(batch, commands, answers, strict=True)
+            for (delivery, command), answer in zip(received, answers, strict=True)
             if answer.status == "pending" and answer.original_id is None
         ]
         if pending and self._resume is not None:
@@ -114,27 +131,20 @@ class CommandProcessor:
     async def set_aside(self, delivery: Delivery) -> None:
         """Answer a command that is given up on, once and for all: it will not be carried out later either."""
         try:
-            command = _decode(delivery)
+            commands = _commands(delivery)
         except Poison:
             return  # nobody can wait for what has no id
-        outcome = Outcome(
-            command_id=command.command_id,
-            status="rejected",
-            http_status=500,
-            body=problem(
-                500,
-                TITLES[500],
-                "The command could not be carried out; it was set aside for an operator.",
-                instance=f"/api/v1/commands/{command.command_id}",
-            ),
-        )
+        ids = [command.command_id for command in commands]
         try:
             async with transaction(self._pool) as connection:
-                await inbox.record(connection, [(command, outcome)])
+                seen = await inbox.find(connection, ids, [])
+                lost = [command for command in commands if command.command_id not in seen.by_id]
+                given_up = [(command, _given_up(command)) for command in lost]
+                await inbox.record(connection, given_up)
         except (asyncpg.PostgresError, Retry):
-            log.exception("command.not_set_aside", command_id=command.command_id)
+            log.exception("command.not_set_aside", command_ids=ids)
             return
-        await self._replies.send([(delivery.reply_to, outcome)])
+        await self._replies.send((delivery.reply_to, outcome) for _, outcome in given_up)
 
     async def _carry_out(
         self, connection: Connection, commands: list[Command]
@@ -201,6 +211,34 @@ def key_reused(command_id: str) -> msgspec.Raw:
     )
 
 
+def _given_up(command: Command) -> Outcome:
+    return Outcome(
+        command_id=command.command_id,
+        status="rejected",
+        http_status=500,
+        body=problem(
+            500,
+            TITLES[500],
+            "The command could not be carried out; it was set aside for an operator.",
+            instance=f"/api/v1/commands/{command.command_id}",
+        ),
+    )
+
+
+async def _one_by_one(process: Callable[[Sequence[T]], Awaitable[None]], parts: Sequence[T]) -> None:
+    """All parts of a message that can be processed; then raises what the first other one raised."""
+    failures: list[Exception] = []
+    for part in parts:
+        try:
+            await process([part])
+        except Retry:
+            raise
+        except Exception as error:
+            failures.append(error)
+    if failures:
+        raise failures[0]
+
+
 class EventProcessor:
     """Projects batches of another service's events in one transaction each."""
 
@@ -221,22 +259,9 @@ class EventProcessor:
         except Exception:
             if len(batch) > 1 or len(events) == 1:
                 raise
-            await self._project_singly(events)
+            await _one_by_one(self._project, events)
 
-    async def _project_singly(self, events: list[Event]) -> None:
-        """All of a message's events that can be projected; then raises what the first other one raised."""
-        failures: list[Exception] = []
-        for event in events:
-            try:
-                await self._project([event])
-            except Retry:
-                raise
-            except Exception as error:
-                failures.append(error)
-        if failures:
-            raise failures[0]
-
-    async def _project(self, events: list[Event]) -> None:
+    async def _project(self, events: Sequence[Event]) -> None:
         async with transaction(self._pool) as connection:
             await outbox.append(connection, await self._unit.project(connection, events))
         self._committed()
@@ -248,8 +273,10 @@ def _events(delivery: Delivery) -> list[Event]:
     return [decode_event(delivery.body)]
 
 
-def _decode(delivery: Delivery) -> Command:
+def _commands(delivery: Delivery) -> list[Command]:
     try:
-        return decode_command(delivery.body)
+        if delivery.content_type == COMMAND_BATCH_CONTENT_TYPE:
+            return decode_command_batch(delivery.body)
+        return [decode_command(delivery.body)]
     except msgspec.DecodeError as error:
         raise Poison(str(error)) from error

@@ -23,6 +23,7 @@ from lease_svc.handlers import LeaseUnit
 SCHEMA = "lease"
 PORT = 8000
 TITLE = "Lease service"
+COMMANDS_PER_MESSAGE = 20
 API_POOL = 8
 WORKER_POOL = 4
 
@@ -33,7 +34,9 @@ async def api(settings: Settings) -> AsyncIterator[None]:
     async with open_pool(settings.database_url, SCHEMA, name="lease-api", size=API_POOL) as pool:
         publisher = Publisher(settings.amqp_url, "lease-api")
         replies = ReplyInbox(settings.amqp_url, "lease-api", outcomes_of(pool))
-        front = CommandFront(topology.LEASE_COMMANDS, publisher, replies, pool)
+        front = CommandFront(
+            topology.LEASE_COMMANDS, publisher, replies, pool, per_message=COMMANDS_PER_MESSAGE
+        )
         app = build_app(TITLE, LeaseApi(pool, front).routes(), checks(pool, publisher))
         async with background(publisher.run(), replies.run()), serve(app, settings, PORT):
             yield

@@ -28,7 +28,7 @@ from ledger_svc.store import Head
 log = structlog.get_logger()
 
 BATCH_SIZE = 500
-PACE_S = 0.02
+PACE_S = 0.04
 PREFETCH_COUNT = 2_000  # acks are the stream's credit
 STANDBY_POLL_S = 1.0
 PAUSE_S = 0.5

@@ -11,12 +11,12 @@ import structlog
 from aiohttp import web
 
 from common import inbox
-from common.bus import topology
+from common.bus.gathering import CommandSender
 from common.bus.publisher import Publisher
 from common.bus.replies import ReplyInbox
 from common.clock import utcnow
 from common.db import TRANSIENT, Pool
-from common.envelope import COMMAND_CONTENT_TYPE, Command, Outcome, encode
+from common.envelope import Command, Outcome, encode
 from common.errors import BrokerFull, BrokerUnavailable
 from common.http import consistency, prefer
 from common.http.command_status import status_url
@@ -54,9 +54,11 @@ class Submission:
 class CommandFront:
     """The way of every command through a front. It writes nothing but messages."""
 
-    def __init__(self, queue: str, publisher: Publisher, replies: ReplyInbox, pool: Pool) -> None:
-        self._queue = queue
-        self._publisher = publisher
+    def __init__(
+        self, queue: str, publisher: Publisher, replies: ReplyInbox, pool: Pool, *, per_message: int = 1
+    ) -> None:
+        """`per_message`: how many commands may share a message; 1 where they have a second step."""
+        self._sender = CommandSender(queue, publisher, per_message=per_message)
         self._replies = replies
         self._pool = pool
         # By idempotency key: in flight here; and answered with 202 a moment ago, perhaps not recorded yet.
@@ -167,15 +169,7 @@ class CommandFront:
             data=msgspec.Raw(encode(data)),
         )
         try:
-            await self._publisher.publish(
-                encode(command),
-                exchange=topology.COMMANDS,
-                routing_key=self._queue,
-                message_id=command.command_id,
-                message_type=command.type,
-                content_type=COMMAND_CONTENT_TYPE,
-                reply_to=self._replies.queue,
-            )
+            await self._sender.send(command, self._replies.queue)
         except BrokerUnavailable as error:
             refusal = _not_taken(error)
             submission.confirmed.set_exception(refusal)

@@ -36,6 +36,10 @@ CREATE TABLE history (
     PRIMARY KEY (lease_id, version)
 );
 
+-- Rows come in by the thousand and hardly change: vacuum after many of them, or it takes as much as the work does.
+ALTER TABLE leases SET (autovacuum_vacuum_insert_threshold = 200000, autovacuum_analyze_threshold = 50000);
+ALTER TABLE history SET (autovacuum_vacuum_insert_threshold = 200000, autovacuum_analyze_threshold = 50000);
+
 GRANT USAGE ON SCHEMA lease TO lease_svc;
 GRANT SELECT, INSERT, UPDATE, DELETE ON commands, outbox, outbox_pending TO lease_svc;
 GRANT SELECT, INSERT, UPDATE ON leases TO lease_svc;

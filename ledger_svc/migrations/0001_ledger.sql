@@ -34,6 +34,10 @@ CREATE TABLE batches (
     recorded_at   timestamptz NOT NULL
 );
 
+-- Rows come in by the thousand and hardly change: vacuum after many of them, or it takes as much as the work does.
+ALTER TABLE entries SET (autovacuum_vacuum_insert_threshold = 200000, autovacuum_analyze_threshold = 50000);
+ALTER TABLE nodes SET (autovacuum_vacuum_insert_threshold = 200000, autovacuum_analyze_threshold = 50000);
+
 GRANT USAGE ON SCHEMA ledger TO ledger_writer, ledger_reader;
 GRANT SELECT, INSERT ON entries, nodes, batches TO ledger_writer;
 GRANT SELECT ON entries, nodes, batches TO ledger_reader;

@@ -65,6 +65,10 @@ CREATE UNIQUE INDEX attempts_one_payoff_in_flight ON attempts (lease_id)
 CREATE INDEX attempts_by_payment ON attempts (payment_id, attempt_id);
 CREATE INDEX attempts_to_ask_about ON attempts (next_check_at) WHERE status = 'unknown';
 
+-- Rows come in by the thousand and hardly change: vacuum after many of them, or it takes as much as the work does.
+ALTER TABLE accounts SET (autovacuum_vacuum_insert_threshold = 200000, autovacuum_analyze_threshold = 50000);
+ALTER TABLE payments SET (autovacuum_vacuum_insert_threshold = 2000000, autovacuum_analyze_threshold = 500000);
+
 GRANT USAGE ON SCHEMA payment TO payment_svc;
 GRANT SELECT, INSERT, UPDATE, DELETE ON commands, outbox, outbox_pending TO payment_svc;
 GRANT SELECT, INSERT, UPDATE ON accounts, payments, attempts TO payment_svc;

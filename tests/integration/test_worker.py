@@ -13,7 +13,14 @@ from common import inbox
 from common.bus.consumer import Delivery
 from common.clock import utcnow
 from common.db import Pool
-from common.envelope import EVENT_CONTENT_TYPE, Command, Event, Outcome, encode
+from common.envelope import (
+    COMMAND_BATCH_CONTENT_TYPE,
+    EVENT_CONTENT_TYPE,
+    Command,
+    Event,
+    Outcome,
+    encode,
+)
 from common.errors import Retry
 from common.ids import uuid7
 from common.worker import CommandProcessor, Pending, Poison
@@ -109,6 +116,10 @@ def command(key: str | None = None, fingerprint: str | None = None) -> Command:
         fingerprint=fingerprint,
         data=msgspec.Raw(b"{}"),
     )
+
+
+def together(*commands: Command) -> Delivery:
+    return delivery(encode(list(commands)), COMMAND_BATCH_CONTENT_TYPE)
 
 
 def deliveries(*commands: Command) -> list[Delivery]:
@@ -324,3 +335,55 @@ async def test_what_is_given_up_on_has_an_answer(pool: Pool, its: asyncpg.Connec
     await process(deliveries(given_up, command("key", "print")))
     assert unit.carried_out == []
     assert {outcome.http_status for _, outcome in replies.sent} == {500}
+
+
+async def test_commands_that_share_a_message(pool: Pool, its: asyncpg.Connection) -> None:
+    """Each is carried out and answered, twins among them too; the message again changes nothing."""
+    unit, replies = Unit(), Replies()
+    process = processor(pool, unit, replies)
+    shared = [command("key", "print"), command(), command("key", "print"), command()]
+    message = together(*shared)
+    for _ in range(2):
+        await process([message, *deliveries(command())])
+        assert [replies.of(each).http_status for each in shared] == [201] * 4
+        assert [each.command_id for each in shared if replies.of(each).replayed] == [shared[2].command_id]
+        replies.sent.clear()
+    assert len(unit.carried_out) == len(set(unit.carried_out)) == 5
+    assert await rows(its) == (6, 5)
+
+
+async def test_one_that_fails_takes_none_of_its_message_along(pool: Pool, its: asyncpg.Connection) -> None:
+    """The others are carried out and answered; given up on, only the one is answered with 500."""
+    unit, replies = Unit(), Replies()
+    bad = command()
+
+    async def fail() -> None:
+        if bad.command_id in unit.carried_out:
+            unit.carried_out.remove(bad.command_id)
+            raise RuntimeError("no")
+
+    unit.after = fail
+    process = processor(pool, unit, replies)
+    good = [command(), command()]
+    message = together(good[0], bad, good[1])
+    with pytest.raises(RuntimeError):
+        await process([message])
+    assert {outcome.command_id for _, outcome in replies.sent} == {each.command_id for each in good}
+    assert await rows(its) == (2, 2)
+    replies.sent.clear()
+    await process.set_aside(message)
+    assert [(outcome.command_id, outcome.http_status) for _, outcome in replies.sent] == [
+        (bad.command_id, 500)
+    ]
+    assert await rows(its) == (3, 2)
+
+
+async def test_second_steps_come_alone(pool: Pool, its: asyncpg.Connection) -> None:
+    """Commands that are acked one by one may not share a message: refused before anything is done."""
+
+    async def resume(_pending: Sequence[Pending]) -> None:
+        raise AssertionError("not to be called")
+
+    with pytest.raises(Poison):
+        await processor(pool, Unit(pending=True), Replies(), resume)([together(command(), command())])
+    assert await rows(its) == (0, 0)
