@@ -5,6 +5,10 @@ from collections.abc import Mapping
 
 import msgspec
 
+LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+GATEWAY_TIMEOUT_MAX_S = 60
+LATENCY_MAX_MS = 60_000
+
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """What a role may be told. The variable is the field's name in capitals."""
@@ -36,6 +40,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             words, _, path = str(error).partition(" - at `$.")
             raise ValueError(f"environment variable {path.rstrip('`').upper()}: {words}") from None
         settings.latency_range_ms()
+        if not 0 < settings.gateway_timeout_s <= GATEWAY_TIMEOUT_MAX_S:
+            words = f"above 0, at most {GATEWAY_TIMEOUT_MAX_S}"
+            raise ValueError(f"environment variable GATEWAY_TIMEOUT_S: {words}")
+        for name in ("port", "metrics_port"):
+            if not 0 <= getattr(settings, name) <= 65_535:
+                raise ValueError(f"environment variable {name.upper()}: 0 to 65535")
+        if settings.log_level.upper() not in LOG_LEVELS:
+            raise ValueError(f"environment variable LOG_LEVEL: one of {', '.join(LOG_LEVELS)}")
         if not settings.database_url.startswith(("postgresql://", "postgres://")):
             raise ValueError("environment variable DATABASE_URL: must begin with postgresql://")
         if not settings.amqp_url.startswith(("amqp://", "amqps://")):
@@ -49,6 +61,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             bounds = int(low), int(high or low)
         except ValueError:
             bounds = (1, 0)
-        if not 0 <= bounds[0] <= bounds[1]:
+        if not 0 <= bounds[0] <= bounds[1] <= LATENCY_MAX_MS:
             raise ValueError('environment variable GATEWAY_LATENCY_MS: give "0" or a range such as "50-150"')
         return bounds

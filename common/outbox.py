@@ -28,6 +28,8 @@ EVENTS_WORTH_A_BATCH = 8
 EVENTS_PER_MESSAGE_MAX = 100
 MESSAGE_BYTES_MAX = 256 * 1024
 POLL_EVERY_S = 0.1  # the backstop, for what other workers committed
+REFUSED_PAUSE_S = 0.1  # doubled for each round in which something was not confirmed
+REFUSED_PAUSE_MAX_S = 5.0
 STANDBY_POLL_S = 1.0
 PRUNE_EVERY_S = 600.0
 PRUNE_AT_ONCE = 5_000
@@ -79,6 +81,7 @@ class Relay:
 
     async def _lead(self, connection: Connection) -> None:
         pruned_at = 0.0
+        pause_s = REFUSED_PAUSE_S
         loop = asyncio.get_running_loop()
         while True:
             await self._pacer.wait()
@@ -88,6 +91,12 @@ class Relay:
                 published = await self._publish_in_waves(rows)
                 await connection.execute(queries.published_events, published)
                 telemetry.RELAYED.labels(self._service).inc(len(published))
+                if len(published) < len(rows):
+                    # a full queue refuses what others, the stream too, have taken: each try is a repeat there
+                    await asyncio.sleep(pause_s)
+                    pause_s = min(pause_s * 2, REFUSED_PAUSE_MAX_S)
+                else:
+                    pause_s = REFUSED_PAUSE_S
             if len(rows) < BATCH_SIZE:
                 telemetry.OUTBOX_PENDING.labels(self._service).set(0)
                 if loop.time() - pruned_at > PRUNE_EVERY_S and not await prune(connection):

@@ -120,7 +120,8 @@ def _fail_loudly(task: asyncio.Future[None]) -> None:
 @asynccontextmanager
 async def serve(app: web.Application, settings: Settings, default_port: int) -> AsyncIterator[None]:
     """Serve the application; afterwards finish what was begun, for some seconds."""
-    runner = Runner(app, access_log=None, keepalive_timeout=75, shutdown_timeout=DRAIN_S)
+    # aiohttp waits that long twice: for handlers to end, and for them to end once they are cancelled
+    runner = Runner(app, access_log=None, keepalive_timeout=75, shutdown_timeout=DRAIN_S / 2)
     await runner.setup()
     try:
         port = settings.port or default_port

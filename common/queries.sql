@@ -62,7 +62,7 @@ SELECT count(*) FROM outbox_pending
 -- name: prune_outbox
 -- Forget published events from before $1; a bounded number at a time.
 DELETE FROM outbox
- WHERE id IN (SELECT id FROM outbox WHERE created_at < $1 ORDER BY id LIMIT $2)
+ WHERE id IN (SELECT id FROM (SELECT id, created_at FROM outbox ORDER BY id LIMIT $2) AS oldest WHERE created_at < $1)
    AND id NOT IN (SELECT id FROM outbox_pending)
 
 -- name: prune_commands

@@ -1,10 +1,24 @@
 """Ending tasks for certain."""
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Collection, Coroutine
 from typing import Any
 
 SAID_AGAIN_AFTER_S = 0.5
+
+
+async def together(*coroutines: Coroutine[Any, Any, None]) -> None:
+    """Run them until one fails, which is raised, or until cancelled; then end the others.
+
+    A TaskGroup would cancel each of them once only: see `end`.
+    """
+    tasks = [asyncio.ensure_future(coroutine) for coroutine in coroutines]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+        for task in done:
+            task.result()
+    finally:
+        await end(tasks)
 
 
 async def end(tasks: Collection[asyncio.Future[Any]]) -> None:

@@ -128,12 +128,15 @@ class CommandProcessor:
                 each.delivery.later = True
             await self._resume(pending)
 
-    async def set_aside(self, delivery: Delivery) -> None:
-        """Answer a command that is given up on, once and for all: it will not be carried out later either."""
+    async def set_aside(self, delivery: Delivery) -> bool:
+        """Answer commands that are given up on, once and for all: they will not be carried out later either.
+
+        False where that could not be recorded.
+        """
         try:
             commands = _commands(delivery)
         except Poison:
-            return  # nobody can wait for what has no id
+            return True  # nobody can wait for what has no id
         ids = [command.command_id for command in commands]
         try:
             async with transaction(self._pool) as connection:
@@ -143,8 +146,9 @@ class CommandProcessor:
                 await inbox.record(connection, given_up)
         except (asyncpg.PostgresError, Retry):
             log.exception("command.not_set_aside", command_ids=ids)
-            return
+            return False
         await self._replies.send((delivery.reply_to, outcome) for _, outcome in given_up)
+        return True
 
     async def _carry_out(
         self, connection: Connection, commands: list[Command]

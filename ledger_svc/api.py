@@ -237,9 +237,11 @@ class LedgerApi:
 
     async def _all(self, request: web.Request, lease_id: str) -> list[Entry]:
         await consistency.wait_until_caught_up(request, self._reached)
-        found = await store.trail(self._pool, lease_id, limit=MAX_EVENTS_FOLDED)
+        found = await store.trail(self._pool, lease_id, limit=MAX_EVENTS_FOLDED + 1)
         if not found:
             raise ProblemError(404, "The ledger holds no event of this lease.")
+        if len(found) > MAX_EVENTS_FOLDED:
+            raise ProblemError(409, f"This lease has over {MAX_EVENTS_FOLDED} events; export it instead.")
         return found
 
     async def _require(self, lease_id: str) -> None:

@@ -28,8 +28,9 @@ from ledger_svc.store import Head
 log = structlog.get_logger()
 
 BATCH_SIZE = 500
+BATCH_BYTES = 8 * 1024 * 1024
 PACE_S = 0.04
-PREFETCH_COUNT = 2_000  # acks are the stream's credit
+PREFETCH_COUNT = 200  # acks are the stream's credit
 STANDBY_POLL_S = 1.0
 PAUSE_S = 0.5
 
@@ -108,8 +109,10 @@ class LedgerWriter:
         while True:
             messages = [await waiting.get()]
             await self._pacer.wait()
-            while len(messages) < BATCH_SIZE and not waiting.empty():
+            size = len(messages[0].body)
+            while len(messages) < BATCH_SIZE and size < BATCH_BYTES and not waiting.empty():
                 messages.append(waiting.get_nowait())
+                size += len(messages[-1].body)
             await self._append(connection, [read for message in messages for read in _read(message)])
             await channel.basic_ack(messages[-1].delivery_tag or 0, multiple=True, wait=False)
 

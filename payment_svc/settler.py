@@ -16,6 +16,7 @@ from common.clock import utcnow
 from common.db import Pool, transaction
 from common.envelope import Outcome
 from common.errors import Retry
+from common.tasks import together
 from common.worker import Pending
 from payment_svc import store
 from payment_svc.attempt import ASK_AFTER, Attempt
@@ -76,9 +77,7 @@ class Settler:
 
     async def run(self) -> None:
         """Record answers and resolve unknown attempts, until cancelled."""
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._record())
-            tasks.create_task(self._resolve())
+        await together(self._record(), self._resolve())
 
     async def _charge(self, attempt: Attempt, *, again: bool) -> None:
         result: ChargeResult

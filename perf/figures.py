@@ -183,7 +183,7 @@ async def measure(seconds: float, connections: int) -> bool:
     console.print(table)
     console.print(
         f"Creations: p50 {creations.percentile_ms(50):.1f} ms, p95 {creations.percentile_ms(95):.1f} ms,"
-        f" answers {dict(creations.statuses)}."
+        f" answers {dict(creations.statuses)} and {dict(reads.statuses)}."
         f" Reads: p50 {reads.percentile_ms(50):.1f} ms, p99 {reads.percentile_ms(99):.1f} ms."
     )
     console.print(
@@ -191,7 +191,10 @@ async def measure(seconds: float, connections: int) -> bool:
         f" {bare.per_second / max(creations.per_second, 1e-9):.1f} of its answers, a read"
         f" {bare.per_second / max(reads.per_second, 1e-9):.1f}."
     )
-    conserved = in_ledger == len(created) and not missing and not creations.broken
+    all_right = set(creations.statuses) == {201} and set(reads.statuses) == {200}
+    conserved = (
+        in_ledger == len(created) and not missing and all_right and not (creations.broken or reads.broken)
+    )
     console.print(
         f"Conservation: {len(created)} answered 201, {in_ledger} in the ledger, {missing} missing in a sample"
         f" of {SAMPLE}: {'[green]holds[/]' if conserved else '[red]broken[/]'}"

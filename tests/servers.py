@@ -1,8 +1,8 @@
 """A PostgreSQL and a RabbitMQ for the tests, theirs alone and gone afterwards.
 
 `start_servers()` is called once a session. It uses, in this order: AMQP_URL and DATABASE_URL when both are
-set (fresh servers of a CI job; never the running stack of this checkout); private servers in a temporary
-directory; containers, where the programs are missing and a Docker engine answers.
+set and the database is fresh (servers of a CI job; never a system that is in use); private servers in a
+temporary directory; containers, where the programs are missing and a Docker engine answers.
 """
 
 import atexit
@@ -14,17 +14,19 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+import psycopg
+
 from common.stack import bootstrap, credentials, tools
 from common.stack.console import Terminal
 from common.stack.errors import StackError
 from common.stack.install import ensure
-from common.stack.layout import Layout
 from common.stack.ports import Ports
 from common.stack.processes import left_over
 from common.stack.roles import AMQP_USER, DATABASE, OWNER
-from common.stack.settings import PROJECT, Addresses, Settings
+from common.stack.settings import PROJECT, Settings
 from common.stack.stack import Stack
 
+SCHEMAS = [["lease", "payment", "ledger"]]
 _POSTGRES_IMAGE = "postgres:16-alpine"
 _RABBITMQ_IMAGE = "rabbitmq:4"
 
@@ -89,20 +91,18 @@ def guard(directory: Path) -> subprocess.Popen[bytes]:
 
 def _given() -> Servers | None:
     amqp_url, database_url = os.environ.get("AMQP_URL"), os.environ.get("DATABASE_URL")
-    if not (amqp_url and database_url) or _is_running_stack(database_url):
+    if not (amqp_url and database_url) or _in_use(database_url):
         return None
     passwords = credentials.generate().roles
     bootstrap.create_roles(database_url, passwords)
     return Servers(amqp_url, database_url, passwords, lambda: None, None)
 
 
-def _is_running_stack(database_url: str) -> bool:
-    """Whether `make env` was sourced: tests would change the passwords and the data of a system in use."""
-    layout = Layout(PROJECT / ".run")
-    if not layout.exists():
-        return False
-    settings = Settings(run_dir=layout.root, ports=Ports.from_environment(os.environ))
-    return Addresses(settings, credentials.load_or_create(layout.real)).database == database_url
+def _in_use(database_url: str) -> bool:
+    """Whether a system lives there (`make env` was sourced): tests would change its passwords and data."""
+    with psycopg.connect(database_url, connect_timeout=10) as connection:
+        row = connection.execute("SELECT count(*) FROM pg_namespace WHERE nspname = ANY(%s)", SCHEMAS)
+        return row.fetchone() != (0,)
 
 
 def _private_or_contained() -> Servers:

@@ -52,7 +52,7 @@ Process = Callable[[list[Delivery]], Awaitable[None]]
 
 
 class BatchConsumer:
-    """Feeds what waits in one queue, up to `batch_size` at a time, to `process`.
+    """Feeds what waits in one queue to `process`, until `batch_size` messages or `batch_bytes` are together.
 
     - `process` returns: all are acked, but for those it marked `later`.
     - it raises Retry: the same batch again, after a pause; no delivery is counted.
@@ -67,22 +67,25 @@ class BatchConsumer:
         process: Process,
         *,
         batch_size: int = 100,
+        batch_bytes: int = 256 * 1024,
         prefetch_count: int = 300,
         poison: type[Exception] = ValueError,
         drained: Callable[[], Awaitable[None]] | None = None,
         pace_s: float = 0.0,
-        set_aside: Callable[[Delivery], Awaitable[None]] | None = None,
+        set_aside: Callable[[Delivery], Awaitable[bool]] | None = None,
     ) -> None:
         self._url = url
         self._queue = queue
         self._process = process
         self._batch_size = batch_size
+        self._batch_bytes = batch_bytes
         self._prefetch_count = prefetch_count
         self._poison = poison  # raised for what can never be processed: dead-lettered at once
         # For a `process` that marks deliveries `later`: returns when all those are settled.
         self._drained = drained
         self._pacer = Pacer(pace_s)
-        self._set_aside = set_aside  # called before a message goes to the dead letters
+        # Called before a message goes to the dead letters; False: it cannot go yet.
+        self._set_aside = set_aside
         self._stopping = asyncio.Event()
 
     async def run(self) -> None:
@@ -144,8 +147,10 @@ class BatchConsumer:
             await self._pacer.wait()
         if self._stopping.is_set():
             return []  # what was not begun is delivered again to somebody else
-        while len(batch) < self._batch_size and not waiting.empty():
+        size = sum(len(delivery.body) for delivery in batch)
+        while len(batch) < self._batch_size and size < self._batch_bytes and not waiting.empty():
             batch.append(waiting.get_nowait())
+            size += len(batch[-1].body)
         return batch
 
     async def _settle(self, batch: list[Delivery], channel: aiormq.Channel) -> None:
@@ -179,7 +184,7 @@ class BatchConsumer:
                 pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
 
     async def _reject(self, delivery: Delivery, error: Exception) -> None:
-        given_up = isinstance(error, self._poison) or delivery.deliveries >= topology.DELIVERY_LIMIT
+        given_up = isinstance(error, self._poison) or delivery.deliveries >= topology.GIVE_UP_AFTER
         telemetry.REJECTED.labels(self._queue).inc()
         log.error(
             "message.failed",
@@ -191,5 +196,5 @@ class BatchConsumer:
             exc_info=error,
         )
         if given_up and self._set_aside is not None:
-            await self._set_aside(delivery)
+            given_up = await self._set_aside(delivery)
         await delivery.reject(requeue=not given_up)

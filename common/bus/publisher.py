@@ -128,6 +128,8 @@ class Publisher:
             if channel is None:
                 continue
             try:
+                # nothing is handed over during an alarm: what has timed out must not be delivered after it
+                await channel.connection.ready()
                 await self._send(channel, message_id, frames_of(channel))
                 return
             except aiormq.exceptions.PublishError as error:

@@ -17,6 +17,7 @@ from common.bus.connection import maintain
 from common.bus.publisher import TRANSIENT
 from common.envelope import Outcome, decode_outcomes, encode
 from common.ids import uuid7
+from common.tasks import together
 
 log = structlog.get_logger()
 
@@ -67,9 +68,9 @@ class ReplyInbox:
 
     async def run(self) -> None:
         """Receive replies and look up what was missed, until cancelled."""
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(maintain(self._url, f"replies {self._service}", self._serve))
-            tasks.create_task(self._look_up_what_was_missed())
+        await together(
+            maintain(self._url, f"replies {self._service}", self._serve), self._look_up_what_was_missed()
+        )
 
     async def _serve(self, channel: aiormq.Channel) -> None:
         # A new name for each connection: the old exclusive queue may outlive its connection for a moment.

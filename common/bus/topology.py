@@ -18,7 +18,10 @@ PAYMENT_COMMANDS = "payment.commands"
 PAYMENT_LEASE_EVENTS = "payment.lease-events"
 LEDGER_STREAM = "ledger.events"
 
-DELIVERY_LIMIT = 5  # redeliveries before a message is dead-lettered
+# The broker counts a redelivery for each connection that ends, however innocent the message: its own limit is
+# only for what ends every process that touches it. What *fails* is given up on sooner, and answered.
+DELIVERY_LIMIT = 100
+GIVE_UP_AFTER = 5  # redeliveries of a message that fails
 MAX_QUEUE_MESSAGES = 100_000  # a full queue refuses the publish, the front answers 503
 STREAM_MAX_BYTES = 4_000_000_000
 STREAM_MAX_AGE = "30D"

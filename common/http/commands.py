@@ -37,6 +37,7 @@ DEFAULT_WAIT_S = 10.0
 MAX_WAITING = 2_000  # requests of this front that wait for an outcome; more are told to come back
 # How long a front remembers what it has answered; a command that waited longer is found once it is recorded.
 KEEP_ANSWERED_S = 60.0
+KEY_LOOK_UP_S = 1.0  # in the front; the worker looks again
 RETRY_AFTER_S = {502: 1, 503: 1}
 _KEY = re.compile(r"[\x20-\x7e]{1,255}")
 
@@ -125,7 +126,8 @@ class CommandFront:
         """
         if key not in self._in_flight:
             try:
-                known = (await inbox.find(self._pool, [], [key])).by_key.get(key)
+                async with asyncio.timeout(KEY_LOOK_UP_S):
+                    known = (await inbox.find(self._pool, [], [key])).by_key.get(key)
             except TRANSIENT as error:
                 log.warning("command.key_not_looked_up", error=repr(error))
             else:
@@ -175,8 +177,9 @@ class CommandFront:
             submission.confirmed.set_exception(refusal)
             submission.confirmed.exception()  # seen, even where no twin waits for it
             raise refusal from None
-        except BaseException:  # a defect, or the process is ending: twins are not to wait for ever
-            submission.confirmed.cancel()
+        except BaseException as error:  # a defect, or the process is ending: twins are not to wait for ever
+            submission.confirmed.set_exception(RuntimeError(f"not published: {type(error).__name__}"))
+            submission.confirmed.exception()
             raise
         submission.confirmed.set_result(None)
 

@@ -68,10 +68,11 @@ async def wait_until_caught_up(request: web.Request, reached: Reached) -> None:
 
 async def poll(done: Callable[[], Awaitable[bool]], within_s: float, otherwise: str) -> None:
     """Ask `done` again and again for `within_s` seconds. Raises ProblemError 503 saying `otherwise`."""
-    deadline = asyncio.get_running_loop().time() + within_s
     pause_s = FIRST_POLL_S
-    while not await done():
-        if asyncio.get_running_loop().time() + pause_s > deadline:
-            raise unavailable(otherwise)
-        await asyncio.sleep(pause_s)
-        pause_s = min(pause_s * 1.5, LONGEST_POLL_S)
+    try:
+        async with asyncio.timeout(within_s):
+            while not await done():
+                await asyncio.sleep(pause_s)
+                pause_s = min(pause_s * 1.5, LONGEST_POLL_S)
+    except TimeoutError:
+        raise unavailable(otherwise) from None

@@ -19,8 +19,8 @@ from common.stack.account import Account
 from common.stack.errors import StackError
 
 MARKER = ".lease-stack"
-# Survives a restart of the machine, unlike /tmp, and is open to every account.
-_ELSEWHERE = "/var/tmp"
+# Outlasts restarts and tidying, unlike /tmp and /var/tmp, and every account may enter it. Only root needs it.
+_ELSEWHERE = "/var/lib"
 # A Unix socket's path holds 107 bytes (103 on macOS); the longest name below the directory has 32.
 _MAX_PATH_BYTES = 70
 # supervisord's and Erlang's configuration cannot carry these in a path.

@@ -1,14 +1,16 @@
 """The ports a stack listens on, all on loopback."""
 
+import random
 import socket
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 import msgspec
 
 from common.stack.errors import StackError
 
 LOOPBACK = "127.0.0.1"
+_FREE_PORTS = range(10_000, 32_000)
 
 # The variable that changes a port, by field of Ports.
 VARIABLES = {
@@ -67,15 +69,18 @@ class Ports(msgspec.Struct, frozen=True, kw_only=True):
     def free(cls) -> "Ports":
         """Ports nobody listens on at this moment, for tests that must not meet a running system.
 
-        Another process can take one between this call and its use; the range is the kernel's ephemeral one,
-        so that is rare.
+        They lie below the kernel's ephemeral range: no outgoing connection takes one before it is used.
         """
         with ExitStack() as sockets:
             found: dict[str, int] = {}
+            candidates = iter(random.sample(_FREE_PORTS, 1_000))
             for field in VARIABLES:
-                probe = sockets.enter_context(socket.socket())
-                probe.bind((LOOPBACK, 0))
-                found[field] = probe.getsockname()[1]
+                while field not in found:
+                    probe = sockets.enter_context(socket.socket())
+                    with suppress(OSError):
+                        port = next(candidates)
+                        probe.bind((LOOPBACK, port))
+                        found[field] = port
         return cls(**found)
 
     def of(self, field: str) -> int:

@@ -179,7 +179,8 @@ class _Holding:
         self.most = 0
         self.confirmations: dict[int, asyncio.Future[object]] = {}
         self.message_id_delivery_tag: dict[str, int] = {}
-        self.connection = SimpleNamespace(connection_tune=SimpleNamespace(frame_max=131_072))
+        tune = SimpleNamespace(frame_max=131_072)
+        self.connection = SimpleNamespace(connection_tune=tune, ready=lambda: asyncio.sleep(0))
         self.write_queue = self
 
     async def put(self, _frame: object) -> None:

@@ -42,6 +42,13 @@ def test_values() -> None:
         ("GATEWAY_LATENCY_MS", "fast"),
         ("GATEWAY_LATENCY_MS", "9-1"),
         ("GATEWAY_LATENCY_MS", "-5"),
+        ("GATEWAY_LATENCY_MS", "1-9999999"),
+        ("PORT", "-1"),
+        ("METRICS_PORT", "65536"),
+        ("GATEWAY_TIMEOUT_S", "0"),
+        ("GATEWAY_TIMEOUT_S", "nan"),
+        ("GATEWAY_TIMEOUT_S", "1e9"),
+        ("LOG_LEVEL", "loud"),
     ],
 )
 def test_mistakes(variable: str, value: str) -> None:

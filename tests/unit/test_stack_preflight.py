@@ -103,7 +103,7 @@ def test_awkward_path_moves_the_files_elsewhere(tmp_path: Path, name: str) -> No
         assert said is not None
         assert str(place.real) in said
         assert place.root.is_symlink()
-        assert place.real.parent == Path("/var/tmp").resolve()
+        assert place.real.parent == Path("/var/lib").resolve()
         assert place.prepare(None) is None
     finally:
         target = place.real
@@ -128,7 +128,7 @@ def test_copied_checkout_does_not_share_the_files(tmp_path: Path) -> None:
 
 
 def test_lost_target_of_the_link_is_made_anew(tmp_path: Path) -> None:
-    """When /var/tmp was tidied, the dangling link does not stand in the way."""
+    """When the files were deleted, the dangling link does not stand in the way."""
     place = Layout(tmp_path / "run")
     place.root.symlink_to(tmp_path / "gone")
     place.prepare(None)

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from common.tasks import end
+from common.tasks import end, together
 
 
 async def test_one_that_takes_a_cancellation_for_an_outage(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -30,6 +30,24 @@ async def test_one_that_takes_a_cancellation_for_an_outage(monkeypatch: pytest.M
     await end(tasks)
     assert tasks[0].cancelled()
     assert isinstance(tasks[1].exception(), OSError)
+
+
+async def test_together_until_one_fails() -> None:
+    """The others are ended, and what the one raised is raised."""
+    ended = asyncio.Event()
+
+    async def waits() -> None:
+        try:
+            await asyncio.sleep(60)
+        finally:
+            ended.set()
+
+    async def fails() -> None:
+        raise OSError("gone")
+
+    with pytest.raises(OSError, match="gone"):
+        await together(waits(), fails())
+    assert ended.is_set()
 
 
 async def test_nothing_to_end() -> None:
