@@ -12,7 +12,7 @@ from tests.e2e.system import System
 from tests.e2e.terms import days_ago, terms
 from tests.e2e.waiting import eventually, on_lanes
 
-BATCH = "application/cloudevents-batch+json"
+BATCHES = ("application/cloudevents-batch+json", "application/vnd.commands+json")
 _TABLES = (
     *("lease.leases", "lease.history"),
     *("payment.accounts", "payment.payments", "payment.attempts"),
@@ -22,7 +22,7 @@ _TABLES = (
 
 def _weight(message: aio_pika.abc.AbstractIncomingMessage) -> int:
     """How many commands or events a message holds."""
-    return len(json.loads(message.body)) if message.content_type == BATCH else 1
+    return len(json.loads(message.body)) if message.content_type in BATCHES else 1
 
 
 async def _books(system: System, but: str) -> dict[str, Any]:
