@@ -40,7 +40,7 @@ demo: up ## Start it, then tell a lease's life in the terminal
 figures: up ## Start it, then measure its headline figures against their thresholds
 	@eval "$$($(STACK_COMMAND) env)" && .venv/bin/python -m perf.figures
 
-docs: $(STAMP) ## Generate docs/events and docs/openapi from the code
+docs: $(STAMP) ## Generate docs/events, docs/openapi and docs/DECLINES.md from the code
 	@.venv/bin/python -m common.docs lease_svc payment_svc ledger_svc
 
 test: lint types contracts unit integration e2e ## Run everything that must pass

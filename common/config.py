@@ -2,12 +2,17 @@
 
 import os
 from collections.abc import Mapping
+from typing import Literal
+from urllib.parse import urlsplit
 
 import msgspec
 
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 GATEWAY_TIMEOUT_MAX_S = 60
 LATENCY_MAX_MS = 60_000
+# Not to be shown; URLs hold passwords.
+_SECRET = frozenset({"amqp_url", "database_url", "stripe_api_key", "webhook_secret"})
+_LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -19,10 +24,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     port: int = 0  # 0: the service's own default (8000, 8001, 8002, gateway 8003)
     log_level: str = "INFO"
     metrics_port: int = 0  # where a role without HTTP serves its Prometheus metrics, on `host`; 0: nowhere
-    gateway_url: str = "http://127.0.0.1:8003"  # where the payment worker finds the gateway
+    gateway: Literal["sandbox", "stripe"] = "sandbox"  # which one the payment worker charges through
+    gateway_url: str = "http://127.0.0.1:8003"  # where the payment worker finds the sandbox gateway
     gateway_timeout_s: float = 10.0  # a charge with no answer by then is `unknown`
     gateway_db: str = "gateway.sqlite"  # the sandbox gateway's own record
     gateway_latency_ms: str = "50-150"  # of the sandbox gateway; "0" for measurements
+    stripe_api_key: str = ""  # secret; needed with GATEWAY=stripe
+    stripe_url: str = "https://api.stripe.com"  # another one for tests
+    webhook_secret: str = ""  # what the gateway's webhooks are signed with
 
     @classmethod
     def variables(cls) -> list[str]:
@@ -48,6 +57,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
                 raise ValueError(f"environment variable {name.upper()}: 0 to 65535")
         if settings.log_level.upper() not in LOG_LEVELS:
             raise ValueError(f"environment variable LOG_LEVEL: one of {', '.join(LOG_LEVELS)}")
+        settings._check_stripe()
         if not settings.database_url.startswith(("postgresql://", "postgres://")):
             raise ValueError("environment variable DATABASE_URL: must begin with postgresql://")
         if not settings.amqp_url.startswith(("amqp://", "amqps://")):
@@ -64,3 +74,20 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         if not 0 <= bounds[0] <= bounds[1] <= LATENCY_MAX_MS:
             raise ValueError('environment variable GATEWAY_LATENCY_MS: give "0" or a range such as "50-150"')
         return bounds
+
+    def _check_stripe(self) -> None:
+        if self.gateway == "stripe" and not self.stripe_api_key:
+            raise ValueError("environment variable STRIPE_API_KEY: must be set with GATEWAY=stripe")
+        # It goes into a header; what that cannot hold would be refused call by call.
+        if not (self.stripe_api_key.isascii() and self.stripe_api_key.isprintable()):
+            raise ValueError("environment variable STRIPE_API_KEY: must be printable ASCII")
+        url = urlsplit(self.stripe_url)
+        if not (url.scheme == "https" or (url.scheme == "http" and url.hostname in _LOOPBACK)):
+            raise ValueError("environment variable STRIPE_URL: must begin with https://, for the key's sake")
+
+    def __repr__(self) -> str:
+        shown = (
+            f"{name}=…" if name in _SECRET and value else f"{name}={value!r}"
+            for name, value in msgspec.structs.asdict(self).items()
+        )
+        return f"Settings({', '.join(shown)})"

@@ -18,7 +18,7 @@ from common.outbox import Relay
 from common.process import background, drained, serve
 from common.worker import EVENT_PACE_S, CommandProcessor, EventProcessor
 from payment_svc.api import PaymentApi
-from payment_svc.gateway import SandboxGateway
+from payment_svc.gateways.choose import gateway_of
 from payment_svc.handlers import PaymentUnit
 from payment_svc.sandbox.app import serving
 from payment_svc.settler import Settler
@@ -47,8 +47,10 @@ async def api(settings: Settings) -> AsyncIterator[None]:
 @asynccontextmanager
 async def worker(settings: Settings) -> AsyncIterator[None]:
     """Carries out commands through the gateway, projects lease events, relays the outbox."""
-    gateway = SandboxGateway(settings.gateway_url, settings.gateway_timeout_s, CHARGES_IN_FLIGHT)
-    async with open_pool(settings.database_url, SCHEMA, name="payment-worker", size=WORKER_POOL) as pool:
+    async with (
+        open_pool(settings.database_url, SCHEMA, name="payment-worker", size=WORKER_POOL) as pool,
+        gateway_of(settings, CHARGES_IN_FLIGHT) as gateway,
+    ):
         publisher = Publisher(settings.amqp_url, "payment-relay", timeout_s=10)
         replies = ReplySender(settings.amqp_url, "payment-worker")
         relay = Relay("payment", pool, publisher)
@@ -71,14 +73,11 @@ async def worker(settings: Settings) -> AsyncIterator[None]:
                 pace_s=EVENT_PACE_S,
             ),
         ]
-        try:
-            async with (
-                background(publisher.run(), replies.run(), relay.run(), settler.run()),
-                drained(consumers),
-            ):
-                yield
-        finally:
-            await gateway.close()
+        async with (
+            background(publisher.run(), replies.run(), relay.run(), settler.run()),
+            drained(consumers),
+        ):
+            yield
 
 
 @asynccontextmanager

@@ -17,6 +17,10 @@ AttemptStatus = Literal["started", "succeeded", "declined", "failed", "unknown"]
 # When the gateway is asked about an attempt that it left without an answer; the last one repeats.
 ASK_AFTER = (timedelta(seconds=5), timedelta(seconds=30), timedelta(minutes=5), timedelta(hours=1))
 
+# How long a charge that may have been sent may be sent again under its key. Gateways forget keys, Stripe not
+# before 24 hours; then the same request would charge a second time.
+REPEAT_WITHIN = timedelta(hours=20)
+
 
 class Refused(Exception):
     """The command cannot be carried out as things stand: HTTP status, words, the wrong field if any."""
@@ -95,6 +99,11 @@ class Attempt(msgspec.Struct, kw_only=True):
     def in_flight(self) -> bool:
         """Whether its outcome is still to come."""
         return self.status in ("started", "unknown")
+
+
+def may_repeat(attempt: Attempt, now: datetime) -> bool:
+    """Whether a charge that was perhaps sent before may be sent again: while its key is sure to be known."""
+    return now - attempt.created_at <= REPEAT_WITHIN
 
 
 def start(

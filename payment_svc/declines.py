@@ -1,7 +1,7 @@
 """Why an issuer said no, and what to do about it: one table, one row per decline code.
 
-`soft` means that the same card may well work later, `hard` that it will not. The advice is for whoever has to
-act:
+The table is `decline_codes.csv`; docs/DECLINES.md shows it. `soft` means that the same card may well work
+later, `hard` that it will not. The advice is for whoever has to act:
 
 - `retry_later`: charge the same payment method again another day
 - `update_instrument`: this one will not work again; ask the customer for another
@@ -10,12 +10,15 @@ act:
 
 from __future__ import annotations
 
-from typing import Literal
+import csv
+from pathlib import Path
+from typing import Annotated, Literal
 
 import msgspec
 
 DeclineClass = Literal["soft", "hard"]
 Advice = Literal["do_not_retry", "retry_later", "update_instrument"]
+_Words = Annotated[str, msgspec.Meta(min_length=1)]
 
 
 class Decline(msgspec.Struct, frozen=True, kw_only=True):
@@ -27,20 +30,32 @@ class Decline(msgspec.Struct, frozen=True, kw_only=True):
     retry_at: str | None = None  # RFC 3339 instant of the next automatic attempt; null: none is planned
 
 
-TABLE: dict[str, tuple[DeclineClass, Advice]] = {
-    "insufficient_funds": ("soft", "retry_later"),
-    "do_not_honor": ("soft", "retry_later"),
-    "lost_card": ("hard", "update_instrument"),
-    "expired_card": ("hard", "update_instrument"),
-    "suspected_fraud": ("hard", "do_not_retry"),
-    "invalid_payment_method": ("hard", "update_instrument"),
-}
+class Row(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is known of a decline code."""
 
-# A code that nobody has judged must never lead to charging a card again.
-_UNMAPPED: tuple[DeclineClass, Advice] = ("hard", "do_not_retry")
+    code: Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z_]{1,63}\Z")]
+    class_: DeclineClass = msgspec.field(name="class")
+    advice: Advice
+    source: _Words  # who says so: the gateway's documentation, a network's response or advice code
+    meaning: _Words  # for people
+
+
+def read_table(path: Path) -> dict[str, Row]:
+    """A table of decline codes, by code. Raises ValueError where it is not one, or a code stands twice."""
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = msgspec.convert(list(csv.DictReader(file)), list[Row])
+    table = {row.code: row for row in rows}
+    if len(table) != len(rows):
+        raise ValueError(f"{path.name}: a code stands twice")
+    return table
+
+
+TABLE = read_table(Path(__file__).with_name("decline_codes.csv"))
 
 
 def decline(code: str) -> Decline:
     """What the table says about a decline code; one that it does not know is hard and not to be retried."""
-    class_, advice = TABLE.get(code, _UNMAPPED)
-    return Decline(code=code, class_=class_, advice=advice)
+    row = TABLE.get(code)
+    if row is None:  # a code that nobody has judged must never lead to charging a card again
+        return Decline(code=code, class_="hard", advice="do_not_retry")
+    return Decline(code=code, class_=row.class_, advice=row.advice)

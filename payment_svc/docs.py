@@ -6,7 +6,7 @@ from typing import Any, cast
 import msgspec
 
 from common.bus import topology
-from common.docs.pages import Documented
+from common.docs.pages import Documented, table
 from common.envelope import Command, Event
 from common.http.commands import CommandFront
 from common.http.server import build_app
@@ -18,8 +18,9 @@ from payment_svc.app import TITLE
 from payment_svc.attempt import Account, Payment
 from payment_svc.batch import Batch
 from payment_svc.commands import AttemptPayment, PayOffLease
+from payment_svc.declines import TABLE
 from payment_svc.events import CATALOGUE
-from payment_svc.gateway import Charged, ChargeResult, Declined, NoAnswer, NotReached
+from payment_svc.gateways.port import Charged, ChargeResult, Declined, NoAnswer, NotReached
 
 LEASE_ID = "01982f3a-6c00-7000-8000-00000000a000"
 NOW = datetime(2027, 1, 16, 14, 5, tzinfo=UTC)
@@ -31,13 +32,35 @@ SCHEDULE = (
     (date(2027, 3, 1), 40_398, 404, 0, 0),
 )
 
+_DECLINES = """\
+# Decline codes
+
+What a declined payment's `decline` means. `class` is `soft` where the same card may well work later, `hard`
+where it will not; `advice` says what to do: `retry_later` (the same payment method, another day),
+`update_instrument` (ask the customer for another), `do_not_retry` (not until somebody has looked into it). A
+code that is not in this table is `hard`, `do_not_retry`. The table is `payment_svc/decline_codes.csv`.
+
+Sources: *Stripe decline codes* (<https://docs.stripe.com/declines/codes>) and *error codes*
+(<https://docs.stripe.com/error-codes>) name the code; *ISO 8583 response* is the issuer's two characters on
+the card networks (data element 39); *Visa category* is 1 never approve, 2 not now, 3 wrong data, 4 no
+particular reason; *Mastercard advice* is the merchant advice code; *sandbox* is this project's own gateway.
+
+"""
+
 
 def documented() -> Documented:
     """This service for the generator."""
     nothing = cast(Any, None)  # the routes are asked for, never called
     front = CommandFront(topology.PAYMENT_COMMANDS, nothing, nothing, nothing)
     app = build_app(TITLE, PaymentApi(nothing, front).routes(), {})
-    return Documented(name="payment", app=app, catalogue=CATALOGUE, examples=examples())
+    return Documented(name="payment", app=app, catalogue=CATALOGUE, examples=examples(), pages=pages())
+
+
+def pages() -> dict[str, str]:
+    """Tables that are data in this service and of interest to others."""
+    head = ("code", "class", "advice", "meaning", "source")
+    rows = [(f"`{r.code}`", r.class_, f"`{r.advice}`", r.meaning, r.source) for r in TABLE.values()]
+    return {"DECLINES.md": _DECLINES + table(head, rows)}
 
 
 def examples() -> dict[str, Event]:

@@ -20,7 +20,7 @@ from payment_svc.events import (
     PayoffSucceeded,
     SettledInstalment,
 )
-from payment_svc.gateway import Charged, ChargeResult, Declined, NoAnswer, NotReached
+from payment_svc.gateways.port import Charged, ChargeResult, Declined, NoAnswer, NotReached
 from payment_svc.handlers import attempt_url
 from payment_svc.render import attempt_view
 

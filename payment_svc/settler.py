@@ -19,8 +19,8 @@ from common.errors import Retry
 from common.tasks import together
 from common.worker import Pending
 from payment_svc import store
-from payment_svc.attempt import ASK_AFTER, Attempt
-from payment_svc.gateway import Charged, ChargeRequest, ChargeResult, Gateway, NoAnswer, NotReached
+from payment_svc.attempt import ASK_AFTER, Attempt, may_repeat
+from payment_svc.gateways.port import Charged, ChargeRequest, ChargeResult, Gateway, NoAnswer, NotReached
 from payment_svc.handlers import load, save
 from payment_svc.settlement import keep_asking, settle
 
@@ -83,6 +83,8 @@ class Settler:
         result: ChargeResult
         if attempt.amount == 0:  # a payoff that interest paid ahead has covered
             result = Charged(reference="")
+        elif again and not may_repeat(attempt, utcnow()):
+            result = NoAnswer(reason="interrupted, and too long ago to be repeated")
         else:
             result = await self._gateway.charge(
                 ChargeRequest(

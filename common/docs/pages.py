@@ -47,6 +47,7 @@ class Documented(msgspec.Struct, frozen=True, kw_only=True):
     app: web.Application  # its front, as it is served
     catalogue: Mapping[str, type[msgspec.Struct]] = {}  # event type → type of its data
     examples: Mapping[str, Event] = {}  # event type → one whole event
+    pages: Mapping[str, str] = {}  # any other page: its path below docs/, and its text
 
 
 def files(services: Iterable[Documented]) -> dict[str, str]:
@@ -55,6 +56,7 @@ def files(services: Iterable[Documented]) -> dict[str, str]:
     rows = []
     for service in services:
         made[f"openapi/{service.name}.json"] = _pretty(_openapi(service.app))
+        made |= {path: _HEAD + text for path, text in service.pages.items()}
         for type_, model in service.catalogue.items():
             example = service.examples[type_]
             made[f"{_EVENTS}/{type_}.md"] = _page(type_, model, example)
@@ -63,7 +65,7 @@ def files(services: Iterable[Documented]) -> dict[str, str]:
     made[f"{_EVENTS}/README.md"] = (
         _HEAD
         + _INTRODUCTION
-        + _table(("type", "source", "what it tells"), rows)
+        + table(("type", "source", "what it tells"), rows)
         + "\n## The envelope\n\n"
         + "Every event has these fields; `data` is described on the type's own page.\n\n"
         + _field_table(fields(Event))
@@ -130,10 +132,11 @@ def _readers(type_: str) -> str:
 
 
 def _field_table(rows: Iterable[Field]) -> str:
-    return _table(("field", "type", "meaning"), [(f"`{row.name}`", row.shape, row.meaning) for row in rows])
+    return table(("field", "type", "meaning"), [(f"`{row.name}`", row.shape, row.meaning) for row in rows])
 
 
-def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+def table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    """A table in Markdown."""
     lines = [head, tuple("---" for _ in head), *rows]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 

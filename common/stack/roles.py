@@ -17,10 +17,12 @@ DATABASE_ROLES = ("lease_svc", "payment_svc", "ledger_writer", "ledger_reader")
 # Packages with a `migrate` role, run once by the owner before any service starts.
 MIGRATIONS = ("lease_svc", "payment_svc", "ledger_svc")
 
-# Settings a user may give in the environment of `make up`, with what they are otherwise.
+# Settings a user may give in the environment of `make up`, with what they are otherwise; empty: not set.
 # `tunables` of a Service names those that reach its process.
 TUNABLES = {
     "LOG_LEVEL": "info",
+    "GATEWAY": "sandbox",
+    "STRIPE_API_KEY": "",
     "GATEWAY_TIMEOUT_S": "10",
     "GATEWAY_LATENCY_MS": "50-150",
 }
@@ -94,7 +96,7 @@ SERVICES = (
         role="worker",
         database_role="payment_svc",
         calls_gateway=True,
-        tunables=("LOG_LEVEL", "GATEWAY_TIMEOUT_S"),
+        tunables=("LOG_LEVEL", "GATEWAY", "STRIPE_API_KEY", "GATEWAY_TIMEOUT_S"),
     ),
     Service(
         name="ledger-api",

@@ -14,7 +14,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from payment_svc.gateway import Charged, ChargeRequest, Declined, NoAnswer, NotReached, SandboxGateway
+from payment_svc.gateways.port import Charged, ChargeRequest, Declined, NoAnswer, NotReached
+from payment_svc.gateways.sandbox import SandboxGateway
 from payment_svc.sandbox.app import serving
 from tests.integration.hostile_gateway import (
     CHARGE,

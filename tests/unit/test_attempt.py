@@ -10,9 +10,9 @@ from common.envelope import Event, Outcome
 from common.http import consistency
 from payment_svc import attempt as domain
 from payment_svc.allocation import Allocation
-from payment_svc.attempt import ASK_AFTER, Account, Attempt, Payment, Refused
+from payment_svc.attempt import ASK_AFTER, REPEAT_WITHIN, Account, Attempt, Payment, Refused
 from payment_svc.batch import Batch
-from payment_svc.gateway import Charged, ChargeResult, Declined, NoAnswer, NotReached
+from payment_svc.gateways.port import Charged, ChargeResult, Declined, NoAnswer, NotReached
 from payment_svc.settlement import keep_asking, settle
 
 LEASE = "01890a5d-ac96-774b-8bce-b302099a8057"
@@ -294,3 +294,12 @@ def test_payoffs_that_cannot_be_started() -> None:
         each.status = "paid"
     with pytest.raises(Refused, match="Nothing is left"):
         start_payoff(of, both)
+
+
+def test_repeated_only_while_its_key_is_known() -> None:
+    """Gateways forget keys after a day: what may have been sent so long ago is not sent again."""
+    attempt = start(account(), payments()[0])
+    assert timedelta(hours=24) > REPEAT_WITHIN
+    assert domain.may_repeat(attempt, NOW)
+    assert domain.may_repeat(attempt, NOW + REPEAT_WITHIN)
+    assert not domain.may_repeat(attempt, NOW + REPEAT_WITHIN + timedelta(seconds=1))

@@ -49,6 +49,11 @@ def test_values() -> None:
         ("GATEWAY_TIMEOUT_S", "nan"),
         ("GATEWAY_TIMEOUT_S", "1e9"),
         ("LOG_LEVEL", "loud"),
+        ("GATEWAY", "paypal"),
+        ("STRIPE_API_KEY", "sk_test_1\nX-Other: y"),
+        ("STRIPE_API_KEY", "sk_test_ü"),
+        ("STRIPE_URL", "http://api.stripe.com"),
+        ("STRIPE_URL", "api.stripe.com"),
     ],
 )
 def test_mistakes(variable: str, value: str) -> None:
@@ -63,3 +68,24 @@ def test_mistakes(variable: str, value: str) -> None:
 def test_latency(text: str, bounds: tuple[int, int]) -> None:
     """One number or a range."""
     assert Settings(gateway_latency_ms=text).latency_range_ms() == bounds
+
+
+def test_stripe_needs_its_key() -> None:
+    """Choosing Stripe without a key is a mistake that shows at the start, not at the first charge."""
+    with pytest.raises(ValueError, match="environment variable STRIPE_API_KEY"):
+        Settings.from_environment({"GATEWAY": "stripe"})
+    chosen = Settings.from_environment({"GATEWAY": "stripe", "STRIPE_API_KEY": "sk_test_1"})
+    assert (chosen.gateway, chosen.stripe_api_key) == ("stripe", "sk_test_1")
+    local = {"STRIPE_URL": "http://127.0.0.1:12111"}
+    assert Settings.from_environment(local).stripe_url == "http://127.0.0.1:12111"
+
+
+def test_secrets_do_not_show() -> None:
+    """Settings may be printed: keys and the passwords in URLs are left out."""
+    settings = Settings(
+        stripe_api_key="SECRET-1", webhook_secret="SECRET-2", amqp_url="amqp://u:SECRET-3@h", port=8100
+    )
+    for text in (repr(settings), str(settings), f"{settings}"):
+        assert "SECRET" not in text
+        assert "port=8100" in text
+    assert "stripe_api_key=''" in repr(Settings())

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import msgspec
 import pytest
 
-from payment_svc.declines import TABLE, decline
+from payment_svc.declines import TABLE, decline, read_table
 from payment_svc.sandbox.methods import METHODS, decline_code
 
 
@@ -41,8 +43,48 @@ def test_json_names() -> None:
 
 def test_hard_is_never_retried() -> None:
     """Only soft declines advise a retry, and all of them do."""
-    for class_, advice in TABLE.values():
-        assert (class_ == "soft") == (advice == "retry_later")
+    for row in TABLE.values():
+        assert (row.class_ == "soft") == (row.advice == "retry_later"), row.code
+
+
+def test_table() -> None:
+    """Far more than the sandbox's own codes, in order, each with who says so and words for people."""
+    assert len(TABLE) >= 45
+    assert list(TABLE) == sorted(TABLE)
+    assert {row.class_ for row in TABLE.values()} == {"soft", "hard"}
+    assert {row.advice for row in TABLE.values()} == {"do_not_retry", "retry_later", "update_instrument"}
+    named = (
+        "Stripe decline codes",
+        "Stripe error codes",
+        "Stripe PaymentIntent",
+        "sandbox",
+        "ISO 8583",
+        "Visa",
+    )
+    for row in TABLE.values():
+        assert row.source.startswith(named), row.code
+        assert row.meaning == row.meaning.strip() != row.code
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ["lost_card,hard,update_instrument,x,y", "lost_card,soft,retry_later,x,y"],
+        ["lost_card,firm,update_instrument,x,y"],
+        ["lost_card,hard,pray,x,y"],
+        ["lost_card,hard,update_instrument,,y"],
+        ["lost_card,hard,update_instrument,x,"],
+        ["Lost Card,hard,update_instrument,x,y"],
+        ["lost_card,hard,update_instrument,x,y,z"],
+        ["lost_card,hard,update_instrument"],
+    ],
+)
+def test_broken_tables(tmp_path: Path, lines: list[str]) -> None:
+    """A table with a code twice, a word that is none of ours or a hole in it does not load."""
+    path = tmp_path / "codes.csv"
+    path.write_text("\n".join(["code,class,advice,source,meaning", *lines]))
+    with pytest.raises(ValueError):  # noqa: PT011 msgspec's words are not ours to test
+        read_table(path)
 
 
 def test_every_sandbox_code_is_mapped() -> None:

@@ -1,0 +1,1 @@
+"""What a gateway tells of its own accord: whether it is really the gateway, and what it says. Pure."""
