@@ -96,7 +96,7 @@ def payoff_succeeded(batch: Batch, lease: Lease, event: Event, now: datetime) ->
 
 
 def no_change(_batch: Batch, _lease: Lease, _event: Event, _now: datetime) -> None:
-    """Attempts that moved no money change no lease."""
+    """What moved no money changes no lease."""
 
 
 COMMANDS: dict[str, Callable[[Batch, Command, datetime], Outcome]] = {
@@ -111,6 +111,7 @@ EVENTS: dict[str, Callable[[Batch, Lease, Event, datetime], None]] = {
     "payment.resolved": no_change,
     "payoff.succeeded": payoff_succeeded,
     "payoff.declined": no_change,
+    "payoff.quoted": no_change,
 }
 
 

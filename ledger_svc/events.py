@@ -60,6 +60,7 @@ TYPES: dict[str, type[Data]] = {
     "payment.resolved": facts.PaymentResolved,
     "payoff.succeeded": facts.PayoffSucceeded,
     "payoff.declined": facts.PayoffDeclined,
+    "payoff.quoted": facts.PayoffQuoted,
 }
 
 # What decoding raises for bytes that are no event; RecursionError for those nested too deep.

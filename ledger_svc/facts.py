@@ -3,7 +3,7 @@
 Every other field is left to the raw bytes, which the ledger keeps: views can grow without touching an entry.
 """
 
-from datetime import date
+from datetime import date, datetime
 from typing import Annotated
 
 import msgspec
@@ -118,6 +118,16 @@ class PayoffDeclined(Attempt, frozen=True, kw_only=True):
     decline: Decline
 
 
+class PayoffQuoted(msgspec.Struct, frozen=True, kw_only=True):
+    """`payoff.quoted`: a promise; it moves nothing."""
+
+    currency: str
+    as_of: date
+    amount: int
+    interest_saved: int  # where it is paid: balance before - amount
+    expires_at: Annotated[datetime, Meta(tz=True)]  # exclusive
+
+
 Data = (
     LeaseCreated
     | LeasePaidOff
@@ -129,4 +139,5 @@ Data = (
     | PaymentResolved
     | PayoffSucceeded
     | PayoffDeclined
+    | PayoffQuoted
 )

@@ -101,6 +101,8 @@ def apply_data(state: LeaseState, data: Data) -> LeaseState:
             return _paid_off(state, data)
         case facts.PaymentResolved() | facts.PayoffDeclined():
             return state  # the event that follows moves the money; a declined payoff moves none
+        case facts.PayoffQuoted():
+            return state  # a promise; nobody has to take it up
         case _:
             assert_never(data)
 

@@ -2,7 +2,7 @@
 
 from calendar import month_name
 from collections.abc import Iterable, Iterator
-from datetime import date
+from datetime import UTC, date
 from decimal import Decimal
 from functools import lru_cache
 from typing import assert_never
@@ -114,6 +114,8 @@ def _tell(data: Data, *, term: int) -> tuple[str, str, int]:
             return "Payment outcome learned", text, data.amount
         case facts.PayoffSucceeded():
             return "Lease paid early", _paid_early(data), data.amount
+        case facts.PayoffQuoted():
+            return "Payoff quoted", _quoted(data), data.amount
         case _:
             assert_never(data)
 
@@ -138,6 +140,13 @@ def _received(data: facts.PaymentSucceeded, term: int) -> tuple[str, str]:
 def _paid_early(data: facts.PayoffSucceeded) -> str:
     text = f"Early payoff as of {day(data.as_of)}: {_price(data)} by {data.payment_method}"
     return f"{text}; {money(data.interest_saved, data.currency)} of interest saved"
+
+
+def _quoted(data: facts.PayoffQuoted) -> str:
+    until = data.expires_at.astimezone(UTC)
+    text = f"Early payoff as of {day(data.as_of)} would cost {money(data.amount, data.currency)}"
+    text = f"{text} and save {money(data.interest_saved, data.currency)} of interest"
+    return f"{text}; the quote is good for one payoff before {day(until.date())}, {until:%H:%M} UTC"
 
 
 def _declined(data: facts.PaymentDeclined | facts.PayoffDeclined, term: int) -> str:

@@ -77,7 +77,7 @@ def add(totals: Totals, event: Event) -> Totals:
             return _counted(totals, unknown=1)
         case facts.PaymentResolved():  # follows exactly one payment.unknown of its attempt
             return _counted(totals, unknown=-1)
-        case facts.AttemptStarted() | facts.PaymentFailed() | facts.LeasePaidOff():
+        case facts.AttemptStarted() | facts.PaymentFailed() | facts.LeasePaidOff() | facts.PayoffQuoted():
             return totals
         case _:
             assert_never(data)

@@ -17,9 +17,10 @@ from common.http.routes import NoQuery, Route, json_response, path_id
 from common.http.validation import read_query
 from common.ids import born_ms, uuid7
 from payment_svc import store
-from payment_svc.commands import AttemptPayment, NewAttempt, NewPayoff, PayOffLease
+from payment_svc.commands import AttemptPayment, NewAttempt
 from payment_svc.events import SOURCE
 from payment_svc.handlers import attempt_url
+from payment_svc.payoff_api import PROBLEM, PayoffApi
 from payment_svc.render import AttemptView, PaymentView, attempt_view, payment_view
 
 queries = store.queries
@@ -53,9 +54,9 @@ class PaymentApi:
 
     def routes(self) -> list[Route]:
         """All routes of this service."""
-        others = {
+        others: dict[int, tuple[str, object]] = {
             202: ("nobody knows yet whether money moved, the attempt is `unknown`", AttemptView),
-            402: ("The issuer declined; `attempt_id` and `decline` say more", "application/problem+json"),
+            402: ("The issuer declined; `attempt_id` and `decline` say more", PROBLEM),
         }
         return [
             Route(
@@ -104,16 +105,7 @@ class PaymentApi:
                 answers={200: ("The attempt", AttemptView)},
                 problems=(404,),
             ),
-            Route(
-                method="POST",
-                path="/api/v1/leases/{lease_id}/payoff",
-                handler=self.pay_off,
-                summary="Pay off all that is left of a lease, as of today (UTC)",
-                body=NewPayoff,
-                answers={201: ("Paid off", AttemptView), **others},
-                command=True,
-                problems=(404, 409, 502),
-            ),
+            *PayoffApi(self._pool, self._commands, self._lease_arrived, self._reached).routes(others),
             status_route(self._pool),
         ]
 
@@ -159,20 +151,6 @@ class PaymentApi:
             resource_url=attempt_url(attempt_id),
         )
 
-    async def pay_off(self, request: web.Request) -> web.Response:
-        """POST /api/v1/leases/{lease_id}/payoff"""
-        lease_id = path_id(request, "lease_id")
-        asked, fingerprint = await self._commands.read(request, NewPayoff)
-        await self._arrived(lease_id, queries.account_exists)
-        attempt_id = uuid7()
-        return await self._commands.submit(
-            request,
-            "PayOffLease",
-            PayOffLease(attempt_id=attempt_id, lease_id=lease_id, payment_method=asked.payment_method),
-            fingerprint=fingerprint,
-            resource_url=attempt_url(attempt_id),
-        )
-
     async def list_attempts(self, request: web.Request) -> web.Response:
         """GET /api/v1/payments/{payment_id}/attempts"""
         payment_id = path_id(request, "payment_id")
@@ -206,6 +184,9 @@ class PaymentApi:
         account = await self._pool.fetchrow(queries.get_account, lease_id)
         assert account is not None  # a payment is never without its account
         return str(account["currency"])
+
+    async def _lease_arrived(self, lease_id: str) -> None:
+        await self._arrived(lease_id, queries.account_exists)
 
     async def _arrived(self, identifier: str, exists: str) -> None:
         """Wait a moment for something just made by the lease service, instead of denying that it exists."""

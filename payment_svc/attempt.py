@@ -150,35 +150,57 @@ def start_payoff(
     now: datetime,
 ) -> Attempt:
     """Begin to collect all that is left. Raises Refused: 409 for the lease's state, 422 before it starts."""
-    if account.payoff_in_flight or any(payment.in_flight for payment in payments):
-        raise Refused(409, "An attempt on this lease is in flight; its outcome has to be known first.")
-    if all(payment.status != "scheduled" for payment in payments):
-        raise Refused(409, "Nothing is left to be paid on this lease.")
+    nothing_in_flight(account, payments)
     try:
-        payoff = payoffs.payoff(
-            payoffs.Terms(
-                principal=account.principal,
-                annual_rate=account.annual_rate,
-                day_count=account.day_count,
-                start_date=account.start_date,
-            ),
-            [
-                payoffs.Instalment(
-                    number=payment.number,
-                    due_date=payment.due_date,
-                    owed=payment.owed,
-                    paid=payment.paid,
-                    principal_balance=payment.principal_balance,
-                    open=payment.status == "scheduled",
-                )
-                for payment in payments
-            ],
-            today,
-        )
+        payoff = payoff_of(account, payments, today)
     except payoffs.PayoffError:
         raise Refused(
             422, f"The lease starts on {account.start_date}; it cannot be paid off before."
         ) from None
+    return begin_payoff(account, payoff, attempt_id, command_id, method, now)
+
+
+def nothing_in_flight(account: Account, payments: list[Payment]) -> None:
+    """Raises Refused 409 where an attempt on any part of the lease has no outcome yet."""
+    if account.payoff_in_flight or any(payment.in_flight for payment in payments):
+        raise Refused(409, "An attempt on this lease is in flight; its outcome has to be known first.")
+
+
+def something_left(payments: list[Payment]) -> None:
+    """Raises Refused 409 where no instalment is open."""
+    if all(payment.status in ("paid", "cancelled") for payment in payments):
+        raise Refused(409, "Nothing is left to be paid on this lease.")
+
+
+def payoff_of(account: Account, payments: list[Payment], as_of: date) -> Payoff:
+    """What it costs to pay the lease off on a day. Raises Refused 409 where nothing is left, PayoffError."""
+    something_left(payments)
+    return payoffs.payoff(
+        payoffs.Terms(
+            principal=account.principal,
+            annual_rate=account.annual_rate,
+            day_count=account.day_count,
+            start_date=account.start_date,
+        ),
+        [
+            payoffs.Instalment(
+                number=payment.number,
+                due_date=payment.due_date,
+                owed=payment.owed,
+                paid=payment.paid,
+                principal_balance=payment.principal_balance,
+                open=payment.status not in ("paid", "cancelled"),
+            )
+            for payment in payments
+        ],
+        as_of,
+    )
+
+
+def begin_payoff(
+    account: Account, payoff: Payoff, attempt_id: str, command_id: str, method: str, now: datetime
+) -> Attempt:
+    """The attempt that pays this payoff; nothing else can begin on the lease until it is settled."""
     account.payoff_in_flight = attempt_id
     return Attempt(
         attempt_id=attempt_id,

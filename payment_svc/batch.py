@@ -10,7 +10,8 @@ from common.envelope import Event, encode
 from common.http import consistency
 from common.ids import uuid7
 from payment_svc.attempt import Account, Attempt, Payment
-from payment_svc.events import SOURCE, AttemptStarted
+from payment_svc.events import SOURCE
+from payment_svc.quote import Quote
 
 
 class Cause(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,6 +32,10 @@ class Batch:
         self.started: list[Attempt] = []
         self.settled: list[Attempt] = []
         self.events: list[Event] = []
+        self.quotes: dict[str, Quote] = {}  # those that commands of the batch cite, and new ones
+        self.quoted: list[Quote] = []  # new
+        self.claimed: list[Quote] = []  # used by an attempt that was started
+        self.freed: list[str] = []  # attempts that moved no money: a quote used by one can be used again
         self.touched_accounts: dict[str, Account] = {}
         self.touched_payments: dict[str, Payment] = {}
 
@@ -46,7 +51,7 @@ class Batch:
         self.touched_accounts[account.lease_id] = account
         self.touched_payments.update((payment.payment_id, payment) for payment in payments)
 
-    def tell(self, account: Account, type_: str, data: AttemptStarted, cause: Cause) -> Event:
+    def tell(self, account: Account, type_: str, data: msgspec.Struct, cause: Cause) -> Event:
         """Add an event about the account's lease, next in its sequence."""
         account.event_sequence += 1
         self.touch(account)

@@ -11,13 +11,13 @@ from common.envelope import Command, Event
 from common.http.commands import CommandFront
 from common.http.server import build_app
 from common.ids import payment_id
-from payment_svc import handlers, settlement
+from payment_svc import handlers, quoting, settlement
 from payment_svc.allocation import Allocation
 from payment_svc.api import PaymentApi
 from payment_svc.app import TITLE
 from payment_svc.attempt import Account, Payment
 from payment_svc.batch import Batch
-from payment_svc.commands import AttemptPayment, PayOffLease
+from payment_svc.commands import AttemptPayment, PayOffLease, QuotePayoff
 from payment_svc.declines import TABLE
 from payment_svc.events import CATALOGUE
 from payment_svc.gateways.port import Charged, ChargeResult, Declined, NoAnswer, NotReached
@@ -74,6 +74,7 @@ def examples() -> dict[str, Event]:
         *_collect("pm_timeout_then_ok", lost, paid),
         *_pay_off("pm_card_insufficient_funds", declined),
         *_pay_off("pm_card_ok", paid),
+        *_quote(),
     ]
     first: dict[str, Event] = {}
     for event in told:
@@ -102,6 +103,15 @@ def _pay_off(method: str, *answers: ChargeResult) -> list[Event]:
     )
     handlers.pay_off_lease(batch, _command("PayOffLease"), asked)
     return _answered(batch, answers)
+
+
+def _quote() -> list[Event]:
+    """What is told when a payoff is quoted."""
+    batch = _batch()
+    quote_id = "01982f3a-6c00-7000-8000-0000000000c3"
+    asked = QuotePayoff(quote_id=quote_id, lease_id=LEASE_ID, as_of=NOW.date())
+    quoting.quote_payoff(batch, _command("QuotePayoff"), asked)
+    return batch.events
 
 
 def _answered(batch: Batch, answers: tuple[ChargeResult, ...]) -> list[Event]:

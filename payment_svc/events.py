@@ -81,7 +81,22 @@ class PayoffSucceeded(AttemptStarted, frozen=True, kw_only=True):
     allocation: Allocation  # what the money was for; interest is net of credits
     interest_saved: int  # minor units no longer owed
     formula: str  # version of the formula
+    quote_id: str | None  # the quote that had promised the amount; null: worked out on the day
     instalments: list[SettledInstalment]
+
+
+class PayoffQuoted(msgspec.Struct, frozen=True, kw_only=True):
+    """`payoff.quoted`: what it costs to pay the lease off on a day was promised. No money moved."""
+
+    quote_id: str  # the quote, UUIDv7
+    lease_id: str
+    currency: str  # ISO 4217
+    as_of: date
+    amount: int  # minor units
+    breakdown: Breakdown
+    interest_saved: int  # minor units that would no longer be owed
+    formula: str  # version of the formula
+    expires_at: str  # RFC 3339, exclusive: the midnight (UTC) that ends the day
 
 
 CATALOGUE: dict[str, type[msgspec.Struct]] = {
@@ -93,6 +108,7 @@ CATALOGUE: dict[str, type[msgspec.Struct]] = {
     "payment.resolved": PaymentResolved,
     "payoff.succeeded": PayoffSucceeded,
     "payoff.declined": PaymentDeclined,
+    "payoff.quoted": PayoffQuoted,
 }
 
 

@@ -11,15 +11,16 @@ import msgspec
 from common.clock import utcnow
 from common.db import Connection
 from common.envelope import Command, Event, Outcome
-from common.http.command_status import status_url
-from common.http.problems import TITLES, FieldError, problem
 from common.worker import Poison, SequenceGap
 from payment_svc import attempt as domain
-from payment_svc import store
+from payment_svc import quote_store, store
 from payment_svc.attempt import Account, Attempt, Refused
-from payment_svc.batch import Batch, Cause, token
-from payment_svc.commands import AttemptPayment, PayOffLease
+from payment_svc.batch import Batch, Cause
+from payment_svc.commands import AttemptPayment, PayOffLease, QuotePayoff
 from payment_svc.events import AttemptStarted, LeaseCreated
+from payment_svc.quote import start_quoted_payoff
+from payment_svc.quoting import decode_quote, quote_payoff
+from payment_svc.refusal import refusal
 
 decode_attempt = msgspec.json.Decoder(AttemptPayment).decode
 decode_payoff = msgspec.json.Decoder(PayOffLease).decode
@@ -30,7 +31,7 @@ def attempt_payment(batch: Batch, command: Command, asked: AttemptPayment) -> Ou
     """AttemptPayment: pending until the gateway has answered, or refused as things stand."""
     payment = batch.payments.get(asked.payment_id)
     if payment is None:
-        return _refusal(command, Refused(404, "There is no such payment."), None)
+        return refusal(command, Refused(404, "There is no such payment."), None)
     account = batch.accounts[payment.lease_id]
     try:
         attempt = domain.start(
@@ -43,7 +44,7 @@ def attempt_payment(batch: Batch, command: Command, asked: AttemptPayment) -> Ou
             batch.now,
         )
     except Refused as refused:
-        return _refusal(command, refused, account)
+        return refusal(command, refused, account)
     batch.touch(account, [payment])
     return _started(batch, command, account, attempt)
 
@@ -52,26 +53,27 @@ def pay_off_lease(batch: Batch, command: Command, asked: PayOffLease) -> Outcome
     """PayOffLease: pending until the gateway has answered, or refused as things stand."""
     account = batch.accounts.get(asked.lease_id)
     if account is None:
-        return _refusal(command, Refused(404, "There is no such lease."), None)
+        return refusal(command, Refused(404, "There is no such lease."), None)
+    payments = batch.payments_of(asked.lease_id)
+    names = (asked.attempt_id, command.command_id, asked.payment_method)
     try:
-        attempt = domain.start_payoff(
-            account,
-            batch.payments_of(asked.lease_id),
-            asked.attempt_id,
-            command.command_id,
-            asked.payment_method,
-            batch.now.date(),
-            batch.now,
-        )
+        if asked.quote_id is None:
+            attempt = domain.start_payoff(account, payments, *names, batch.now.date(), batch.now)
+        else:
+            quote = batch.quotes.get(asked.quote_id)
+            attempt = start_quoted_payoff(account, payments, quote, *names, batch.now)
     except Refused as refused:
-        return _refusal(command, refused, account)
+        return refusal(command, refused, account)
+    if asked.quote_id is not None:
+        batch.claimed.append(batch.quotes[asked.quote_id])
     return _started(batch, command, account, attempt)
 
 
-Asked = AttemptPayment | PayOffLease
+Asked = AttemptPayment | PayOffLease | QuotePayoff
 COMMANDS: dict[str, tuple[Callable[[msgspec.Raw], Asked], Callable[[Batch, Command, Asked], Outcome]]] = {
     "AttemptPayment": (decode_attempt, attempt_payment),  # type: ignore[dict-item]
     "PayOffLease": (decode_payoff, pay_off_lease),  # type: ignore[dict-item]
+    "QuotePayoff": (decode_quote, quote_payoff),  # type: ignore[dict-item]
 }
 # What each of the lease service's events brings here; those without a function change nothing.
 EVENTS: dict[str, Callable[[msgspec.Raw], LeaseCreated] | None] = {
@@ -89,13 +91,15 @@ class PaymentUnit:
         """Decide on a batch of commands and write what they change."""
         asked = [_decode(command) for command in commands]
         payment_ids = [each.payment_id for each in asked if isinstance(each, AttemptPayment)]
-        payoff_leases = [each.lease_id for each in asked if isinstance(each, PayOffLease)]
+        payoff_leases = [each.lease_id for each in asked if isinstance(each, PayOffLease | QuotePayoff)]
+        quote_ids = [each.quote_id for each in asked if isinstance(each, PayOffLease) and each.quote_id]
         leases = set(payoff_leases)
         if payment_ids:
             leases.update(
                 row[0] for row in await connection.fetch(store.queries.leases_of_payments, payment_ids)
             )
         batch = await load(connection, leases, payment_ids=payment_ids, payoff_leases=payoff_leases)
+        batch.quotes = await quote_store.get(connection, quote_ids)  # read under the accounts' locks
         outcomes = [
             COMMANDS[command.type][1](batch, command, each)
             for command, each in zip(commands, asked, strict=True)
@@ -146,6 +150,9 @@ async def save(connection: Connection, batch: Batch) -> None:
     """Write what the batch has changed; its events are the caller's to append."""
     await store.insert_attempts(connection, batch.started)
     await store.update_attempts(connection, batch.settled)
+    await quote_store.insert(connection, batch.quoted)
+    await quote_store.claim(connection, batch.claimed)
+    await quote_store.free(connection, batch.freed)
     await store.update(
         connection, list(batch.touched_accounts.values()), list(batch.touched_payments.values())
     )
@@ -180,20 +187,3 @@ def _started(batch: Batch, command: Command, account: Account, attempt: Attempt)
 def attempt_url(attempt_id: str) -> str:
     """Where an attempt can be read."""
     return f"/api/v1/attempts/{attempt_id}"
-
-
-def _refusal(command: Command, refused: Refused, account: Account | None) -> Outcome:
-    errors = [FieldError(refused.pointer, refused.detail)] if refused.pointer else []
-    return Outcome(
-        command_id=command.command_id,
-        status="rejected",
-        http_status=refused.status,
-        body=problem(
-            refused.status,
-            TITLES[refused.status],
-            refused.detail,
-            instance=status_url(command.command_id),
-            errors=errors,
-        ),
-        token=token(account) if account is not None else None,
-    )

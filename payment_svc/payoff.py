@@ -70,6 +70,7 @@ class Payoff(Struct, frozen=True, kw_only=True):
     allocation: Allocation  # what the amount pays; interest = accrued_interest - credits, may be negative
     instalments: tuple[Settled, ...]  # those that were open, in order of number
     formula: str = FORMULA
+    quote_id: str | None = None  # the binding quote that promised it; null: worked out when it was paid
 
 
 def payoff(terms: Terms, instalments: Iterable[Instalment], as_of: date) -> Payoff:

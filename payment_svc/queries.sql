@@ -96,10 +96,35 @@ RETURNING attempt_id::text
 UPDATE attempts SET next_check_at = now() WHERE status = 'unknown' AND next_check_at > now()
 
 -- name: get_account
-SELECT currency, event_sequence, lease_sequence FROM accounts WHERE lease_id = $1
+SELECT lease_id::text, currency, principal, annual_rate, day_count, start_date, payoff_in_flight::text,
+       event_sequence, lease_sequence
+  FROM accounts
+ WHERE lease_id = $1
 
 -- name: payment_exists
 SELECT EXISTS (SELECT FROM payments WHERE payment_id = $1)
 
 -- name: account_exists
 SELECT EXISTS (SELECT FROM accounts WHERE lease_id = $1)
+
+-- name: get_quotes
+SELECT quote_id::text, lease_id::text, payoff, state, created_at, expires_at, used_by::text
+  FROM quotes
+ WHERE quote_id = ANY($1::uuid[])
+
+-- name: insert_quotes
+INSERT INTO quotes (quote_id, lease_id, as_of, amount, payoff, formula, state, created_at, expires_at)
+SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::date[], $4::bigint[], $5::json[], $6::text[], $7::text[],
+                     $8::timestamptz[], $9::timestamptz[])
+
+-- name: claim_quotes
+-- Give each quote to the attempt that pays it; one that has an attempt already stays with that.
+UPDATE quotes AS q
+   SET used_by = n.used_by
+  FROM unnest($1::uuid[], $2::uuid[]) AS n (quote_id, used_by)
+ WHERE q.quote_id = n.quote_id AND q.used_by IS NULL
+RETURNING q.quote_id
+
+-- name: free_quotes
+-- Attempts that moved no money no longer use their quotes.
+UPDATE quotes SET used_by = NULL WHERE used_by = ANY($1::uuid[])

@@ -1,14 +1,16 @@
-"""Payments and attempts as clients see them."""
+"""Payments, attempts and payoff quotes as clients see them."""
 
 from datetime import date
+from typing import Any
 
 import msgspec
 
 from common.clock import rfc3339
-from payment_svc.attempt import Attempt, AttemptStatus, Payment
+from payment_svc.attempt import Account, Attempt, AttemptStatus, Payment
 from payment_svc.declines import Decline
 from payment_svc.events import Kind, PaymentStatus
-from payment_svc.payoff import Breakdown
+from payment_svc.payoff import Breakdown, Payoff
+from payment_svc.quote import Quote
 
 
 class PaymentView(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,6 +47,25 @@ class AttemptView(msgspec.Struct, frozen=True, kw_only=True):
     settled_at: str | None  # RFC 3339
     payment: PaymentView | None  # the instalment now; null: a payoff
     breakdown: Breakdown | None  # of a payoff: how the amount comes about
+    quote_id: str | None  # of a payoff: the quote it was to pay; null: none was cited
+
+
+class PayoffEstimate(msgspec.Struct, frozen=True, kw_only=True):
+    """What it would cost to pay a lease off on a day; it binds nobody."""
+
+    lease_id: str
+    as_of: date
+    amount: int  # minor units
+    currency: str  # ISO 4217
+    breakdown: Breakdown
+    interest_saved: int  # minor units that would no longer be owed
+
+
+class PayoffQuote(PayoffEstimate, frozen=True, kw_only=True):
+    """What it costs to pay a lease off, promised."""
+
+    quote_id: str  # to be cited when paying, once
+    expires_at: str  # RFC 3339, exclusive: the midnight (UTC) that ends the day
 
 
 def payment_view(payment: Payment, currency: str) -> PaymentView:
@@ -82,4 +103,28 @@ def attempt_view(attempt: Attempt, payment: Payment | None) -> AttemptView:
         settled_at=rfc3339(attempt.settled_at) if attempt.settled_at else None,
         payment=payment_view(payment, attempt.currency) if payment else None,
         breakdown=attempt.payoff.breakdown if attempt.payoff else None,
+        quote_id=attempt.payoff.quote_id if attempt.payoff else None,
     )
+
+
+def estimate_view(account: Account, payoff: Payoff) -> PayoffEstimate:
+    """A payoff that nobody has promised, for an answer."""
+    return PayoffEstimate(**_payoff(account, payoff))
+
+
+def quote_view(account: Account, quote: Quote) -> PayoffQuote:
+    """A quote for an answer."""
+    return PayoffQuote(
+        **_payoff(account, quote.payoff), quote_id=quote.quote_id, expires_at=rfc3339(quote.expires_at)
+    )
+
+
+def _payoff(account: Account, payoff: Payoff) -> dict[str, Any]:
+    return {
+        "lease_id": account.lease_id,
+        "as_of": payoff.as_of,
+        "amount": payoff.amount,
+        "currency": account.currency,
+        "breakdown": payoff.breakdown,
+        "interest_saved": payoff.interest_saved,
+    }

@@ -92,6 +92,7 @@ def _succeeded(
             allocation=attempt.payoff.allocation,
             interest_saved=attempt.payoff.interest_saved,
             formula=attempt.payoff.formula,
+            quote_id=attempt.payoff.quote_id,
             instalments=[
                 SettledInstalment(
                     number=each.number,
@@ -114,7 +115,7 @@ def _declined(
     attempt.next_check_at = None
     attempt.gateway_reference = result.reference
     attempt.decline = decline(result.code)
-    _land(batch, account, payment)
+    _land(batch, account, payment, attempt)
     type_ = "payment.declined" if payment is not None else "payoff.declined"
     batch.tell(account, type_, PaymentDeclined(**_common(attempt), decline=attempt.decline), cause)
     return _problem(
@@ -137,7 +138,7 @@ def _failed(
 ) -> Outcome:
     attempt.status = "failed"
     attempt.settled_at = batch.now
-    _land(batch, account, payment)
+    _land(batch, account, payment, attempt)
     batch.tell(account, "payment.failed", PaymentFailed(**_common(attempt), reason=result.reason), cause)
     detail = "The payment gateway was not reached; nothing was charged. It may be tried again."
     return _problem(account, attempt, 502, "Gateway not reached", detail, {})
@@ -151,13 +152,15 @@ def _unknown(
     return _outcome(account, payment, attempt, 202)
 
 
-def _land(batch: Batch, account: Account, payment: Payment | None) -> None:
+def _land(batch: Batch, account: Account, payment: Payment | None, attempt: Attempt) -> None:
     """Nothing is in flight any longer, and nothing has moved."""
     if payment is not None:
         payment.in_flight = None
         batch.touch(account, [payment])
     else:
         account.payoff_in_flight = None
+        if attempt.payoff is not None and attempt.payoff.quote_id is not None:
+            batch.freed.append(attempt.attempt_id)
 
 
 def _common(attempt: Attempt) -> dict[str, Any]:

@@ -54,6 +54,12 @@ async def lock_accounts(connection: Connection, lease_ids: Sequence[str]) -> dic
     return {row["lease_id"]: Account(**dict(row.items())) for row in rows}
 
 
+async def account(pool: Pool, lease_id: str) -> Account | None:
+    """One lease's account, to be read only."""
+    row = await pool.fetchrow(queries.get_account, lease_id)
+    return None if row is None else Account(**dict(row.items()))
+
+
 async def payments(
     connection: Connection | Pool, *, ids: Sequence[str] = (), lease_ids: Sequence[str] = ()
 ) -> list[Payment]:

@@ -85,10 +85,11 @@ class CommandFront:
         data: msgspec.Struct,
         *,
         fingerprint: str | None,
-        resource_url: str,
+        resource_url: str | None = None,
     ) -> web.Response:
         """Publish the command and answer: the outcome, or 202 where it is not wanted or not there in time.
 
+        `resource_url`: where what it makes can be read; None: in the command's own status, as its outcome.
         Raises ProblemError: 422 for a key reused, 503 where the broker has not confirmed.
         """
         if self._replies.waiting >= MAX_WAITING or len(self._in_flight) >= MAX_WAITING:
@@ -99,7 +100,9 @@ class CommandFront:
             if earlier is not None:
                 return await self._answer_twin(request, *earlier, fingerprint)
         loop = asyncio.get_running_loop()
-        submission = Submission(uuid7(), fingerprint, resource_url, loop.create_future())
+        command_id = uuid7()
+        url = resource_url or status_url(command_id)
+        submission = Submission(command_id, fingerprint, url, loop.create_future())
         if key is not None:
             self._in_flight[key] = submission
         waiting = not prefer.respond_async(request)

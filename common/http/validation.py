@@ -91,6 +91,10 @@ def read_query(query: Mapping[str, str], model: type[T]) -> T:
                 for name, text in given.items()
                 if type(getattr(value, name)) is int and not text.isdigit()  # 1e3 and 1.0 are read as well
             ]
+            # "null" is read as the absence of what was given
+            errors += [
+                FieldError(f"/{name}", "must have a value") for name in given if getattr(value, name) is None
+            ]
             if not errors:
                 return value
     raise invalid(_merged(errors, wrong_fields(given, model, strict=False)))

@@ -50,7 +50,7 @@ def fold(events: Iterable[dict[str, Any]]) -> Folded:
             state.status = "paid_off"
         elif type_ == "payment.attempt_started":
             state.unsettled.add(data["attempt_id"])
-        elif type_ not in ("payment.unknown", "payment.resolved"):
+        elif type_ not in ("payment.unknown", "payment.resolved", "payoff.quoted"):
             state.unsettled.remove(data["attempt_id"])
             state.ends[data["attempt_id"]] = type_.partition(".")[2]
             _move_money(state, type_, data)

@@ -34,7 +34,7 @@ async def lived(client: Client) -> dict[str, Any]:
 
     async def closed() -> bool:
         trail = (await client.ledger.get(f"/api/v1/audit/leases/{lease['lease_id']}?limit=200")).json
-        return any(entry["type"] == "lease.paid_off" for entry in trail["items"])
+        return any(entry["type"] == "lease.paid_off" for entry in trail.get("items", []))
 
     await eventually(closed, "the ledger has the lease's end")
     found: dict[str, Any] = read.json

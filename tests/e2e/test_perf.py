@@ -29,7 +29,7 @@ async def test_demo(system: System) -> None:
 
 
 async def test_figures(system: System) -> None:
-    """A short run: every creation is in the ledger, nothing was refused; how fast it was is another matter."""
+    """A short run: every creation is in the ledger, nothing was refused; speed is another matter."""
     _, output = await _run(system, "perf.figures", "--seconds", "2", "--connections", "50")
     assert ": holds" in output, output
     await come_to_rest(system)

@@ -35,7 +35,7 @@ PROBLEM_MEMBERS = {"type", "title", "status", "detail", "instance"}
 # Tables whose rows a refused request must not change.
 TABLES = {
     "lease": ("commands", "outbox", "outbox_pending", "leases", "history"),
-    "payment": ("commands", "outbox", "outbox_pending", "accounts", "payments", "attempts"),
+    "payment": ("commands", "outbox", "outbox_pending", "accounts", "payments", "attempts", "quotes"),
     "ledger": ("entries", "nodes", "batches"),
 }
 

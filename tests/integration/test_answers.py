@@ -3,6 +3,7 @@
 import json
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest_asyncio
 import lease_svc.app
 import ledger_svc.app
 import payment_svc.app
+from common.clock import utcnow
 from common.config import Settings
 from common.http.openapi import document
 from common.ids import uuid7
@@ -137,6 +139,43 @@ async def test_a_lease_and_its_payments(checked: Checked) -> None:
     assert (seen.json["status"], seen.json["balance"]) == ("paid_off", 0)
     history = await checked.ask("lease", "GET", f"/api/v1/leases/{started['lease_id']}/history")
     assert [item["version"] for item in history.json["items"]] == [1, 2, 3]
+
+
+async def test_payoff_quotes(checked: Checked, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Estimate, quote, one whose day is over, one that is paid: each answer fits its document."""
+    today = utcnow().date()
+    lease, _ = await new_lease(checked, start_date="2026-11-01", first_due_date="2026-12-01")
+    base = f"/api/v1/leases/{lease['lease_id']}"
+    estimate = await checked.ask("payment", "GET", f"{base}/payoff-quote?as_of={today}")
+    early = await checked.ask("payment", "GET", f"{base}/payoff-quote?as_of=2026-10-31")
+    assert early.problem(422).pointers == {"/as_of"}
+    asked = {"as_of": today.isoformat()}
+    key = uuid7()
+    quote = await checked.ask("payment", "POST", f"{base}/payoff-quotes", asked, Idempotency_Key=key)
+    assert quote.status == 201
+    assert {name: quote.json[name] for name in estimate.json} == estimate.json
+    gone = await checked.ask("payment", "POST", f"{base}/payoff-quotes", {"as_of": "2026-11-02"})
+    assert gone.problem(422).pointers == {"/as_of"}
+
+    body = {"payment_method": "pm_card_ok", "quote_id": quote.json["quote_id"]}
+    with monkeypatch.context() as later:
+        for module in ("handlers", "payoff_api"):
+            later.setattr(f"payment_svc.{module}.utcnow", lambda: utcnow() + timedelta(days=1))
+        again = await checked.ask("payment", "POST", f"{base}/payoff-quotes", asked, Idempotency_Key=key)
+        assert (again.status, again.body) == (201, quote.body)  # a key's answer outlives the day
+        expired = await checked.ask("payment", "POST", f"{base}/payoff", body)
+        assert (expired.status, "has expired" in expired.json["detail"]) == (409, True)
+    nobodys = body | {"quote_id": "01890a5d-ac96-774b-8bce-b302099a8057"}
+    unknown = await checked.ask("payment", "POST", f"{base}/payoff", nobodys)
+    assert unknown.problem(422).pointers == {"/quote_id"}
+    paid = await checked.ask("payment", "POST", f"{base}/payoff", body)
+    assert (paid.status, paid.json["amount"]) == (201, quote.json["amount"])
+    for method, path, given in (
+        ("POST", "payoff", body),
+        ("POST", "payoff-quotes", asked),
+        ("GET", "payoff-quote", None),
+    ):
+        assert (await checked.ask("payment", method, f"{base}/{path}", given)).status == 409
 
 
 async def test_commands(checked: Checked) -> None:

@@ -11,7 +11,7 @@ from tests.servers import Servers
 
 TABLES = {
     "lease": {"commands", "outbox", "outbox_pending", "leases", "history"},
-    "payment": {"commands", "outbox", "outbox_pending", "accounts", "payments", "attempts"},
+    "payment": {"commands", "outbox", "outbox_pending", "accounts", "payments", "attempts", "quotes"},
     "ledger": {"entries", "nodes", "batches"},
 }
 # role → schema → privileges on its tables
@@ -33,6 +33,7 @@ GRANTS: dict[str, dict[str, dict[str, set[str]]]] = {
             "accounts": {"SELECT", "INSERT", "UPDATE"},
             "payments": {"SELECT", "INSERT", "UPDATE"},
             "attempts": {"SELECT", "INSERT", "UPDATE"},
+            "quotes": {"SELECT", "INSERT", "UPDATE"},
         }
     },
     "ledger_writer": {"ledger": {table: {"SELECT", "INSERT"} for table in TABLES["ledger"]}},

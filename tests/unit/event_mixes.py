@@ -16,6 +16,8 @@ def random_life(random: Random) -> Life:
     life.create()
     for _ in range(random.randrange(26)):
         payable = [row for row in life.rows if row.status == "scheduled"]
+        if payable and random.random() < 0.1:
+            life.quote()
         if life.unresolved and random.random() < 0.3:
             attempt = random.choice(list(life.unresolved.values()))
         elif payable and random.random() < 0.9:

@@ -168,6 +168,16 @@ class Life:
             total += fees + principal + (interest if row.number <= self.due else interest - row.interest)
         return total
 
+    def quote(self) -> None:
+        """Promise the payoff's amount; nothing moves."""
+        amount = self.payoff_amount()
+        day = self.rows[self.due - 1].due if self.due else date(2026, 12, 31)
+        about = {"quote_id": uuid7(), "lease_id": self.lease_id, "currency": self.currency, "as_of": day}
+        parts = {"principal": amount, "accrued_interest": 0, "fees": 0, "late_fees": 0, "credits": 0}
+        what = {"amount": amount, "breakdown": parts, "interest_saved": self.balance - amount}
+        until = {"formula": "payoff/1", "expires_at": f"{day + timedelta(days=1)}T00:00:00.000000Z"}
+        self.emit(PAYMENTS, "payoff.quoted", about | what | until)
+
     def _close(self, attempt: Attempt) -> None:
         saved = self.balance - attempt["amount"]
         closed = []

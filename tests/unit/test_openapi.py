@@ -43,8 +43,13 @@ ATTEMPT: dict[str, Any] = {
     "currency": "USD", "payment_method": "pm_card_ok", "status": "declined",
     "decline": {"code": "insufficient_funds", "class": "soft", "advice": "retry_later", "retry_at": None},
     "gateway_reference": "ch_1", "created_at": "2026-11-23T08:00:00.000000Z", "settled_at": None,
-    "payment": PAYMENT, "breakdown": None,
+    "payment": PAYMENT, "breakdown": None, "quote_id": None,
 }  # fmt: skip
+ESTIMATE: dict[str, Any] = {
+    "lease_id": UUID, "as_of": "2027-01-16", "amount": 124102, "currency": "USD", "interest_saved": 806,
+    "breakdown": {"principal": 120000, "accrued_interest": 1602, "fees": 2500, "late_fees": 0, "credits": 0},
+}  # fmt: skip
+QUOTE = ESTIMATE | {"quote_id": UUID, "expires_at": "2027-01-17T00:00:00.000000Z"}
 ENTRY: dict[str, Any] = {
     "seq": 1, "event_id": UUID, "type": "lease.created", "source": "/lease-svc", "sequence": 1,
     "occurred_at": "2026-11-23T08:00:00.000000Z", "recorded_at": "2026-11-23T08:00:00.000000Z",
@@ -108,6 +113,20 @@ CONTRACT: list[tuple[str, str, str, int, Any]] = [
     ("payment", "POST", "/api/v1/payments/{payment_id}/attempt", 502, PROBLEM | {"attempt_id": UUID}),
     ("payment", "GET", "/api/v1/attempts/{attempt_id}", 200, ATTEMPT),
     ("payment", "POST", "/api/v1/leases/{lease_id}/payoff", 0, {"payment_method": "pm_card_ok"}),
+    (
+        "payment",
+        "POST",
+        "/api/v1/leases/{lease_id}/payoff",
+        0,
+        {"payment_method": "pm_card_ok", "quote_id": UUID},
+    ),
+    ("payment", "POST", "/api/v1/leases/{lease_id}/payoff", 409, PROBLEM),
+    ("payment", "POST", "/api/v1/leases/{lease_id}/payoff", 422, PROBLEM),
+    ("payment", "GET", "/api/v1/leases/{lease_id}/payoff-quote", 200, ESTIMATE),
+    ("payment", "GET", "/api/v1/leases/{lease_id}/payoff-quote", 409, PROBLEM),
+    ("payment", "POST", "/api/v1/leases/{lease_id}/payoff-quotes", 0, {"as_of": "2027-01-16"}),
+    ("payment", "POST", "/api/v1/leases/{lease_id}/payoff-quotes", 201, QUOTE),
+    ("payment", "POST", "/api/v1/leases/{lease_id}/payoff-quotes", 422, PROBLEM),
     (
         "ledger",
         "GET",

@@ -89,6 +89,15 @@ def test_a_resolution_alone_moves_nothing() -> None:
     assert fold(record([life.raws[0], life.raws[2]])) == before
 
 
+def test_a_quote_moves_nothing() -> None:
+    """A payoff that is only promised changes neither money nor instalments."""
+    life = Life()
+    life.create()
+    before = fold(record(life.raws))
+    life.quote()
+    assert fold(record(life.raws)) == before
+
+
 def test_an_open_instalment_falls_back_to_what_it_was() -> None:
     """A late instalment paid in part is late again after a declined attempt, not scheduled."""
     life = Life(term=2)

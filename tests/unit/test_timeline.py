@@ -117,6 +117,20 @@ def test_an_early_payoff_in_words() -> None:
     ]
 
 
+def test_a_payoff_quote_in_words() -> None:
+    """It says what the payoff would cost and save, and until when that holds; the balance stays."""
+    life = Life(term=3, principal=30_000)
+    life.create()
+    life.quote()
+    item = list(timeline(record(life.raws)))[-1]
+    assert (item.title, item.summary) == (
+        "Payoff quoted",
+        "Early payoff as of 31 December 2026 would cost 325.00 USD and save 6.00 USD of interest;"
+        " the quote is good for one payoff before 1 January 2027, 00:00 UTC",
+    )
+    assert (item.amount, item.balance_after) == (32_500, 33_100)
+
+
 def test_a_failed_attempt_in_words() -> None:
     """It says that nothing was taken."""
     life = Life(term=1, currency="JPY", principal=1000)

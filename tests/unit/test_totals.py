@@ -49,7 +49,7 @@ def test_order_does_not_matter_and_json_keeps_everything(random: Random) -> None
 
 
 def test_totals_of_one_life_by_hand() -> None:
-    """An instalment paid, one declined, one resolved, one unknown, the payoff declined and then made."""
+    """An instalment paid, one declined, one resolved, one unknown; the payoff quoted, declined, made."""
     life = Life(term=3)
     life.create()
     life.succeed(life.start(1))
@@ -58,6 +58,10 @@ def test_totals_of_one_life_by_hand() -> None:
     life.lose_sight(lost)
     assert total(life.raws).payments == PaymentTotals(succeeded=1, declined=1, unknown=1)
     life.fail(lost)
+    before = total(life.raws)
+    life.quote()
+    quoted = total(life.raws)
+    assert (quoted.payments, quoted.amounts) == (before.payments, before.amounts)
     life.decline(life.start(None))
     life.succeed(life.start(None))
     totals = total(life.raws)

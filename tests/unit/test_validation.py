@@ -31,6 +31,7 @@ class Body(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 class Query(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     limit: Annotated[int, Meta(ge=1, le=200)] = 50
     text: str | None = None
+    day: date | None = None
     raw: bool = False
 
 
@@ -189,6 +190,12 @@ def test_a_good_query() -> None:
     assert read_query(MultiDict(), Query) == Query()
     given = MultiDict([("limit", "200"), ("text", "null"), ("raw", "true")])
     assert read_query(given, Query) == Query(limit=200, text="null", raw=True)
+
+
+def test_null_in_a_query() -> None:
+    """Text that is read as the absence of a value is refused: it was given."""
+    assert query_refusal(("day", "null")) == ["/day"]
+    assert query_refusal(("day", "NULL"), ("limit", "1.0")) == ["/day", "/limit"]
 
 
 @pytest.mark.parametrize(

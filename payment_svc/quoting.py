@@ -1,0 +1,55 @@
+"""QuotePayoff: a command of one step; the promise is an event, a row, and the answer at once."""
+
+import msgspec
+
+from common.clock import rfc3339
+from common.envelope import Command, Outcome, encode
+from common.http.command_status import status_url
+from payment_svc.attempt import Refused
+from payment_svc.batch import Batch, Cause, token
+from payment_svc.commands import QuotePayoff
+from payment_svc.events import PayoffQuoted
+from payment_svc.quote import quote
+from payment_svc.refusal import refusal
+from payment_svc.render import quote_view
+
+decode_quote = msgspec.json.Decoder(QuotePayoff).decode
+
+
+def quote_payoff(batch: Batch, command: Command, asked: QuotePayoff) -> Outcome:
+    """QuotePayoff: 201 with the quote, or refused as things stand.
+
+    Its Location is the command's own status, which shows the quote as its outcome: a quote has no page.
+    """
+    account = batch.accounts.get(asked.lease_id)
+    if account is None:
+        return refusal(command, Refused(404, "There is no such lease."), None)
+    try:
+        given = quote(account, batch.payments_of(asked.lease_id), asked.quote_id, asked.as_of, batch.now)
+    except Refused as refused:
+        return refusal(command, refused, account)
+    batch.quotes[given.quote_id] = given
+    batch.quoted.append(given)
+    data = PayoffQuoted(
+        quote_id=given.quote_id,
+        lease_id=given.lease_id,
+        currency=account.currency,
+        as_of=given.payoff.as_of,
+        amount=given.payoff.amount,
+        breakdown=given.payoff.breakdown,
+        interest_saved=given.payoff.interest_saved,
+        formula=given.payoff.formula,
+        expires_at=rfc3339(given.expires_at),
+    )
+    cause = Cause(
+        correlation_id=command.command_id, causation_id=command.command_id, traceparent=command.traceparent
+    )
+    batch.tell(account, "payoff.quoted", data, cause)
+    return Outcome(
+        command_id=command.command_id,
+        status="succeeded",
+        http_status=201,
+        body=msgspec.Raw(encode(quote_view(account, given))),
+        location=status_url(command.command_id),
+        token=token(account),
+    )

@@ -1,0 +1,247 @@
+"""Payoff quotes in Postgres: kept whole, used once whatever races, expired by the clock, free again."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import asyncpg
+import msgspec
+import pytest
+
+from common.db import Pool, transaction
+from common.envelope import Command, Event, Outcome, encode
+from common.ids import payment_id, uuid7
+from payment_svc import quote_store, store
+from payment_svc.commands import PayOffLease, QuotePayoff
+from payment_svc.gateways.port import Charged, ChargeResult, Declined, NoAnswer
+from payment_svc.handlers import PaymentUnit, load, save
+from payment_svc.settlement import settle
+from tests.integration.database import empty, owner, pools
+from tests.servers import Servers
+
+NOON = datetime(2027, 1, 16, 12, tzinfo=UTC)
+TODAY = NOON.date()
+
+
+class Clock:
+    """What the worker takes for the present."""
+
+    now = NOON
+
+    def __call__(self) -> datetime:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr("payment_svc.handlers.utcnow", clock)
+    return clock
+
+
+@pytest.fixture
+async def its(servers: Servers) -> AsyncIterator[asyncpg.Connection]:
+    async with owner(servers) as connection:
+        await empty(connection, "payment")
+        yield connection
+        await empty(connection, "payment")
+
+
+@pytest.fixture
+async def two(servers: Servers, its: asyncpg.Connection) -> AsyncIterator[list[Pool]]:
+    async with pools(servers, "payment", 2) as opened:
+        yield opened
+
+
+@pytest.fixture
+def pool(two: list[Pool]) -> Pool:
+    return two[0]
+
+
+async def new_lease(pool: Pool) -> str:
+    """A lease of three instalments that this service has been told of."""
+    lease_id = uuid7()
+    rows = [(date(2027, month, 1), 40_000, 800, 120_000 - 40_000 * month) for month in (1, 2, 3)]
+    schedule = [
+        {
+            "number": number,
+            "payment_id": payment_id(lease_id, number),
+            "due_date": due,
+            "principal": principal,
+            "interest": interest,
+            "fees": 0,
+            "principal_balance": left,
+        }
+        for number, (due, principal, interest, left) in enumerate(rows, 1)
+    ]
+    terms = {"lease_id": lease_id, "currency": "USD", "principal": 120_000, "annual_rate": "0.12"}
+    more = {"day_count": "30/360", "start_date": "2026-12-01", "schedule": schedule}
+    created = Event(
+        id=uuid7(),
+        source="/lease-svc",
+        type="lease.created",
+        subject=lease_id,
+        time="2026-12-01T08:00:00.000000Z",
+        sequence=1,
+        correlationid=uuid7(),
+        causationid=uuid7(),
+        data=msgspec.Raw(encode(terms | more)),
+    )
+    async with transaction(pool) as connection:
+        await PaymentUnit().project(connection, [created])
+    return lease_id
+
+
+async def carry_out(pool: Pool, asked: QuotePayoff | PayOffLease) -> Outcome:
+    data = msgspec.Raw(encode(asked))
+    command = Command(command_id=uuid7(), type=type(asked).__name__, submitted_at=NOON, data=data)
+    async with transaction(pool) as connection:
+        [outcome], _ = await PaymentUnit().carry_out(connection, [command])
+    return outcome
+
+
+async def quoted(pool: Pool, lease_id: str, as_of: date = TODAY) -> dict[str, Any]:
+    outcome = await carry_out(pool, QuotePayoff(quote_id=uuid7(), lease_id=lease_id, as_of=as_of))
+    assert outcome.http_status == 201, bytes(outcome.body)
+    quote: dict[str, Any] = json.loads(bytes(outcome.body))
+    return quote
+
+
+async def pay(pool: Pool, lease_id: str, quote: dict[str, Any], attempt_id: str | None = None) -> Outcome:
+    """Begin a payoff that cites the quote."""
+    asked = PayOffLease(
+        attempt_id=attempt_id or uuid7(),
+        lease_id=lease_id,
+        payment_method="pm_card_ok",
+        quote_id=quote["quote_id"],
+    )
+    return await carry_out(pool, asked)
+
+
+async def answer(pool: Pool, attempt_id: str, result: ChargeResult) -> None:
+    """The gateway has said this of an attempt."""
+    async with transaction(pool) as connection:
+        [attempt] = await store.attempts(connection, ids=[attempt_id])
+        batch = await load(connection, {attempt.lease_id}, payoff_leases=[attempt.lease_id])
+        settle(batch, attempt, result)
+        await save(connection, batch)
+
+
+async def used_by(its: asyncpg.Connection) -> str | None:
+    """What the only quote is used by."""
+    [row] = await its.fetch("SELECT used_by::text FROM payment.quotes")
+    found: str | None = row["used_by"]
+    return found
+
+
+def detail(outcome: Outcome) -> str:
+    assert outcome.status == "rejected"
+    words: str = json.loads(bytes(outcome.body))["detail"]
+    return words
+
+
+async def test_kept_whole(pool: Pool, its: asyncpg.Connection, clock: Clock) -> None:
+    """The row says by itself what was promised, and what is read back is the payoff that was worked out."""
+    lease_id = await new_lease(pool)
+    quote = await quoted(pool, lease_id, TODAY + timedelta(days=1))
+    [row] = await its.fetch("SELECT *, quote_id::text AS id, lease_id::text AS lease FROM payment.quotes")
+    assert (row["id"], row["lease"], row["amount"]) == (quote["quote_id"], lease_id, quote["amount"])
+    assert (row["as_of"], row["formula"], row["used_by"]) == (date(2027, 1, 17), "payoff/1", None)
+    assert (row["created_at"], row["expires_at"]) == (NOON, datetime(2027, 1, 18, tzinfo=UTC))
+    async with transaction(pool) as connection:
+        [kept] = (await quote_store.get(connection, [quote["quote_id"]])).values()
+    assert (kept.payoff.amount, kept.payoff.as_of) == (quote["amount"], date(2027, 1, 17))
+    assert msgspec.to_builtins(kept.payoff.breakdown) == quote["breakdown"]
+    assert [(each.number, each.status) for each in kept.payoff.instalments] == [
+        (1, "paid"),
+        (2, "cancelled"),
+        (3, "cancelled"),
+    ]
+
+
+async def test_expired_by_the_clock(pool: Pool, clock: Clock) -> None:
+    """Good until the midnight that ends its day and not a microsecond longer; then that day is not quoted."""
+    lease_id = await new_lease(pool)
+    quote = await quoted(pool, lease_id)
+    clock.now = datetime(2027, 1, 17, tzinfo=UTC)
+    assert "has expired" in detail(await pay(pool, lease_id, quote))
+    outcome = await carry_out(pool, QuotePayoff(quote_id=uuid7(), lease_id=lease_id, as_of=TODAY))
+    assert outcome.http_status == 422
+    clock.now -= timedelta(microseconds=1)
+    assert (await pay(pool, lease_id, quote)).status == "pending"
+
+
+async def test_two_workers_at_once(two: list[Pool], its: asyncpg.Connection, clock: Clock) -> None:
+    """Two workers with the same quote: one begins, the other is refused."""
+    for _ in range(5):
+        lease_id = await new_lease(two[0])
+        quote = await quoted(two[0], lease_id)
+        outcomes = await asyncio.gather(*(pay(pool, lease_id, quote) for pool in two))
+        assert sorted(outcome.status for outcome in outcomes) == ["pending", "rejected"]
+    begun = await its.fetch("SELECT used_by FROM payment.quotes WHERE used_by IS NOT NULL")
+    attempts = await its.fetch("SELECT attempt_id FROM payment.attempts")
+    assert len(begun) == len(attempts) == 5
+
+
+async def test_used_once_by_the_table_itself(pool: Pool, its: asyncpg.Connection, clock: Clock) -> None:
+    """Code that believes a used quote to be free gets an error, and the first attempt keeps the quote."""
+    lease_id, first = await new_lease(pool), uuid7()
+    quote = await quoted(pool, lease_id)
+    await pay(pool, lease_id, quote, first)
+    async with transaction(pool) as connection:
+        [kept] = (await quote_store.get(connection, [quote["quote_id"]])).values()
+    assert kept.used_by == first
+    kept.used_by = uuid7()
+    with pytest.raises(RuntimeError, match="in use already"):
+        async with transaction(pool) as connection:
+            await quote_store.claim(connection, [kept])
+    assert await used_by(its) == first
+
+
+async def test_freed_when_no_money_moved(pool: Pool, its: asyncpg.Connection, clock: Clock) -> None:
+    """Unknown keeps it, the decline that follows frees it, success keeps it for good."""
+    lease_id, first, second = await new_lease(pool), uuid7(), uuid7()
+    quote = await quoted(pool, lease_id)
+    await pay(pool, lease_id, quote, first)
+    await answer(pool, first, NoAnswer(reason="timeout"))
+    assert await used_by(its) == first
+    assert "in flight" in detail(await pay(pool, lease_id, quote))
+    await answer(pool, first, Declined(code="lost_card", reference="ch_1"))
+    assert await used_by(its) is None
+    await pay(pool, lease_id, quote, second)
+    await answer(pool, second, Charged(reference="ch_2"))
+    assert await used_by(its) == second
+    assert "has been used" in detail(await pay(pool, lease_id, quote))
+    settled = await its.fetch("SELECT status, amount FROM payment.attempts ORDER BY attempt_id")
+    assert [tuple(row) for row in settled] == [
+        ("declined", quote["amount"]),
+        ("succeeded", quote["amount"]),
+    ]
+
+
+async def test_quote_and_payoff_in_one_batch(pool: Pool, its: asyncpg.Connection, clock: Clock) -> None:
+    """A quote that is made and cited in the same transaction is good for one payoff of the two."""
+    lease_id, quote_id = await new_lease(pool), uuid7()
+    asked = [
+        QuotePayoff(quote_id=quote_id, lease_id=lease_id, as_of=TODAY),
+        *(
+            PayOffLease(attempt_id=uuid7(), lease_id=lease_id, payment_method="pm_card_ok", quote_id=quote_id)
+            for _ in range(2)
+        ),
+    ]
+    commands = [
+        Command(
+            command_id=uuid7(),
+            type=type(each).__name__,
+            submitted_at=NOON,
+            data=msgspec.Raw(encode(each)),
+        )
+        for each in asked
+    ]
+    async with transaction(pool) as connection:
+        outcomes, events = await PaymentUnit().carry_out(connection, commands)
+    assert [outcome.status for outcome in outcomes] == ["succeeded", "pending", "rejected"]
+    assert [event.type for event in events] == ["payoff.quoted", "payment.attempt_started"]
+    assert await used_by(its) is not None
