@@ -19,46 +19,13 @@ from common.http.routes import NoQuery, Route, json_response, path_id
 from common.http.validation import read_query
 from common.ids import uuid7
 from lease_svc import store
-from lease_svc.commands import CreateLease, CustomerId, NewLease, rules
-from lease_svc.events import SOURCE, Status
+from lease_svc.commands import CancelLease, ChargeOffLease, Closing, CreateLease, NewLease, rules
+from lease_svc.events import SOURCE
 from lease_svc.lease import Lease
-from lease_svc.render import LeaseSummary, LeaseView, summary, view
+from lease_svc.render import LeaseView, summary, view
+from lease_svc.views import History, HistoryItem, LeaseFilter, LeaseList
 
 queries = store.queries
-
-
-class LeaseFilter(PageQuery, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Query of `GET /api/v1/leases`."""
-
-    customer_id: CustomerId | None = None
-    status: Status | None = None
-
-
-class LeaseList(msgspec.Struct, frozen=True, kw_only=True):
-    """Leases, newest first."""
-
-    items: list[LeaseSummary]
-    next_cursor: str | None
-
-
-class HistoryItem(msgspec.Struct, frozen=True, kw_only=True):
-    """One change of a lease."""
-
-    version: int  # 1, 2, 3 …
-    type: str  # the event's
-    occurred_at: str  # RFC 3339
-    status_before: str | None
-    status_after: str
-    balance: int  # minor units, after the change
-    data: msgspec.Raw  # what changed it
-
-
-class History(msgspec.Struct, frozen=True, kw_only=True):
-    """A lease's changes, oldest first."""
-
-    lease_id: str
-    items: list[HistoryItem]
-    next_cursor: str | None
 
 
 class LeaseApi:
@@ -107,6 +74,26 @@ class LeaseApi:
                 answers={200: ("One page", History)},
                 problems=(404,),
             ),
+            Route(
+                method="POST",
+                path="/api/v1/leases/{lease_id}/cancel",
+                handler=self.cancel,
+                summary="Close a lease on which no money was collected, as if it had never been",
+                body=Closing,
+                answers={200: ("The lease, cancelled", LeaseView)},
+                command=True,
+                problems=(404, 409),
+            ),
+            Route(
+                method="POST",
+                path="/api/v1/leases/{lease_id}/charge-off",
+                handler=self.charge_off,
+                summary="Close a lease that will not be paid; what is left of it is a loss",
+                body=Closing,
+                answers={200: ("The lease, charged off", LeaseView)},
+                command=True,
+                problems=(404, 409),
+            ),
             status_route(self._pool),
         ]
 
@@ -118,6 +105,34 @@ class LeaseApi:
             request,
             "CreateLease",
             CreateLease(lease_id=lease_id, terms=terms),
+            fingerprint=fingerprint,
+            resource_url=f"/api/v1/leases/{lease_id}",
+        )
+
+    async def cancel(self, request: web.Request) -> web.Response:
+        """POST /api/v1/leases/{lease_id}/cancel"""
+        return await self._close(request, "CancelLease", CancelLease)
+
+    async def charge_off(self, request: web.Request) -> web.Response:
+        """POST /api/v1/leases/{lease_id}/charge-off"""
+        return await self._close(request, "ChargeOffLease", ChargeOffLease)
+
+    async def _close(
+        self, request: web.Request, command: str, model: type[CancelLease] | type[ChargeOffLease]
+    ) -> web.Response:
+        lease_id = path_id(request, "lease_id")
+        asked, fingerprint = await self._commands.read(request, Closing)
+
+        async def here() -> bool:
+            return await self._pool.fetchval(queries.get_event_sequence, lease_id) is not None
+
+        # Its creation may be in the queue still, and another worker must not get this one first. Where it is
+        # not there in time either, the worker knows better: whatever waits in the queue is before this.
+        await consistency.arrives(lease_id, here)
+        return await self._commands.submit(
+            request,
+            command,
+            model(lease_id=lease_id, reason=asked.reason),
             fingerprint=fingerprint,
             resource_url=f"/api/v1/leases/{lease_id}",
         )

@@ -20,6 +20,7 @@ PaymentMethod = Annotated[
     str, Meta(pattern=r"^[A-Za-z0-9_-]{1,64}$(?!\n)", description="a token, never a card number")
 ]
 Code = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]{1,40}$(?!\n)", description="1–40 of A-Za-z0-9_.-")]
+Reason = Annotated[str, Meta(min_length=1, max_length=200, description="why, in words; 1–200 characters")]
 Amount = Annotated[int, Meta(ge=1, le=PRINCIPAL_MAX, description="minor units of the currency")]
 
 
@@ -65,6 +66,26 @@ class CreateLease(msgspec.Struct, frozen=True, kw_only=True):
 
     lease_id: str  # UUIDv7, made by the front
     terms: NewLease
+
+
+class Closing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The body of `POST /api/v1/leases/{lease_id}/cancel` and `…/charge-off`."""
+
+    reason: Reason
+
+
+class CancelLease(msgspec.Struct, frozen=True, kw_only=True):
+    """Close a lease on which nothing was collected, as if it had never been."""
+
+    lease_id: str
+    reason: str  # the client's words
+
+
+class ChargeOffLease(msgspec.Struct, frozen=True, kw_only=True):
+    """Close a lease that will not be paid; what is left of it is a loss."""
+
+    lease_id: str
+    reason: str  # the client's words
 
 
 def rules(right: Mapping[str, Any]) -> list[FieldError]:

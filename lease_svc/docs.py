@@ -11,16 +11,17 @@ from common.docs.pages import Documented
 from common.envelope import Event, encode
 from common.http.commands import CommandFront
 from common.http.server import build_app
+from lease_svc import closing, render
 from lease_svc import lease as domain
-from lease_svc import render
 from lease_svc.api import LeaseApi
 from lease_svc.app import TITLE
-from lease_svc.commands import CreateLease, Fee, LateFee, NewLease
+from lease_svc.commands import CancelLease, ChargeOffLease, CreateLease, Fee, LateFee, NewLease
 from lease_svc.events import CATALOGUE, SOURCE
+from lease_svc.lease import Lease
 
 LEASE_ID = "01982f3a-6c00-7000-8000-00000000a000"
 CREATED_AT = datetime(2026, 12, 1, 9, 30, tzinfo=UTC)
-PAID_OFF_AT = datetime(2027, 1, 16, 14, 5, tzinfo=UTC)
+ENDED_AT = datetime(2027, 1, 16, 14, 5, tzinfo=UTC)
 
 
 def documented() -> Documented:
@@ -32,7 +33,7 @@ def documented() -> Documented:
 
 
 def examples() -> dict[str, Event]:
-    """A lease of three instalments, made by the code that makes real ones; it is paid off early."""
+    """A lease of three instalments, made by the code that makes real ones; it ends in every way it can."""
     terms = NewLease(
         customer_id="cus-42",
         currency="USD",
@@ -46,13 +47,23 @@ def examples() -> dict[str, Event]:
         late_fee=LateFee(grace_days=5, amount=1_500),
         metadata={"store": "17"},
     )
-    lease, _ = domain.create(CreateLease(lease_id=LEASE_ID, terms=terms), CREATED_AT)
+
+    def new() -> Lease:
+        return domain.create(CreateLease(lease_id=LEASE_ID, terms=terms), CREATED_AT)[0]
+
+    lease = new()
     created = msgspec.Raw(render.created_data(lease))
     lease.amount_paid = 124_102
     paid_off = lease.paid_off("01982f3a-6c00-7000-8000-0000000000c2", "payoff.succeeded")
+    asked = CancelLease(lease_id=LEASE_ID, reason="returned unused")
+    _, cancelled = closing.cancel(new(), asked, ENDED_AT)
+    given_up = ChargeOffLease(lease_id=LEASE_ID, reason="customer is insolvent")
+    _, charged_off = closing.charge_off(new(), given_up, ENDED_AT)
     return {
         "lease.created": _event("lease.created", 1, created, CREATED_AT),
-        "lease.paid_off": _event("lease.paid_off", 2, msgspec.Raw(encode(paid_off)), PAID_OFF_AT),
+        "lease.paid_off": _event("lease.paid_off", 2, msgspec.Raw(encode(paid_off)), ENDED_AT),
+        "lease.cancelled": _event("lease.cancelled", 2, msgspec.Raw(encode(cancelled)), ENDED_AT),
+        "lease.charged_off": _event("lease.charged_off", 2, msgspec.Raw(encode(charged_off)), ENDED_AT),
     }
 
 

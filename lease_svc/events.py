@@ -11,7 +11,7 @@ from lease_svc.schedule import Frequency
 
 SOURCE = "/lease-svc"
 
-Status = Literal["active", "paid_off"]
+Status = Literal["active", "delinquent", "paid_off", "cancelled", "charged_off"]
 
 
 class Instalment(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,7 +68,32 @@ class LeasePaidOff(msgspec.Struct, frozen=True, kw_only=True):
     cause: Literal["payment", "payoff"]
 
 
-CATALOGUE: dict[str, type[msgspec.Struct]] = {"lease.created": LeaseCreated, "lease.paid_off": LeasePaidOff}
+class LeaseCancelled(msgspec.Struct, frozen=True, kw_only=True):
+    """`lease.cancelled`: closed before any money was collected; nothing is owed any longer."""
+
+    lease_id: str
+    currency: str  # ISO 4217
+    reason: str  # the client's words
+    balance: int  # minor units that were still to be paid
+    payment_sequence: int  # the payment service's events of the lease that this takes into account
+
+
+class LeaseChargedOff(msgspec.Struct, frozen=True, kw_only=True):
+    """`lease.charged_off`: given up; what was still owed is a loss, and is asked for no longer."""
+
+    lease_id: str
+    currency: str  # ISO 4217
+    reason: str  # the client's words
+    amount: int  # minor units that were still to be paid: the loss
+    payment_sequence: int  # the payment service's events of the lease that this takes into account
+
+
+CATALOGUE: dict[str, type[msgspec.Struct]] = {
+    "lease.created": LeaseCreated,
+    "lease.paid_off": LeasePaidOff,
+    "lease.cancelled": LeaseCancelled,
+    "lease.charged_off": LeaseChargedOff,
+}
 
 
 class PaymentSucceeded(msgspec.Struct, frozen=True, kw_only=True):

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from typing import Any
 
 import msgspec
 import structlog
@@ -9,37 +10,28 @@ import structlog
 from common.clock import rfc3339, utcnow
 from common.db import Connection
 from common.envelope import Command, Event, Outcome
-from common.http import consistency
 from common.http.command_status import status_url
 from common.http.problems import TITLES, FieldError, problem
 from common.ids import uuid7
 from common.worker import Poison, SequenceGap
+from lease_svc import closing, render, schedule, store
 from lease_svc import lease as domain
-from lease_svc import render, schedule, store
-from lease_svc.commands import CreateLease
-from lease_svc.events import SOURCE, PaymentSucceeded, PayoffSucceeded
+from lease_svc.batch import Batch, token
+from lease_svc.commands import CancelLease, ChargeOffLease, CreateLease
+from lease_svc.events import SOURCE, LeaseCancelled, LeaseChargedOff, PaymentSucceeded, PayoffSucceeded
 from lease_svc.lease import Change, Lease
 
 log = structlog.get_logger()
 
 decode_create = msgspec.json.Decoder(CreateLease).decode
+decode_cancel = msgspec.json.Decoder(CancelLease).decode
+decode_charge_off = msgspec.json.Decoder(ChargeOffLease).decode
 decode_payment = msgspec.json.Decoder(PaymentSucceeded).decode
 decode_payoff = msgspec.json.Decoder(PayoffSucceeded).decode
 
 
-class Batch:
-    """What a batch has changed so far."""
-
-    def __init__(self, leases: dict[str, Lease]) -> None:
-        self.leases = leases
-        self.new: list[Lease] = []
-        self.changes: list[Change] = []
-        self.events: list[Event] = []
-
-
-def create_lease(batch: Batch, command: Command, now: datetime) -> Outcome:
+def create_lease(batch: Batch, command: Command, asked: CreateLease, now: datetime) -> Outcome:
     """CreateLease: 201 with the lease, or 422 where no schedule can be made of it."""
-    asked = decode_create(command.data)
     try:
         lease, change = domain.create(asked, now)
     except schedule.ScheduleError as error:
@@ -55,30 +47,20 @@ def create_lease(batch: Batch, command: Command, now: datetime) -> Outcome:
                 errors=[FieldError(each.pointer, each.detail) for each in error.problems],
             ),
         )
-    batch.new.append(lease)
+    batch.add(lease)
     batch.changes.append(change)
-    batch.events.append(
-        Event(
-            id=uuid7(),
-            source=SOURCE,
-            type="lease.created",
-            subject=lease.lease_id,
-            time=rfc3339(now),
-            sequence=lease.event_sequence,
-            correlationid=command.command_id,
-            causationid=command.command_id,
-            traceparent=command.traceparent,
-            data=msgspec.Raw(render.created_data(lease)),
-        )
-    )
-    return Outcome(
-        command_id=command.command_id,
-        status="succeeded",
-        http_status=201,
-        body=msgspec.Raw(render.view(lease)),
-        location=f"/api/v1/leases/{lease.lease_id}",
-        token=consistency.token(consistency.Position(SOURCE, lease.event_sequence, lease.lease_id)),
-    )
+    batch.tell(lease, "lease.created", render.created_data(lease), command, now)
+    return _shown(lease, command, 201)
+
+
+def cancel_lease(batch: Batch, command: Command, asked: CancelLease, now: datetime) -> Outcome:
+    """CancelLease: 200 with the lease, or 409 as things stand."""
+    return _close(batch, command, asked.lease_id, lambda lease: closing.cancel(lease, asked, now), now)
+
+
+def charge_off_lease(batch: Batch, command: Command, asked: ChargeOffLease, now: datetime) -> Outcome:
+    """ChargeOffLease: 200 with the lease, or 409 as things stand."""
+    return _close(batch, command, asked.lease_id, lambda lease: closing.charge_off(lease, asked, now), now)
 
 
 def payment_succeeded(batch: Batch, lease: Lease, event: Event, now: datetime) -> None:
@@ -99,8 +81,13 @@ def no_change(_batch: Batch, _lease: Lease, _event: Event, _now: datetime) -> No
     """What moved no money changes no lease."""
 
 
-COMMANDS: dict[str, Callable[[Batch, Command, datetime], Outcome]] = {
-    "CreateLease": create_lease,
+Asked = CreateLease | CancelLease | ChargeOffLease
+COMMANDS: dict[
+    str, tuple[Callable[[msgspec.Raw], Asked], Callable[[Batch, Command, Any, datetime], Outcome]]
+] = {
+    "CreateLease": (decode_create, create_lease),
+    "CancelLease": (decode_cancel, cancel_lease),
+    "ChargeOffLease": (decode_charge_off, charge_off_lease),
 }
 EVENTS: dict[str, Callable[[Batch, Lease, Event, datetime], None]] = {
     "payment.attempt_started": no_change,
@@ -122,21 +109,21 @@ class LeaseUnit:
         self, connection: Connection, commands: Sequence[Command]
     ) -> tuple[list[Outcome], list[Event]]:
         """Decide on a batch of commands and write what they change."""
-        batch, now = Batch({}), utcnow()
-        outcomes = []
-        for command in commands:
-            if command.type not in COMMANDS:
-                raise Poison(f"unknown command {command.type}")
-            outcomes.append(COMMANDS[command.type](batch, command, now))
-        await store.insert(connection, batch.new)
-        await store.insert_history(connection, batch.changes)
+        asked = [_decode(command) for command in commands]
+        changed = {each.lease_id for each in asked if not isinstance(each, CreateLease)}
+        batch = Batch(await store.lock(connection, sorted(changed)) if changed else {})
+        now = utcnow()  # once they are locked: a lease's changes follow each other in time as well
+        outcomes = [
+            COMMANDS[command.type][1](batch, command, each, now)
+            for command, each in zip(commands, asked, strict=True)
+        ]
+        await batch.save(connection)
         return outcomes, batch.events
 
     async def project(self, connection: Connection, events: Sequence[Event]) -> list[Event]:
         """Apply the payment service's events to the leases they are about."""
         now = utcnow()
         batch = Batch(await store.lock(connection, sorted({event.subject for event in events})))
-        touched: dict[str, Lease] = {}
         for event in events:
             if event.type not in EVENTS:
                 raise Poison(f"unknown event {event.type}")
@@ -149,14 +136,61 @@ class LeaseUnit:
                 raise SequenceGap(f"{event.subject}: {event.sequence} after {lease.payment_sequence}")
             EVENTS[event.type](batch, lease, event, now)
             lease.payment_sequence = event.sequence
-            touched[lease.lease_id] = lease
-        await store.update(connection, list(touched.values()))
-        await store.insert_history(connection, batch.changes)
+            batch.touch(lease)
+        await batch.save(connection)
         return batch.events
 
 
+def _decode(command: Command) -> Asked:
+    if command.type not in COMMANDS:
+        raise Poison(f"unknown command {command.type}")
+    return COMMANDS[command.type][0](command.data)
+
+
+def _close(
+    batch: Batch,
+    command: Command,
+    lease_id: str,
+    decide: Callable[[Lease], tuple[Change, LeaseCancelled | LeaseChargedOff]],
+    now: datetime,
+) -> Outcome:
+    lease = batch.leases.get(lease_id)
+    if lease is None:
+        return _refusal(command, 404, "There is no such lease.")
+    try:
+        change, told = decide(lease)
+    except closing.Refused as refused:
+        return _refusal(command, 409, str(refused), lease)
+    lease.event_sequence += 1
+    batch.touch(lease)
+    batch.changes.append(change)
+    batch.tell(lease, change.type, domain.encode(told), command, now)
+    return _shown(lease, command, 200)
+
+
+def _shown(lease: Lease, command: Command, http_status: int) -> Outcome:
+    return Outcome(
+        command_id=command.command_id,
+        status="succeeded",
+        http_status=http_status,
+        body=msgspec.Raw(render.view(lease)),
+        location=f"/api/v1/leases/{lease.lease_id}" if http_status == 201 else None,
+        token=token(lease),
+    )
+
+
+def _refusal(command: Command, http_status: int, detail: str, lease: Lease | None = None) -> Outcome:
+    return Outcome(
+        command_id=command.command_id,
+        status="rejected",
+        http_status=http_status,
+        body=problem(http_status, TITLES[http_status], detail, instance=status_url(command.command_id)),
+        token=token(lease) if lease is not None else None,
+    )
+
+
 def _tell_paid_off(batch: Batch, lease: Lease, event: Event, attempt_id: str, now: datetime) -> None:
-    if lease.balance:
+    if lease.status != "paid_off":
         return
     lease.event_sequence += 1
     batch.events.append(

@@ -1,6 +1,7 @@
 """The lease: its state, and how commands and payments change it. Pure."""
 
 from datetime import date, datetime
+from typing import Literal
 
 import msgspec
 
@@ -71,7 +72,7 @@ class Lease(msgspec.Struct, kw_only=True):
         self.paid[payment.number - 1] += payment.amount
         open_rows = [row for row, paid in zip(due, self.paid, strict=True) if paid < row.amount]
         self.payments_made = len(due) - len(open_rows)
-        self.next_due_date = open_rows[0].due_date if open_rows else None
+        self.next_due_date = open_rows[0].due_date if open_rows and not self.closed else None
         return self._collected("payment.succeeded", payment.amount, payment.amount, data, now)
 
     def pay_off(self, payoff: PayoffSucceeded, data: bytes, now: datetime) -> list[Change]:
@@ -82,11 +83,31 @@ class Lease(msgspec.Struct, kw_only=True):
 
     def _collected(self, type_: str, amount: int, settled: int, data: bytes, now: datetime) -> list[Change]:
         self.amount_paid += amount
+        if self.closed:  # it was in flight then: the money is here, and nothing was owed any longer
+            return [self._change(type_, self.status, data, now)]
         self.balance -= settled
         changes = [self._change(type_, self.status, data, now)]
         if self.balance == 0:
             changes.append(self._change("lease.paid_off", "paid_off", b"{}", now))
         return changes
+
+    @property
+    def closed(self) -> bool:
+        """Whether it was closed before it was paid."""
+        return self.status in ("cancelled", "charged_off")
+
+    @property
+    def currency(self) -> str:
+        """ISO 4217 code."""
+        return msgspec.json.decode(self.contract, type=_Currency).currency
+
+    def close(
+        self, status: Literal["cancelled", "charged_off"], type_: str, data: bytes, now: datetime
+    ) -> Change:
+        """Nothing is owed on it any longer; what was paid stays paid."""
+        self.balance = 0
+        self.next_due_date = None
+        return self._change(type_, status, data, now)
 
     def _change(self, type_: str, status: Status, data: bytes, now: datetime) -> Change:
         self.version += 1
@@ -107,7 +128,7 @@ class Lease(msgspec.Struct, kw_only=True):
         """The event that tells of the balance reaching zero."""
         return LeasePaidOff(
             lease_id=self.lease_id,
-            currency=msgspec.json.decode(self.contract, type=_Currency).currency,
+            currency=self.currency,
             amount_paid=self.amount_paid,
             attempt_id=attempt_id,
             cause="payoff" if type_ == "payoff.succeeded" else "payment",

@@ -52,6 +52,8 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
 TYPES: dict[str, type[Data]] = {
     "lease.created": facts.LeaseCreated,
     "lease.paid_off": facts.LeasePaidOff,
+    "lease.cancelled": facts.LeaseCancelled,
+    "lease.charged_off": facts.LeaseChargedOff,
     "payment.attempt_started": facts.AttemptStarted,
     "payment.succeeded": facts.PaymentSucceeded,
     "payment.declined": facts.PaymentDeclined,

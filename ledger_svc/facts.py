@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Meta
 
 Count = Annotated[int, Meta(ge=1)]
+Position = Annotated[int, Meta(ge=0, le=2**31 - 1)]  # in a sequence; the log's column has 31 bits
 
 
 class ScheduledInstalment(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,6 +42,24 @@ class LeasePaidOff(msgspec.Struct, frozen=True, kw_only=True):
     cause: str  # "payment" or "payoff"
 
 
+class LeaseCancelled(msgspec.Struct, frozen=True, kw_only=True):
+    """`lease.cancelled`: closed before any money was collected."""
+
+    currency: str
+    reason: str
+    balance: int  # before
+    payment_sequence: Position  # of the payment service's events that this takes into account
+
+
+class LeaseChargedOff(msgspec.Struct, frozen=True, kw_only=True):
+    """`lease.charged_off`: given up."""
+
+    currency: str
+    reason: str
+    amount: int  # the balance before
+    payment_sequence: Position  # of the payment service's events that this takes into account
+
+
 class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     """What every event of an attempt to take money says."""
 
@@ -61,7 +80,7 @@ class PaymentSucceeded(Attempt, frozen=True, kw_only=True):
     number: int
     amount_paid: int  # of the instalment, after this payment
     amount_due: int  # of the instalment, after this payment
-    payment_status: str  # "paid", or what an open instalment is: "scheduled", "due", "late"
+    payment_status: str  # "paid", "cancelled", or what an open instalment is: "scheduled", "due", "late"
 
 
 class Decline(msgspec.Struct, frozen=True, kw_only=True):
@@ -131,6 +150,8 @@ class PayoffQuoted(msgspec.Struct, frozen=True, kw_only=True):
 Data = (
     LeaseCreated
     | LeasePaidOff
+    | LeaseCancelled
+    | LeaseChargedOff
     | AttemptStarted
     | PaymentSucceeded
     | PaymentDeclined

@@ -22,6 +22,17 @@ SELECT lease_id::text, source, sequence
 -- Which of these events' ids are in the log already.
 SELECT event_id::text FROM entries WHERE event_id = ANY($1::uuid[])
 
+-- name: closings
+-- Where these leases were closed before they were paid.
+SELECT raw FROM entries WHERE lease_id = ANY($1::uuid[]) AND type IN ('lease.cancelled', 'lease.charged_off')
+
+-- name: successes_after
+-- Money of these leases that the payment service told of after a number of its own.
+SELECT raw
+  FROM entries AS e JOIN unnest($1::uuid[], $2::int[]) AS w (lease_id, sequence)
+    ON e.lease_id = w.lease_id AND e.source = '/payment-svc' AND e.sequence > w.sequence
+ WHERE e.type IN ('payment.succeeded', 'payoff.succeeded')
+
 -- name: append_entries
 INSERT INTO entries (seq, event_id, type, source, sequence, lease_id, occurred_at, recorded_at, raw, leaf_hash)
 SELECT * FROM unnest($1::bigint[], $2::uuid[], $3::text[], $4::text[], $5::int[], $6::uuid[], $7::timestamptz[],

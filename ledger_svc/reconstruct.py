@@ -23,6 +23,8 @@ Basis = Literal["occurred", "recorded"]
 SCHEDULED = "scheduled"
 PROCESSING = "processing"
 PAID = "paid"
+CANCELLED = "cancelled"
+CHARGED_OFF = "charged_off"
 
 
 class Progress(msgspec.Struct, frozen=True):
@@ -46,8 +48,15 @@ class LeaseState(msgspec.Struct, frozen=True, kw_only=True):
     waived: int = 0  # interest no longer owed after an early payoff
 
     @property
+    def closed(self) -> bool:
+        """Whether the lease was closed before it was paid."""
+        return self.status in (CANCELLED, CHARGED_OFF)
+
+    @property
     def balance(self) -> int:
         """Still to be paid: Σ(amount - paid) over instalments not cancelled."""
+        if self.closed:  # money that was in flight then pays nothing off
+            return 0
         return self.billed - self.collected - self.waived
 
 
@@ -68,7 +77,7 @@ class PaymentState(msgspec.Struct, frozen=True, kw_only=True):
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """`state` of the contract's state-at-point."""
 
-    status: str  # "active", "paid_off"
+    status: str  # "active", "paid_off", "cancelled", "charged_off"
     balance: int  # minor units
     amount_paid: int  # minor units
     payments: list[PaymentState]  # by number
@@ -91,6 +100,10 @@ def apply_data(state: LeaseState, data: Data) -> LeaseState:
             return replace(state, status="active", schedule=data.schedule, billed=billed)
         case facts.LeasePaidOff():
             return replace(state, status="paid_off")
+        case facts.LeaseCancelled():
+            return replace(state, status=CANCELLED)
+        case facts.LeaseChargedOff():
+            return replace(state, status=CHARGED_OFF)
         case facts.AttemptStarted() | facts.PaymentUnknown():
             return _attempted(state, data.number, in_flight=True)
         case facts.PaymentDeclined() | facts.PaymentFailed():
@@ -152,11 +165,14 @@ def snapshot(state: LeaseState) -> Snapshot | None:
     payments = []
     for row in state.schedule:
         progress = _progress(state, row.number)
+        status = progress.status
+        if state.closed and status not in (PAID, PROCESSING):
+            status = CANCELLED  # the payment service tells of no instalment that it cancels for this
         payments.append(
             PaymentState(
                 number=row.number,
                 payment_id=row.payment_id,
-                status=progress.status,
+                status=status,
                 amount=row.amount,
                 amount_paid=progress.amount_paid,
             )

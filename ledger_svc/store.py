@@ -1,6 +1,6 @@
 """The log in Postgres."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -8,8 +8,9 @@ from typing import Any
 import msgspec
 
 from common.db import Connection, Pool, Queries
-from ledger_svc import merkle
+from ledger_svc import events, merkle
 from ledger_svc.entry import Entry
+from ledger_svc.events import Event
 from ledger_svc.merkle import Frontier, Node
 from ledger_svc.totals import Totals
 
@@ -69,6 +70,17 @@ async def known(
 async def known_ids(connection: Connection, event_ids: Sequence[str]) -> set[str]:
     """Which of these events' ids are in the log."""
     return {row["event_id"] for row in await connection.fetch(queries.known_ids, event_ids)}
+
+
+async def closings(connection: Connection, lease_ids: Sequence[str]) -> list[Event]:
+    """How these leases were closed before they were paid; those that were not are missing."""
+    return [events.decode(row["raw"]) for row in await connection.fetch(queries.closings, lease_ids)]
+
+
+async def successes_after(connection: Connection, positions: Mapping[str, int]) -> list[Event]:
+    """Money taken on these leases, as far as the payment service told of it after the given numbers."""
+    rows = await connection.fetch(queries.successes_after, list(positions), list(positions.values()))
+    return [events.decode(row["raw"]) for row in rows]
 
 
 async def append(connection: Connection, entries: Sequence[Entry], nodes: Sequence[Node], end: Head) -> None:

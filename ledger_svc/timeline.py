@@ -25,6 +25,8 @@ _OUTCOMES = {
     "declined": "it was declined",
     "not_found": "it never arrived and nothing was taken",
 }
+_AFTER_CLOSING = "Payment after closing"
+_UNDER_WAY = "which was under way when the lease was closed"
 
 
 class Item(msgspec.Struct, frozen=True, kw_only=True):
@@ -94,6 +96,12 @@ def _tell(data: Data, *, term: int) -> tuple[str, str, int]:
             how = "early payoff" if data.cause == "payoff" else "last instalment"
             paid = money(data.amount_paid, data.currency)
             return "Lease paid off", f"Closed by the {how}; {paid} paid in all", data.amount_paid
+        case facts.LeaseCancelled():
+            text = f"{money(data.balance, data.currency)} is no longer to be paid ({data.reason})"
+            return "Lease cancelled", text, data.balance
+        case facts.LeaseChargedOff():
+            text = f"{money(data.amount, data.currency)} is given up as a loss ({data.reason})"
+            return "Lease charged off", text, data.amount
         case facts.AttemptStarted():
             text = f"{_subject(data, term)}: taking {_price(data)} from {data.payment_method}"
             return "Payment started", text, data.amount
@@ -113,7 +121,7 @@ def _tell(data: Data, *, term: int) -> tuple[str, str, int]:
             text = f"{_subject(data, term)}: asked about {_price(data)}, the gateway said that {said}"
             return "Payment outcome learned", text, data.amount
         case facts.PayoffSucceeded():
-            return "Lease paid early", _paid_early(data), data.amount
+            return *_paid_early(data), data.amount
         case facts.PayoffQuoted():
             return "Payoff quoted", _quoted(data), data.amount
         case _:
@@ -130,6 +138,9 @@ def _created(data: facts.LeaseCreated) -> str:
 
 
 def _received(data: facts.PaymentSucceeded, term: int) -> tuple[str, str]:
+    if data.payment_status == reconstruct.CANCELLED:
+        text = f"{_subject(data, term)}: {_price(data)} by {data.payment_method}"
+        return _AFTER_CLOSING, f"{text}, {_UNDER_WAY}"
     text = f"{_subject(data, term)} paid: {_price(data)} by {data.payment_method}"
     if not data.amount_due:
         return "Instalment paid", text
@@ -137,9 +148,11 @@ def _received(data: facts.PaymentSucceeded, term: int) -> tuple[str, str]:
     return "Part payment received", f"{text}; {money(data.amount_due, data.currency)} of it still to be paid"
 
 
-def _paid_early(data: facts.PayoffSucceeded) -> str:
+def _paid_early(data: facts.PayoffSucceeded) -> tuple[str, str]:
     text = f"Early payoff as of {day(data.as_of)}: {_price(data)} by {data.payment_method}"
-    return f"{text}; {money(data.interest_saved, data.currency)} of interest saved"
+    if not data.instalments:  # there was nothing left to settle
+        return _AFTER_CLOSING, f"{text}, {_UNDER_WAY}"
+    return "Lease paid early", f"{text}; {money(data.interest_saved, data.currency)} of interest saved"
 
 
 def _quoted(data: facts.PayoffQuoted) -> str:

@@ -1,9 +1,10 @@
 """The ledger's totals, kept up event by event so that nobody ever has to count the whole log.
 
 They are a projection: the writer stores them in the transaction that appends, and they can be made anew from
-the entries at any time. No step depends on the order of events.
+the entries at any time. They do not depend on the order in which the sources' events come.
 """
 
+from collections.abc import Iterable
 from typing import assert_never
 
 import msgspec
@@ -40,6 +41,11 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True):
     amounts: dict[str, Amounts] = {}  # by ISO 4217 code
 
 
+CLOSINGS = frozenset({"lease.cancelled", "lease.charged_off"})
+SUCCESSES = frozenset({"payment.succeeded", "payoff.succeeded"})
+Closing = facts.LeaseCancelled | facts.LeaseChargedOff
+Success = facts.PaymentSucceeded | facts.PayoffSucceeded
+
 EMPTY = Totals()
 _NOTHING = Amounts()
 
@@ -50,8 +56,12 @@ def success_rate(payments: PaymentTotals) -> float | None:
     return round(payments.succeeded / answered, 6) if answered else None
 
 
-def add(totals: Totals, event: Event) -> Totals:
+def add(totals: Totals, event: Event, recorded: Iterable[Event] = ()) -> Totals:
     """The totals with one more event; the work does not grow with the number of events or leases.
+
+    `recorded`: what the log has already of the same lease and this event's effect depends on. For a success,
+    the lease's closing: money that it did not know of lowers no balance. For a closing, the successes that it
+    did not know of: they have lowered a balance that it now takes away as a whole. Others do no harm.
 
     An event of a type that this code does not know is counted but moves nothing, for the record must go on:
     it shows in `events_by_type`, and the totals have to be made anew with code that knows it.
@@ -67,10 +77,15 @@ def add(totals: Totals, event: Event) -> Totals:
             totals = replace(totals, leases_total=totals.leases_total + 1)
             return _moved(totals, data.currency, billed=data.total_payable)
         case facts.PaymentSucceeded():
-            return _moved(_counted(totals, succeeded=1), data.currency, collected=data.amount)
+            totals, paid = _counted(totals, succeeded=1), _paid(event, data, recorded)
+            return _moved(totals, data.currency, collected=data.amount, lowered=paid)
         case facts.PayoffSucceeded():
-            totals = _counted(totals, succeeded=1)
-            return _moved(totals, data.currency, collected=data.amount, waived=data.interest_saved)
+            totals, paid = _counted(totals, succeeded=1), _paid(event, data, recorded)
+            return _moved(totals, data.currency, collected=data.amount, lowered=paid)
+        case facts.LeaseCancelled():
+            return _moved(totals, data.currency, lowered=data.balance - _overtaken(data, recorded))
+        case facts.LeaseChargedOff():
+            return _moved(totals, data.currency, lowered=data.amount - _overtaken(data, recorded))
         case facts.PaymentDeclined() | facts.PayoffDeclined():
             return _counted(totals, declined=1)
         case facts.PaymentUnknown():
@@ -83,18 +98,41 @@ def add(totals: Totals, event: Event) -> Totals:
             assert_never(data)
 
 
+def _paid(event: Event, data: Success, recorded: Iterable[Event]) -> int:
+    """What a success takes off its lease's balance: nothing where the lease was closed without it."""
+    for each in recorded:
+        closing = events.data_of(each) if each.type in CLOSINGS else None
+        if isinstance(closing, Closing) and event.sequence > closing.payment_sequence:
+            return 0
+    return _settled(data)
+
+
+def _overtaken(closing: Closing, recorded: Iterable[Event]) -> int:
+    """What successes that the closing did not know of have taken off the balance before it came."""
+    later = [
+        events.data_of(each)
+        for each in recorded
+        if each.type in SUCCESSES and each.sequence > closing.payment_sequence
+    ]
+    return sum(_settled(data) for data in later if isinstance(data, Success))
+
+
+def _settled(data: Success) -> int:
+    return data.amount + (data.interest_saved if isinstance(data, facts.PayoffSucceeded) else 0)
+
+
 def _counted(totals: Totals, *, succeeded: int = 0, declined: int = 0, unknown: int = 0) -> Totals:
     before = totals.payments
     after = PaymentTotals(before.succeeded + succeeded, before.declined + declined, before.unknown + unknown)
     return replace(totals, payments=after)
 
 
-def _moved(totals: Totals, currency: str, *, billed: int = 0, collected: int = 0, waived: int = 0) -> Totals:
+def _moved(totals: Totals, currency: str, *, billed: int = 0, collected: int = 0, lowered: int = 0) -> Totals:
     before = totals.amounts.get(currency, _NOTHING)
     after = Amounts(
         billed=before.billed + billed,
         collected=before.collected + collected,
         refunded=before.refunded,
-        outstanding=before.outstanding + billed - collected - waived,
+        outstanding=before.outstanding + billed - lowered,
     )
     return replace(totals, amounts=totals.amounts | {currency: after})

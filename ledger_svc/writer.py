@@ -19,8 +19,8 @@ from common.clock import utcnow
 from common.db import TRANSIENT, Connection, Pool, session
 from common.ids import canonical_uuid
 from common.pacing import Pacer
+from ledger_svc import closings, events, merkle, store, totals
 from ledger_svc import entry as entries
-from ledger_svc import events, merkle, store, totals
 from ledger_svc.events import Event, MalformedEvent
 from ledger_svc.merkle import Frontier
 from ledger_svc.store import Head
@@ -171,10 +171,12 @@ class LedgerWriter:
         now = utcnow()
         seq, sums = self._head.last_seq, self._head.totals
         appended = []
+        recorded = await closings.recorded(connection, [each.event for each in fresh])
         for each in fresh:
             seq += 1
             appended.append(entries.seal(each.event, each.raw, seq=seq, recorded_at=now))
-            sums = totals.add(sums, each.event)
+            sums = totals.add(sums, each.event, recorded.of(each.event))
+            recorded.note(each.event)
         frontier, nodes = merkle.extend(self._frontier, [entry.leaf_hash for entry in appended])
         head = Head(
             last_seq=seq,

@@ -1,21 +1,18 @@
 """Routes of the payment service: thin."""
 
-from datetime import UTC, datetime
-
 import msgspec
 from aiohttp import web
 
-from common.clock import utcnow
 from common.db import Pool
 from common.envelope import encode
 from common.http import consistency, cursor
 from common.http.command_status import status_route
 from common.http.commands import CommandFront
 from common.http.cursor import PageQuery
-from common.http.problems import ProblemError
+from common.http.problems import ProblemError, unavailable
 from common.http.routes import NoQuery, Route, json_response, path_id
 from common.http.validation import read_query
-from common.ids import born_ms, uuid7
+from common.ids import uuid7
 from payment_svc import store
 from payment_svc.commands import AttemptPayment, NewAttempt
 from payment_svc.events import SOURCE
@@ -24,10 +21,6 @@ from payment_svc.payoff_api import PROBLEM, PayoffApi
 from payment_svc.render import AttemptView, PaymentView, attempt_view, payment_view
 
 queries = store.queries
-
-# What was made this short a time ago by the lease service may be on its way here.
-YOUNG_S = 10.0
-ON_ITS_WAY_S = 2.0
 
 
 class Payments(msgspec.Struct, frozen=True, kw_only=True):
@@ -190,15 +183,12 @@ class PaymentApi:
 
     async def _arrived(self, identifier: str, exists: str) -> None:
         """Wait a moment for something just made by the lease service, instead of denying that it exists."""
-        born = born_ms(identifier)
-        age_s = (utcnow() - datetime.fromtimestamp((born or 0) / 1000, UTC)).total_seconds()
-        if not -YOUNG_S < age_s < YOUNG_S:
-            return
 
         async def here() -> bool:
             return bool(await self._pool.fetchval(exists, identifier))
 
-        await consistency.poll(here, ON_ITS_WAY_S, "This lease has not arrived here yet; try again.")
+        if not await consistency.arrives(identifier, here):
+            raise unavailable("This lease has not arrived here yet; try again.")
 
     async def _reached(self, position: consistency.Position) -> bool:
         if position.source == SOURCE:

@@ -12,6 +12,7 @@ from payment_svc.declines import Decline
 from payment_svc.events import Kind, PaymentStatus
 from payment_svc.payoff import Payoff
 
+Closed = Literal["cancelled", "charged_off"]
 AttemptStatus = Literal["started", "succeeded", "declined", "failed", "unknown"]
 
 # When the gateway is asked about an attempt that it left without an answer; the last one repeats.
@@ -42,6 +43,7 @@ class Account(msgspec.Struct, kw_only=True):
     day_count: DayCount
     start_date: date
     payoff_in_flight: str | None = None
+    closed: Closed | None = None  # how the lease was closed before it was paid
     event_sequence: int = 0
     lease_sequence: int = 1
 
@@ -116,6 +118,7 @@ def start(
     now: datetime,
 ) -> Attempt:
     """Begin to collect an instalment. Raises Refused: 409 for its state, 422 for the amount."""
+    _refuse_closed(account)
     if payment.in_flight or account.payoff_in_flight:
         what = "An attempt on this payment" if payment.in_flight else "A payoff of this lease"
         raise Refused(409, f"{what} is in flight; its outcome has to be known first.")
@@ -161,7 +164,8 @@ def start_payoff(
 
 
 def nothing_in_flight(account: Account, payments: list[Payment]) -> None:
-    """Raises Refused 409 where an attempt on any part of the lease has no outcome yet."""
+    """Raises Refused 409 where the lease is closed, or an attempt on any part of it has no outcome yet."""
+    _refuse_closed(account)
     if account.payoff_in_flight or any(payment.in_flight for payment in payments):
         raise Refused(409, "An attempt on this lease is in flight; its outcome has to be known first.")
 
@@ -218,12 +222,18 @@ def begin_payoff(
     )
 
 
+def _refuse_closed(account: Account) -> None:
+    if account.closed:
+        how = account.closed.replace("_", " ")
+        raise Refused(409, f"This lease has been {how}; nothing more is collected on it.")
+
+
 def collect(payment: Payment, amount: int) -> Allocation:
     """Money came in for an instalment: what it was for."""
     allocation = allocate(payment.owed, payment.paid, amount)
     payment.paid += allocation
     payment.in_flight = None
-    if payment.amount_due == 0:
+    if payment.amount_due == 0 and payment.status != "cancelled":
         payment.status = "paid"
     return allocation
 
@@ -231,6 +241,8 @@ def collect(payment: Payment, amount: int) -> Allocation:
 def settle_payoff(account: Account, payments: list[Payment], payoff: Payoff) -> None:
     """Money came in for all that was left: every open instalment is paid or cancelled."""
     account.payoff_in_flight = None
+    if account.closed:
+        return  # while it was in flight: nothing was left any longer
     settled = {instalment.number: instalment for instalment in payoff.instalments}
     for payment in payments:
         if payment.number in settled:

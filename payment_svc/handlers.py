@@ -13,8 +13,8 @@ from common.db import Connection
 from common.envelope import Command, Event, Outcome
 from common.worker import Poison, SequenceGap
 from payment_svc import attempt as domain
-from payment_svc import quote_store, store
-from payment_svc.attempt import Account, Attempt, Refused
+from payment_svc import closing, quote_store, store
+from payment_svc.attempt import Account, Attempt, Closed, Refused
 from payment_svc.batch import Batch, Cause
 from payment_svc.commands import AttemptPayment, PayOffLease, QuotePayoff
 from payment_svc.events import AttemptStarted, LeaseCreated
@@ -75,10 +75,35 @@ COMMANDS: dict[str, tuple[Callable[[msgspec.Raw], Asked], Callable[[Batch, Comma
     "PayOffLease": (decode_payoff, pay_off_lease),  # type: ignore[dict-item]
     "QuotePayoff": (decode_quote, quote_payoff),  # type: ignore[dict-item]
 }
-# What each of the lease service's events brings here; those without a function change nothing.
-EVENTS: dict[str, Callable[[msgspec.Raw], LeaseCreated] | None] = {
-    "lease.created": decode_created,
-    "lease.paid_off": None,
+
+
+class News:
+    """What a batch of the lease service's events brings here."""
+
+    def __init__(self) -> None:
+        self.created: list[LeaseCreated] = []
+        self.closed: dict[str, Closed] = {}
+
+
+def lease_created(news: News, event: Event) -> None:
+    """An account with its payments."""
+    news.created.append(decode_created(event.data))
+
+
+def lease_closed(news: News, event: Event) -> None:
+    """Nothing more is collected."""
+    news.closed[event.subject] = closing.HOW[event.type]
+
+
+def no_change(_news: News, _event: Event) -> None:
+    """What was paid is known here first."""
+
+
+EVENTS: dict[str, Callable[[News, Event], None]] = {
+    "lease.created": lease_created,
+    "lease.paid_off": no_change,
+    "lease.cancelled": lease_closed,
+    "lease.charged_off": lease_closed,
 }
 
 
@@ -108,10 +133,10 @@ class PaymentUnit:
         return outcomes, batch.events
 
     async def project(self, connection: Connection, events: Sequence[Event]) -> list[Event]:
-        """Apply the lease service's events: new leases become accounts with their payments."""
+        """Apply the lease service's events: new leases become accounts with their payments, until closed."""
         accounts = await store.lock_accounts(connection, list({event.subject for event in events}))
         positions = {lease_id: account.lease_sequence for lease_id, account in accounts.items()}
-        created: list[LeaseCreated] = []
+        news = News()
         for event in events:
             if event.type not in EVENTS:
                 raise Poison(f"unknown event {event.type}")
@@ -120,16 +145,17 @@ class PaymentUnit:
                 continue  # a repeat
             if event.sequence > position + 1:
                 raise SequenceGap(f"{event.subject}: {event.sequence} after {position}")
-            if (decode := EVENTS[event.type]) is not None:
-                created.append(decode(event.data))
+            EVENTS[event.type](news, event)
             positions[event.subject] = event.sequence
-        await store.insert_leases(connection, created)
+        await store.insert_leases(connection, news.created, positions)
         moved = [
             account for account in accounts.values() if positions[account.lease_id] > account.lease_sequence
         ]
         for account in moved:
             account.lease_sequence = positions[account.lease_id]
-        await store.update(connection, moved, [])
+        open_until_now = await store.payments(connection, lease_ids=list(news.closed)) if news.closed else []
+        await store.update(connection, moved, closing.cancel_open(open_until_now))
+        await store.close(connection, news.closed)
         return []
 
 

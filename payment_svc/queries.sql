@@ -11,7 +11,7 @@ SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::int[], $4::date[], $5::bigint[]
 -- name: lock_accounts
 -- Locked in one order, so that two workers never wait for each other.
 SELECT lease_id::text, currency, principal, annual_rate, day_count, start_date, payoff_in_flight::text,
-       event_sequence, lease_sequence
+       closed, event_sequence, lease_sequence
   FROM accounts
  WHERE lease_id = ANY($1::uuid[])
  ORDER BY lease_id
@@ -34,6 +34,12 @@ UPDATE accounts AS a
    SET payoff_in_flight = n.payoff_in_flight, event_sequence = n.event_sequence, lease_sequence = n.lease_sequence
   FROM unnest($1::uuid[], $2::uuid[], $3::int[], $4::int[])
        AS n (lease_id, payoff_in_flight, event_sequence, lease_sequence)
+ WHERE a.lease_id = n.lease_id
+
+-- name: close_accounts
+UPDATE accounts AS a
+   SET closed = n.closed
+  FROM unnest($1::uuid[], $2::text[]) AS n (lease_id, closed)
  WHERE a.lease_id = n.lease_id
 
 -- name: update_payments

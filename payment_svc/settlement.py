@@ -8,6 +8,7 @@ from common.envelope import Outcome, encode
 from common.http.command_status import status_url
 from common.http.problems import problem
 from payment_svc import attempt as domain
+from payment_svc import closing
 from payment_svc.attempt import Account, Attempt, Payment
 from payment_svc.batch import Batch, Cause, token
 from payment_svc.declines import decline
@@ -81,18 +82,19 @@ def _succeeded(
     else:
         assert attempt.payoff is not None
         payments = batch.payments_of(attempt.lease_id)
-        domain.settle_payoff(account, payments, attempt.payoff)
+        payoff = closing.settles_nothing(attempt.payoff) if account.closed else attempt.payoff
+        domain.settle_payoff(account, payments, payoff)
         batch.touch(account, payments)
         by_number = {payment.number: payment.payment_id for payment in payments}
         paid_off = PayoffSucceeded(
             **_common(attempt),
             gateway_reference=attempt.gateway_reference,
-            as_of=attempt.payoff.as_of,
-            breakdown=attempt.payoff.breakdown,
-            allocation=attempt.payoff.allocation,
-            interest_saved=attempt.payoff.interest_saved,
-            formula=attempt.payoff.formula,
-            quote_id=attempt.payoff.quote_id,
+            as_of=payoff.as_of,
+            breakdown=payoff.breakdown,
+            allocation=payoff.allocation,
+            interest_saved=payoff.interest_saved,
+            formula=payoff.formula,
+            quote_id=payoff.quote_id,
             instalments=[
                 SettledInstalment(
                     number=each.number,
@@ -100,7 +102,7 @@ def _succeeded(
                     status=each.status,
                     amount_paid=each.amount_paid,
                 )
-                for each in attempt.payoff.instalments
+                for each in payoff.instalments
             ],
         )
         batch.tell(account, "payoff.succeeded", paid_off, cause)

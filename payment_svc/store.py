@@ -1,6 +1,6 @@
 """Accounts, payments and attempts in Postgres: one statement for a whole batch, never one for each row."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +8,7 @@ import msgspec
 
 from common.db import Connection, Pool, Queries
 from payment_svc.allocation import Allocation
-from payment_svc.attempt import Account, Attempt, Payment
+from payment_svc.attempt import Account, Attempt, Closed, Payment
 from payment_svc.declines import Decline
 from payment_svc.events import LeaseCreated
 from payment_svc.payoff import Payoff
@@ -20,8 +20,10 @@ decode_decline = msgspec.json.Decoder(Decline).decode
 decode_payoff = msgspec.json.Decoder(Payoff).decode
 
 
-async def insert_leases(connection: Connection, leases: Sequence[LeaseCreated]) -> None:
-    """Write the accounts and payments of leases told of for the first time."""
+async def insert_leases(
+    connection: Connection, leases: Sequence[LeaseCreated], positions: Mapping[str, int]
+) -> None:
+    """Write the accounts and payments of new leases; `positions`: the last event of each that is applied."""
     if not leases:
         return
     await connection.execute(
@@ -32,7 +34,7 @@ async def insert_leases(connection: Connection, leases: Sequence[LeaseCreated]) 
         [lease.annual_rate for lease in leases],
         [lease.day_count for lease in leases],
         [lease.start_date for lease in leases],
-        [1] * len(leases),
+        [positions[lease.lease_id] for lease in leases],
     )
     rows = [(lease.lease_id, row) for lease in leases for row in lease.schedule]
     await connection.execute(
@@ -133,6 +135,12 @@ async def update(connection: Connection, accounts: Sequence[Account], changed: S
             [payment.attempts for payment in changed],
             [payment.last_attempt_id for payment in changed],
         )
+
+
+async def close(connection: Connection, closed: Mapping[str, Closed]) -> None:
+    """Note of leases how they were closed; their accounts are locked or new."""
+    if closed:
+        await connection.execute(queries.close_accounts, list(closed), list(closed.values()))
 
 
 def attempt_from(row: Any) -> Attempt:

@@ -9,17 +9,22 @@ import base64
 import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from aiohttp import web
 
+from common.clock import utcnow
 from common.http.prefer import wait_s
 from common.http.problems import FieldError, invalid, unavailable
-from common.ids import canonical_uuid
+from common.ids import born_ms, canonical_uuid
 
 HEADER = "Consistency-Token"
 DEFAULT_WAIT_S = 2.0
 FIRST_POLL_S = 0.005
 LONGEST_POLL_S = 0.05
+# What was made this short a time ago may be on its way.
+YOUNG_S = 10.0
+ON_ITS_WAY_S = 2.0
 _TOKEN = re.compile(r"(/[a-z-]{1,20}):([0-9]{1,9}):([0-9a-f-]{36})")
 
 
@@ -66,8 +71,24 @@ async def wait_until_caught_up(request: web.Request, reached: Reached) -> None:
     )
 
 
+async def arrives(identifier: str, here: Callable[[], Awaitable[bool]]) -> bool:
+    """Wait a moment for something just made elsewhere, instead of denying that it exists.
+
+    False: by its id it is young, and it has not come in time. What is older is not waited for.
+    """
+    age_s = (utcnow() - datetime.fromtimestamp((born_ms(identifier) or 0) / 1000, UTC)).total_seconds()
+    if not -YOUNG_S < age_s < YOUNG_S:
+        return True
+    return await _within(here, ON_ITS_WAY_S)
+
+
 async def poll(done: Callable[[], Awaitable[bool]], within_s: float, otherwise: str) -> None:
     """Ask `done` again and again for `within_s` seconds. Raises ProblemError 503 saying `otherwise`."""
+    if not await _within(done, within_s):
+        raise unavailable(otherwise)
+
+
+async def _within(done: Callable[[], Awaitable[bool]], within_s: float) -> bool:
     pause_s = FIRST_POLL_S
     try:
         async with asyncio.timeout(within_s):
@@ -75,4 +96,5 @@ async def poll(done: Callable[[], Awaitable[bool]], within_s: float, otherwise: 
                 await asyncio.sleep(pause_s)
                 pause_s = min(pause_s * 1.5, LONGEST_POLL_S)
     except TimeoutError:
-        raise unavailable(otherwise) from None
+        return False
+    return True

@@ -46,14 +46,18 @@ def fold(events: Iterable[dict[str, Any]]) -> Folded:
         if type_ == "lease.created":
             state.status = "active"
             state.instalments = {row["payment_id"]: Instalment(row["amount"]) for row in data["schedule"]}
-        elif type_ == "lease.paid_off":
-            state.status = "paid_off"
+        elif type_ in ("lease.paid_off", "lease.cancelled", "lease.charged_off"):
+            state.status = type_.removeprefix("lease.")
         elif type_ == "payment.attempt_started":
             state.unsettled.add(data["attempt_id"])
         elif type_ not in ("payment.unknown", "payment.resolved", "payoff.quoted"):
             state.unsettled.remove(data["attempt_id"])
             state.ends[data["attempt_id"]] = type_.partition(".")[2]
             _move_money(state, type_, data)
+    if state.status in ("cancelled", "charged_off"):
+        for instalment in state.instalments.values():
+            if instalment.status != "paid":
+                instalment.status = "cancelled"
     return state
 
 
@@ -64,6 +68,8 @@ def _move_money(state: Folded, type_: str, data: dict[str, Any]) -> None:
         assert instalment.paid == data["amount_paid"] <= instalment.amount
         assert sum(data["allocation"].values()) == data["amount"]
         instalment.status = "paid" if instalment.paid == instalment.amount else "scheduled"
+        if data["payment_status"] == "cancelled":  # the lease had been closed while it was in flight
+            instalment.status = "cancelled"
         state.collected += data["amount"]
     elif type_ == "payoff.succeeded":
         for each in data["instalments"]:

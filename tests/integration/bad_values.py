@@ -29,6 +29,8 @@ NEW_LEASE: dict[str, Any] = {
 # other, one).
 BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("lease", "/api/v1/leases"): NEW_LEASE,
+    ("lease", "/api/v1/leases/{lease_id}/cancel"): {"reason": "returned unused"},
+    ("lease", "/api/v1/leases/{lease_id}/charge-off"): {"reason": "customer is insolvent"},
     ("payment", "/api/v1/payments/{payment_id}/attempt"): {"payment_method": "pm_card_ok", "amount": 5000},
     ("payment", "/api/v1/leases/{lease_id}/payoff"): {"payment_method": "pm_card_ok", "quote_id": OLD_V7},
     ("payment", "/api/v1/leases/{lease_id}/payoff-quotes"): {"as_of": "2026-12-01"},

@@ -178,6 +178,34 @@ async def test_payoff_quotes(checked: Checked, monkeypatch: pytest.MonkeyPatch) 
         assert (await checked.ask("payment", method, f"{base}/{path}", given)).status == 409
 
 
+async def test_closing(checked: Checked) -> None:
+    """Cancelled, charged off, refused: each answer fits its document, and every status is one to list by."""
+    why = {"reason": "returned unused"}
+    lease, _ = await new_lease(checked)
+    url = f"/api/v1/leases/{lease['lease_id']}"
+    cancelled = await checked.ask("lease", "POST", f"{url}/cancel", why)
+    assert (cancelled.status, cancelled.json["status"]) == (200, "cancelled")
+    assert (await checked.ask("lease", "POST", f"{url}/cancel", why)).status == 409
+    assert (await checked.ask("lease", "POST", f"{url}/charge-off", why)).status == 409
+    lease, _ = await new_lease(checked)
+    url = f"/api/v1/leases/{lease['lease_id']}"
+    charged_off = await checked.ask("lease", "POST", f"{url}/charge-off", why)
+    assert (charged_off.status, charged_off.json["status"]) == (200, "charged_off")
+    for status in ("active", "delinquent", "paid_off", "cancelled", "charged_off"):
+        listed = await checked.ask("lease", "GET", f"/api/v1/leases?status={status}")
+        assert {each["status"] for each in listed.json["items"]} <= {status}
+    token = charged_off.headers["consistency-token"]
+    for service, rest in (
+        ("payment", f"{url}/payments"),
+        ("ledger", f"/api/v1/audit{url.removeprefix('/api/v1')}/timeline"),
+    ):
+        seen = await checked.ask(service, "GET", rest, Consistency_Token=token, Prefer="wait=25")
+        assert seen.status == 200
+    attempt = f"/api/v1/payments/{lease['schedule'][0]['payment_id']}/attempt"
+    body = {"payment_method": "pm_card_ok"}
+    assert (await checked.ask("payment", "POST", attempt, body)).status == 409
+
+
 async def test_commands(checked: Checked) -> None:
     """Pending, replayed, refused for its key, done: each answer fits its document."""
     key = uuid7()

@@ -6,15 +6,22 @@ from random import Random
 
 from ledger_svc import events
 from ledger_svc.entry import Entry, seal
-from tests.unit.event_samples import START, Life
+from tests.unit.event_samples import PAYMENTS, START, Life
 
 
 def random_life(random: Random) -> Life:
-    """A lease that lives through up to 25 attempts of every outcome, in part or whole, perhaps paid off."""
+    """A lease that lives through up to 25 attempts of every outcome, in part or whole, perhaps paid off.
+
+    Perhaps it is closed on the way: then the payment service learns of it a little later, or at the end.
+    """
     life = Life(term=random.randint(1, 14), currency=random.choice(["USD", "JPY", "KWD"]))
     life.due = random.randrange(len(life.rows))
     life.create()
     for _ in range(random.randrange(26)):
+        if life.status == "active" and random.random() < 0.04:
+            life.close("charged_off", unseen=random.randint(0, min(6, life.sequences[PAYMENTS])))
+        elif life.closed and not life.knows and random.random() < 0.3:
+            life.learn()
         payable = [row for row in life.rows if row.status == "scheduled"]
         if payable and random.random() < 0.1:
             life.quote()
@@ -33,6 +40,8 @@ def random_life(random: Random) -> Life:
         if attempt["number"] is None and word == life.lose_sight:
             word = life.decline  # an open payoff would hold up all the others
         word(attempt)
+    if life.closed and not life.knows:
+        life.learn()
     return life
 
 

@@ -53,6 +53,8 @@ class Life:
         self.status = "active"
         self.due = 0  # instalments due by the day of an early payoff
         self.sequences = {LEASES: 0, PAYMENTS: 0}
+        self.owed_after: list[int] = []  # by each of the payment service's events
+        self.knows = False  # whether the payment service has learned that the lease was closed
         self.unresolved: dict[str, Attempt] = {}
         self.rows = []
         left = principal
@@ -63,7 +65,16 @@ class Life:
             left -= part
 
     @property
+    def closed(self) -> bool:
+        return self.status in ("cancelled", "charged_off")
+
+    @property
     def balance(self) -> int:
+        return 0 if self.closed else self.owed
+
+    @property
+    def owed(self) -> int:
+        """What is open, whatever the lease service says."""
         return sum(row.amount - row.paid for row in self.rows if row.status != "cancelled")
 
     def open_rows(self) -> list[Row]:
@@ -85,6 +96,8 @@ class Life:
             data=msgspec.Raw(msgspec.json.encode(data)),
         )
         self.raws.append(envelope.encode(msgspec.structs.replace(event, **changes)))
+        if source == PAYMENTS:
+            self.owed_after.append(self.owed)
 
     def create(self) -> None:
         left, schedule = self.principal, []
@@ -136,12 +149,30 @@ class Life:
         row = self.rows[attempt["number"] - 1]
         row.paid += attempt["amount"]
         row.status = "paid" if row.paid == row.amount else "scheduled"
+        if self.knows:
+            row.status = "cancelled"
         allocation = {"late_fees": 0, "fees": 0, "interest": 0, "principal": attempt["amount"]}
-        after = {"amount_paid": row.paid, "amount_due": row.amount - row.paid, "payment_status": row.status}
+        due = 0 if self.knows else row.amount - row.paid
+        after = {"amount_paid": row.paid, "amount_due": due, "payment_status": row.status}
         more = {"gateway_reference": "ch_1", "allocation": allocation}
         self.emit(PAYMENTS, "payment.succeeded", attempt | more | after)
         if not self.open_rows():
             self._paid_off(attempt, "payment")
+
+    def close(self, how: str = "charged_off", unseen: int = 0) -> None:
+        """The lease is cancelled or charged off, `unseen` of the payment service's events not yet applied."""
+        seen = self.sequences[PAYMENTS] - unseen
+        before = self.owed_after[seen - 1] if seen else sum(row.amount for row in self.rows)
+        about = {"lease_id": self.lease_id, "currency": self.currency, "reason": "returned unused"}
+        amount = {"balance" if how == "cancelled" else "amount": before, "payment_sequence": seen}
+        self.status = how
+        self.emit(LEASES, f"lease.{how}", about | amount)
+
+    def learn(self) -> None:
+        """The payment service hears of it: open instalments are cancelled, those in flight when they land."""
+        self.knows = True
+        for row in self.open_rows():
+            row.status = "processing" if row.status == "processing" else "cancelled"
 
     def decline(self, attempt: Attempt, retry_at: str | None = None) -> None:
         self._resolve(attempt, "declined")
@@ -179,9 +210,9 @@ class Life:
         self.emit(PAYMENTS, "payoff.quoted", about | what | until)
 
     def _close(self, attempt: Attempt) -> None:
-        saved = self.balance - attempt["amount"]
+        saved = 0 if self.knows else self.owed - attempt["amount"]
         closed = []
-        for row in self.open_rows():
+        for row in [] if self.knows else self.open_rows():
             row.status = "paid" if row.number <= self.due else "cancelled"
             row.paid = row.amount if row.status == "paid" else row.paid
             named = {"number": row.number, "payment_id": payment_id(self.lease_id, row.number)}
@@ -196,11 +227,15 @@ class Life:
         self._paid_off(attempt, "payoff")
 
     def _paid_off(self, attempt: Attempt, cause: str) -> None:
+        if self.closed:
+            return
         self.status = "paid_off"
         about = {"lease_id": self.lease_id, "currency": self.currency, "attempt_id": attempt["attempt_id"]}
         self.emit(LEASES, "lease.paid_off", about | {"amount_paid": self.collected, "cause": cause})
 
     def _mark(self, attempt: Attempt, status: str) -> None:
+        if self.knows and status == "scheduled":
+            status = "cancelled"
         if attempt["number"]:
             self.rows[attempt["number"] - 1].status = status
 

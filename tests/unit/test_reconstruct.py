@@ -32,6 +32,9 @@ def test_fold_agrees_with_the_life_it_tells_of(random: Random) -> None:
     assert [(p.number, p.status, p.amount, p.amount_paid) for p in state.payments] == [
         (row.number, row.status, row.amount, row.paid) for row in life.rows
     ]
+    if life.closed:
+        assert state.balance == 0
+        return
     open_rows = [each for each in state.payments if each.status != "cancelled"]
     assert state.balance == sum(each.amount - each.amount_paid for each in open_rows)
 
@@ -138,6 +141,45 @@ def test_paid_off_is_said_by_the_lease_service() -> None:
     assert after
     assert (before.status, before.balance) == ("active", 0)
     assert (after.status, after.balance) == ("paid_off", 0)
+
+
+@pytest.mark.parametrize("how", ["cancelled", "charged_off"])
+def test_closing_leaves_nothing_to_be_paid(how: str) -> None:
+    """What was paid stays paid, every other instalment is cancelled, and the balance is 0 at once."""
+    life = Life(term=3)
+    life.create()
+    life.succeed(life.start(1))
+    life.succeed(life.start(2, 100))
+    life.close(how)
+    state = snapshot(fold(record(life.raws)))
+    assert state
+    assert (state.status, state.balance, state.amount_paid) == (how, 0, life.rows[0].amount + 100)
+    assert statuses(life) == [("paid", life.rows[0].amount), ("cancelled", 100), ("cancelled", 0)]
+
+
+@pytest.mark.parametrize("knows", [False, True])
+@given(random=randoms)
+def test_a_payment_that_succeeds_on_a_closed_lease(knows: bool, random: Random) -> None:
+    """Its money counts and the balance stays 0, in any interleaving; meanwhile it is processing."""
+    life = Life(term=3)
+    life.create()
+    paying, declined, lost = life.start(1), life.start(2), life.start(3)
+    life.close()
+    assert [status for status, _ in statuses(life)] == ["processing"] * 3
+    if knows:  # otherwise the payment was recorded before the payment service heard of it
+        life.learn()
+    life.succeed(paying)
+    life.decline(declined)
+    life.lose_sight(lost)
+    paid, amount = "cancelled" if knows else "paid", life.rows[0].amount
+    assert statuses(life) == [(paid, amount), ("cancelled", 0), ("processing", 0)]
+    life.fail(lost)
+    assert statuses(life) == [(paid, amount), ("cancelled", 0), ("cancelled", 0)]
+    entries = record(interleave(life.raws, random))
+    assert fold(entries) == fold(record(life.raws))
+    state = snapshot(fold(entries))
+    assert state
+    assert (state.status, state.balance, state.amount_paid) == ("charged_off", 0, amount)
 
 
 def test_no_state_before_the_lease_is_created() -> None:

@@ -142,6 +142,39 @@ def test_a_failed_attempt_in_words() -> None:
     )
 
 
+def test_a_closing_in_words() -> None:
+    """Cancelled or charged off, with the reason; money that was under way says so."""
+    life = Life(term=2, principal=30_000)
+    life.create()
+    under_way = life.start(1)
+    life.close("cancelled")
+    assert last_words(life) == ("Lease cancelled", "329.50 USD is no longer to be paid (returned unused)")
+    life.learn()
+    life.succeed(under_way)
+    assert last_words(life) == (
+        "Payment after closing",
+        "Instalment 1 of 2: 178.00 USD by pm_card_ok, which was under way when the lease was closed",
+    )
+    life = Life(term=2, principal=30_000)
+    life.create()
+    payoff = life.start(None)
+    life.close("cancelled")
+    life.learn()
+    life.succeed(payoff)
+    assert last_words(life) == (
+        "Payment after closing",
+        "Early payoff as of 31 December 2026: 325.00 USD by pm_card_ok, "
+        "which was under way when the lease was closed",
+    )
+    life = Life(term=2, principal=30_000)
+    life.create()
+    life.succeed(life.start(1))
+    life.close()
+    assert last_words(life) == ("Lease charged off", "151.50 USD is given up as a loss (returned unused)")
+    item = list(timeline(record(life.raws)))[-1]
+    assert (item.amount, item.balance_after) == (15150, 0)
+
+
 def test_payments_seen_before_the_lease() -> None:
     """Without lease.created neither the number of instalments nor a balance is made up."""
     life = Life(term=2)

@@ -1,6 +1,5 @@
 """The running totals against counting everything anew."""
 
-from functools import reduce
 from random import Random
 
 import msgspec
@@ -9,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ledger_svc import events
+from ledger_svc.closings import Recorded
 from ledger_svc.reconstruct import fold
 from ledger_svc.totals import EMPTY, Amounts, PaymentTotals, Totals, add, success_rate
 from tests.unit.event_mixes import interleave, random_life, record
@@ -18,7 +18,11 @@ randoms = st.randoms(use_true_random=False)
 
 
 def total(raws: list[bytes]) -> Totals:
-    return reduce(add, (events.decode(raw) for raw in raws), EMPTY)
+    totals, recorded = EMPTY, Recorded()
+    for event in map(events.decode, raws):
+        totals = add(totals, event, recorded.of(event))
+        recorded.note(event)
+    return totals
 
 
 @given(randoms)
@@ -42,9 +46,11 @@ def test_totals_are_those_of_every_lease_folded(random: Random) -> None:
 def test_order_does_not_matter_and_json_keeps_everything(random: Random) -> None:
     """Interleaved leases and sources give the same totals, also stored and read back after each event."""
     raws = random_life(random).raws + random_life(random).raws
-    stored = EMPTY
-    for raw in interleave(raws, random):
-        stored = msgspec.json.decode(msgspec.json.encode(add(stored, events.decode(raw))), type=Totals)
+    stored, recorded = EMPTY, Recorded()
+    for event in map(events.decode, interleave(raws, random)):
+        stored = add(stored, event, recorded.of(event))
+        stored = msgspec.json.decode(msgspec.json.encode(stored), type=Totals)
+        recorded.note(event)
     assert stored == total(raws)
 
 
@@ -70,6 +76,44 @@ def test_totals_of_one_life_by_hand() -> None:
     billed = sum(row.amount for row in life.rows)
     assert totals.amounts == {"USD": Amounts(billed=billed, collected=billed - life.saved)}
     assert totals.events_by_type["payment.attempt_started"] == 5
+
+
+@pytest.mark.parametrize("unseen", [0, 1])
+@pytest.mark.parametrize("closing_first", [False, True])
+def test_closing_by_hand(unseen: int, closing_first: bool) -> None:
+    """Of a closed lease nothing is outstanding, whether or not the closing knew of the last payment.
+
+    All that was billed stays billed, and what comes in afterwards is collected all the same.
+    """
+    life = Life(term=3)
+    life.create()
+    life.succeed(life.start(1))
+    late = life.start(3)
+    life.succeed(life.start(2, 100))
+    life.close(unseen=unseen)
+    if closing_first:  # the ledger hears of the closing before the payment
+        life.raws[-2:] = reversed(life.raws[-2:])
+    first = life.rows[0].amount
+    billed = sum(row.amount for row in life.rows)
+    assert total(life.raws).amounts == {"USD": Amounts(billed=billed, collected=first + 100)}
+    life.learn()
+    life.succeed(late)
+    collected = first + 100 + life.rows[2].amount
+    assert total(life.raws).amounts == {"USD": Amounts(billed=billed, collected=collected)}
+
+
+@pytest.mark.parametrize("knows", [False, True])
+def test_a_payoff_in_flight_when_it_is_closed(knows: bool) -> None:
+    """Nothing is outstanding either, whether or not the payment service knew when the payoff succeeded."""
+    life = Life(term=3)
+    life.create()
+    payoff = life.start(None)
+    life.close("cancelled")
+    if knows:
+        life.learn()
+    life.succeed(payoff)
+    billed = sum(row.amount for row in life.rows)
+    assert total(life.raws).amounts == {"USD": Amounts(billed=billed, collected=payoff["amount"])}
 
 
 def test_success_rate_without_answers() -> None:

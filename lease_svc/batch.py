@@ -1,0 +1,62 @@
+"""What a batch of messages has loaded and changed, and the events it tells."""
+
+from datetime import datetime
+
+import msgspec
+
+from common.clock import rfc3339
+from common.db import Connection
+from common.envelope import Command, Event
+from common.http import consistency
+from common.ids import uuid7
+from lease_svc import store
+from lease_svc.events import SOURCE
+from lease_svc.lease import Change, Lease
+
+
+class Batch:
+    """Leases that are locked or new, and what has been changed of them so far."""
+
+    def __init__(self, leases: dict[str, Lease]) -> None:
+        self.leases = leases
+        self.new: dict[str, Lease] = {}
+        self.touched: dict[str, Lease] = {}
+        self.changes: list[Change] = []
+        self.events: list[Event] = []
+
+    def add(self, lease: Lease) -> None:
+        """A new lease, which what follows in the batch can change already."""
+        self.leases[lease.lease_id] = self.new[lease.lease_id] = lease
+
+    def touch(self, lease: Lease) -> None:
+        """It has changed and is to be written."""
+        if lease.lease_id not in self.new:  # those are written whole
+            self.touched[lease.lease_id] = lease
+
+    def tell(self, lease: Lease, type_: str, data: bytes, command: Command, now: datetime) -> None:
+        """Add the event of what a command has made of a lease; its number is the lease's `event_sequence`."""
+        self.events.append(
+            Event(
+                id=uuid7(),
+                source=SOURCE,
+                type=type_,
+                subject=lease.lease_id,
+                time=rfc3339(now),
+                sequence=lease.event_sequence,
+                correlationid=command.command_id,
+                causationid=command.command_id,
+                traceparent=command.traceparent,
+                data=msgspec.Raw(data),
+            )
+        )
+
+    async def save(self, connection: Connection) -> None:
+        """Write it all; the events are the caller's to append."""
+        await store.insert(connection, list(self.new.values()))
+        await store.update(connection, list(self.touched.values()))
+        await store.insert_history(connection, self.changes)
+
+
+def token(lease: Lease) -> str:
+    """The Consistency-Token for what has been told of the lease so far."""
+    return consistency.token(consistency.Position(SOURCE, lease.event_sequence, lease.lease_id))

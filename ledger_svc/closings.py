@@ -1,0 +1,45 @@
+"""What the log knows of closed leases, as far as the totals of a batch depend on it.
+
+Money and the closing of its lease are told by different services, so either may be recorded first.
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+from common.db import Connection
+from ledger_svc import events, store
+from ledger_svc.events import Event
+from ledger_svc.totals import CLOSINGS, SUCCESSES, Closing
+
+
+class Recorded:
+    """Closings and successes that were recorded before, by lease; it grows with the batch."""
+
+    def __init__(self, before: Sequence[Event] = ()) -> None:
+        self._by_lease: defaultdict[str, list[Event]] = defaultdict(list)
+        for event in before:
+            self.note(event)
+
+    def of(self, event: Event) -> Sequence[Event]:
+        """What concerns the event's lease."""
+        return self._by_lease.get(event.subject, ())
+
+    def note(self, event: Event) -> None:
+        """It is recorded now."""
+        if event.type in CLOSINGS or event.type in SUCCESSES:
+            self._by_lease[event.subject].append(event)
+
+
+async def recorded(connection: Connection, batch: Sequence[Event]) -> Recorded:
+    """What the log has already that the totals of this batch depend on."""
+    paid = {event.subject for event in batch if event.type in SUCCESSES}
+    closed = {event.subject: data for event in batch if isinstance(data := _closing(event), Closing)}
+    before = await store.closings(connection, list(paid)) if paid else []
+    if closed:
+        positions = {lease_id: data.payment_sequence for lease_id, data in closed.items()}
+        before += await store.successes_after(connection, positions)
+    return Recorded(before)
+
+
+def _closing(event: Event) -> object:
+    return events.data_of(event) if event.type in CLOSINGS else None

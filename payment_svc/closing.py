@@ -1,0 +1,28 @@
+"""A lease was closed before it was paid: what becomes of its instalments, and of a payoff in flight. Pure.
+
+What is in flight then is not called back, for the gateway may have taken the money already. It ends as any
+other attempt does: money that was taken is recorded, and its instalment stays cancelled.
+"""
+
+from collections.abc import Iterable
+
+from msgspec.structs import replace
+
+from payment_svc.attempt import Closed, Payment
+from payment_svc.payoff import Payoff
+
+# How each of the lease service's events closes a lease.
+HOW: dict[str, Closed] = {"lease.cancelled": "cancelled", "lease.charged_off": "charged_off"}
+
+
+def cancel_open(payments: Iterable[Payment]) -> list[Payment]:
+    """Cancel those that are open; what was paid on them stays paid. Returns what has changed."""
+    changed = [payment for payment in payments if payment.status not in ("paid", "cancelled")]
+    for payment in changed:
+        payment.status = "cancelled"
+    return changed
+
+
+def settles_nothing(payoff: Payoff) -> Payoff:
+    """What a payoff tells that succeeds after the lease was closed: money, and nothing it was owed for."""
+    return replace(payoff, interest_saved=0, instalments=())

@@ -1,0 +1,160 @@
+"""Closing leases in whole batches, and what the others make of the events: in real tables."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import asyncpg
+import msgspec
+import pytest
+
+from common.clock import utcnow
+from common.db import Pool, transaction
+from common.envelope import Command, Outcome, encode
+from common.ids import uuid7
+from lease_svc.commands import CancelLease, ChargeOffLease, CreateLease, NewLease
+from lease_svc.handlers import LeaseUnit
+from ledger_svc import closings, store, totals
+from ledger_svc import events as ledger_events
+from ledger_svc.closings import Recorded
+from ledger_svc.entry import seal
+from ledger_svc.events import Event
+from ledger_svc.store import Head
+from ledger_svc.totals import Amounts
+from payment_svc.handlers import PaymentUnit
+from tests.integration.bad_values import NEW_LEASE
+from tests.integration.database import empty, owner, pools
+from tests.integration.test_inbox import created, event
+from tests.servers import Servers
+from tests.unit.event_samples import Life
+
+
+@pytest.fixture
+async def its(servers: Servers) -> AsyncIterator[asyncpg.Connection]:
+    async with owner(servers) as connection:
+        for schema in ("lease", "payment", "ledger"):
+            await empty(connection, schema)
+        yield connection
+        for schema in ("lease", "payment", "ledger"):
+            await empty(connection, schema)
+
+
+@pytest.fixture
+async def leases(servers: Servers, its: asyncpg.Connection) -> AsyncIterator[Pool]:
+    async with pools(servers, "lease") as [pool]:
+        yield pool
+
+
+def command(type_: str, data: msgspec.Struct) -> Command:
+    return Command(command_id=uuid7(), type=type_, submitted_at=utcnow(), data=msgspec.Raw(encode(data)))
+
+
+def create(lease_id: str) -> Command:
+    return command("CreateLease", CreateLease(lease_id=lease_id, terms=msgspec.convert(NEW_LEASE, NewLease)))
+
+
+def cancel(lease_id: str) -> Command:
+    return command("CancelLease", CancelLease(lease_id=lease_id, reason="returned unused"))
+
+
+def charge_off(lease_id: str) -> Command:
+    return command("ChargeOffLease", ChargeOffLease(lease_id=lease_id, reason="insolvent"))
+
+
+async def carry_out(pool: Pool, *commands: Command) -> tuple[list[Outcome], list[Any]]:
+    async with transaction(pool) as connection:
+        return await LeaseUnit().carry_out(connection, commands)
+
+
+async def test_a_batch_of_creations_and_closings(leases: Pool, its: asyncpg.Connection) -> None:
+    """One batch creates, closes what it created, closes older ones, and refuses what comes too late."""
+    old, older, new, kept = (uuid7() for _ in range(4))
+    await carry_out(leases, create(old), create(older))
+    outcomes, told = await carry_out(
+        leases, create(new), cancel(older), cancel(new), charge_off(new), create(kept), charge_off(old),
+        cancel(uuid7()), cancel(older),
+    )  # fmt: skip
+    assert [outcome.http_status for outcome in outcomes] == [201, 200, 200, 409, 201, 200, 404, 409]
+    assert [(each.type, each.subject, each.sequence) for each in told] == [
+        ("lease.created", new, 1),
+        ("lease.cancelled", older, 2),
+        ("lease.cancelled", new, 2),
+        ("lease.created", kept, 1),
+        ("lease.charged_off", old, 2),
+    ]
+    rows = await its.fetch(
+        "SELECT lease_id::text, status, balance, version, event_sequence, next_due_date IS NULL"
+        "  FROM lease.leases"
+    )
+    found = {row["lease_id"]: tuple(row.values())[1:] for row in rows}
+    assert found == {
+        old: ("charged_off", 0, 2, 2, True),
+        older: ("cancelled", 0, 2, 2, True),
+        new: ("cancelled", 0, 2, 2, True),
+        kept: ("active", 130442, 1, 1, False),
+    }
+    history = await its.fetch("SELECT type FROM lease.history WHERE lease_id = $1 ORDER BY version", new)
+    assert [row["type"] for row in history] == ["lease.created", "lease.cancelled"]
+    shown = msgspec.json.decode(outcomes[2].body)
+    assert (shown["status"], shown["balance"], shown["next_due_date"]) == ("cancelled", 0, None)
+    assert len(shown["schedule"]) == 12
+
+
+@pytest.mark.parametrize("how", ["cancelled", "charged_off"])
+async def test_closed_in_the_batch_it_arrives_in(servers: Servers, its: asyncpg.Connection, how: str) -> None:
+    """A lease told of and closed at once has a closed account with cancelled payments; repeats are none."""
+    one, two, open_one = uuid7(), uuid7(), uuid7()
+    closing = event(one, f"lease.{how}", 2, {"reason": "returned unused"})
+    async with pools(servers, "payment") as [pool]:
+        unit = PaymentUnit()
+        async with transaction(pool) as connection:
+            await unit.project(connection, [created(one), created(open_one), closing, created(two)])
+        for _ in range(2):
+            later = event(two, f"lease.{how}", 2, {"reason": "returned unused"})
+            async with transaction(pool) as connection:
+                await unit.project(connection, [closing, later])
+    rows = await its.fetch(
+        "SELECT lease_id::text, closed, lease_sequence, p.status"
+        "  FROM payment.accounts JOIN payment.payments AS p USING (lease_id)"
+    )
+    assert {row["lease_id"]: tuple(row.values())[1:] for row in rows} == {
+        one: (how, 2, "cancelled"),
+        two: (how, 2, "cancelled"),
+        open_one: (None, 1, "scheduled"),
+    }
+
+
+async def test_totals_over_batches(servers: Servers, its: asyncpg.Connection) -> None:
+    """The ledger finds in its log what a closing overtook, and what came in after one."""
+    life = Life(term=3)
+    life.create()
+    life.succeed(life.start(1))
+    late, later = life.start(2), life.start(3)
+    life.succeed(late)
+    life.close(unseen=2)  # it did not know of instalment 2
+    life.learn()
+    life.succeed(later)
+    events = [ledger_events.decode(raw) for raw in life.raws]
+    head = Head()
+    async with pools(servers, "ledger", role="ledger_writer") as [pool]:
+        for number, (each, raw) in enumerate(zip(events, life.raws, strict=True), 1):
+            async with pool.acquire() as connection:
+                recorded = await closings.recorded(connection, [each])
+                head = Head(
+                    last_seq=number,
+                    stream_offset=number,
+                    event_id=each.id,
+                    totals=totals.add(head.totals, each, recorded.of(each)),
+                    recorded_at=utcnow(),
+                )
+                await store.append(connection, [seal(each, raw, seq=number, recorded_at=utcnow())], [], head)
+    assert head.totals == _at_once(events)
+    billed = sum(row.amount for row in life.rows)
+    assert head.totals.amounts == {"USD": Amounts(billed=billed, collected=billed)}
+
+
+def _at_once(events: list[Event]) -> totals.Totals:
+    found, recorded = totals.EMPTY, Recorded()
+    for each in events:
+        found = totals.add(found, each, recorded.of(each))
+        recorded.note(each)
+    return found
