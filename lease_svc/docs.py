@@ -20,6 +20,7 @@ from lease_svc.events import CATALOGUE, SOURCE
 
 LEASE_ID = "01982f3a-6c00-7000-8000-00000000a000"
 CREATED_AT = datetime(2026, 12, 1, 9, 30, tzinfo=UTC)
+REOPENED_AT = datetime(2027, 1, 18, 11, 20, tzinfo=UTC)
 PAID_OFF_AT = datetime(2027, 1, 16, 14, 5, tzinfo=UTC)
 
 
@@ -50,9 +51,12 @@ def examples() -> dict[str, Event]:
     created = msgspec.Raw(render.created_data(lease))
     lease.amount_paid = 124_102
     paid_off = lease.paid_off("01982f3a-6c00-7000-8000-0000000000c2", "payoff.succeeded")
+    lease.balance = 50_000
+    reopened = lease.reopened("01982f3a-6c00-7000-8000-0000000000c4", "payment.refunded")
     return {
         "lease.created": _event("lease.created", 1, created, CREATED_AT),
         "lease.paid_off": _event("lease.paid_off", 2, msgspec.Raw(encode(paid_off)), PAID_OFF_AT),
+        "lease.reopened": _event("lease.reopened", 3, msgspec.Raw(encode(reopened)), REOPENED_AT),
     }
 
 

@@ -52,12 +52,15 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
 TYPES: dict[str, type[Data]] = {
     "lease.created": facts.LeaseCreated,
     "lease.paid_off": facts.LeasePaidOff,
+    "lease.reopened": facts.LeaseReopened,
     "payment.attempt_started": facts.AttemptStarted,
     "payment.succeeded": facts.PaymentSucceeded,
     "payment.declined": facts.PaymentDeclined,
     "payment.failed": facts.PaymentFailed,
     "payment.unknown": facts.PaymentUnknown,
     "payment.resolved": facts.PaymentResolved,
+    "payment.refunded": facts.MoneyTakenBack,
+    "payment.charged_back": facts.MoneyTakenBack,
     "payoff.succeeded": facts.PayoffSucceeded,
     "payoff.declined": facts.PayoffDeclined,
 }

@@ -14,7 +14,7 @@ from ledger_svc.events import Event
 
 
 class PaymentTotals(msgspec.Struct, frozen=True):
-    """Attempts by outcome, instalments and early payoffs together."""
+    """Attempts to collect by outcome, instalments and early payoffs together; refunds are none."""
 
     succeeded: int = 0
     declined: int = 0
@@ -71,13 +71,18 @@ def add(totals: Totals, event: Event) -> Totals:
         case facts.PayoffSucceeded():
             totals = _counted(totals, succeeded=1)
             return _moved(totals, data.currency, collected=data.amount, waived=data.interest_saved)
+        case facts.MoneyTakenBack():
+            waived = data.amount - data.owed_again
+            return _moved(totals, data.currency, refunded=data.amount, waived=waived)
+        case facts.Attempt(kind="refund"):
+            return totals
         case facts.PaymentDeclined() | facts.PayoffDeclined():
             return _counted(totals, declined=1)
         case facts.PaymentUnknown():
             return _counted(totals, unknown=1)
         case facts.PaymentResolved():  # follows exactly one payment.unknown of its attempt
             return _counted(totals, unknown=-1)
-        case facts.AttemptStarted() | facts.PaymentFailed() | facts.LeasePaidOff():
+        case facts.AttemptStarted() | facts.PaymentFailed() | facts.LeasePaidOff() | facts.LeaseReopened():
             return totals
         case _:
             assert_never(data)
@@ -89,12 +94,20 @@ def _counted(totals: Totals, *, succeeded: int = 0, declined: int = 0, unknown: 
     return replace(totals, payments=after)
 
 
-def _moved(totals: Totals, currency: str, *, billed: int = 0, collected: int = 0, waived: int = 0) -> Totals:
+def _moved(
+    totals: Totals,
+    currency: str,
+    *,
+    billed: int = 0,
+    collected: int = 0,
+    refunded: int = 0,
+    waived: int = 0,
+) -> Totals:
     before = totals.amounts.get(currency, _NOTHING)
     after = Amounts(
         billed=before.billed + billed,
         collected=before.collected + collected,
-        refunded=before.refunded,
-        outstanding=before.outstanding + billed - collected - waived,
+        refunded=before.refunded + refunded,
+        outstanding=before.outstanding + billed - collected + refunded - waived,
     )
     return replace(totals, amounts=totals.amounts | {currency: after})

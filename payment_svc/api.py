@@ -17,10 +17,16 @@ from common.http.routes import NoQuery, Route, json_response, path_id
 from common.http.validation import read_query
 from common.ids import born_ms, uuid7
 from payment_svc import store
-from payment_svc.commands import AttemptPayment, NewAttempt, NewPayoff, PayOffLease
+from payment_svc.commands import (
+    AttemptPayment,
+    NewAttempt,
+    NewPayoff,
+    NewRefund,
+    PayOffLease,
+    RefundAttempt,
+)
 from payment_svc.events import SOURCE
-from payment_svc.handlers import attempt_url
-from payment_svc.render import AttemptView, PaymentView, attempt_view, payment_view
+from payment_svc.render import AttemptView, PaymentView, attempt_url, attempt_view, payment_view
 
 queries = store.queries
 
@@ -114,6 +120,23 @@ class PaymentApi:
                 command=True,
                 problems=(404, 409, 502),
             ),
+            Route(
+                method="POST",
+                path="/api/v1/attempts/{attempt_id}/refund",
+                handler=self.refund,
+                summary="Give back what an attempt collected, or a part of it; it is owed again",
+                body=NewRefund,
+                answers={
+                    201: ("Money was given back", AttemptView),
+                    202: ("nobody knows yet whether money moved, the refund is `unknown`", AttemptView),
+                    402: (
+                        "The gateway declined; `attempt_id` (of the refund) and `decline` say more",
+                        "application/problem+json",
+                    ),
+                },
+                command=True,
+                problems=(404, 409, 502),
+            ),
             status_route(self._pool),
         ]
 
@@ -169,6 +192,21 @@ class PaymentApi:
             request,
             "PayOffLease",
             PayOffLease(attempt_id=attempt_id, lease_id=lease_id, payment_method=asked.payment_method),
+            fingerprint=fingerprint,
+            resource_url=attempt_url(attempt_id),
+        )
+
+    async def refund(self, request: web.Request) -> web.Response:
+        """POST /api/v1/attempts/{attempt_id}/refund"""
+        refunded = path_id(request, "attempt_id")
+        asked, fingerprint = await self._commands.read(request, NewRefund)
+        attempt_id = uuid7()
+        return await self._commands.submit(
+            request,
+            "RefundAttempt",
+            RefundAttempt(
+                attempt_id=attempt_id, refunds=refunded, amount=asked.amount, reason=asked.reason
+            ),
             fingerprint=fingerprint,
             resource_url=attempt_url(attempt_id),
         )

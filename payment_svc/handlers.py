@@ -11,15 +11,16 @@ import msgspec
 from common.clock import utcnow
 from common.db import Connection
 from common.envelope import Command, Event, Outcome
-from common.http.command_status import status_url
-from common.http.problems import TITLES, FieldError, problem
 from common.worker import Poison, SequenceGap
 from payment_svc import attempt as domain
-from payment_svc import store
+from payment_svc import refunding, store
 from payment_svc.attempt import Account, Attempt, Refused
-from payment_svc.batch import Batch, Cause, token
-from payment_svc.commands import AttemptPayment, PayOffLease
+from payment_svc.batch import Batch, Cause
+from payment_svc.commands import AttemptPayment, PayOffLease, RecordChargeback, RefundAttempt
 from payment_svc.events import AttemptStarted, LeaseCreated
+from payment_svc.refunding import common_fields, decode_chargeback, decode_refund, record_chargeback
+from payment_svc.refusal import refusal
+from payment_svc.render import attempt_url
 
 decode_attempt = msgspec.json.Decoder(AttemptPayment).decode
 decode_payoff = msgspec.json.Decoder(PayOffLease).decode
@@ -30,7 +31,7 @@ def attempt_payment(batch: Batch, command: Command, asked: AttemptPayment) -> Ou
     """AttemptPayment: pending until the gateway has answered, or refused as things stand."""
     payment = batch.payments.get(asked.payment_id)
     if payment is None:
-        return _refusal(command, Refused(404, "There is no such payment."), None)
+        return refusal(command, Refused(404, "There is no such payment."), None)
     account = batch.accounts[payment.lease_id]
     try:
         attempt = domain.start(
@@ -43,7 +44,7 @@ def attempt_payment(batch: Batch, command: Command, asked: AttemptPayment) -> Ou
             batch.now,
         )
     except Refused as refused:
-        return _refusal(command, refused, account)
+        return refusal(command, refused, account)
     batch.touch(account, [payment])
     return _started(batch, command, account, attempt)
 
@@ -52,7 +53,7 @@ def pay_off_lease(batch: Batch, command: Command, asked: PayOffLease) -> Outcome
     """PayOffLease: pending until the gateway has answered, or refused as things stand."""
     account = batch.accounts.get(asked.lease_id)
     if account is None:
-        return _refusal(command, Refused(404, "There is no such lease."), None)
+        return refusal(command, Refused(404, "There is no such lease."), None)
     try:
         attempt = domain.start_payoff(
             account,
@@ -64,19 +65,30 @@ def pay_off_lease(batch: Batch, command: Command, asked: PayOffLease) -> Outcome
             batch.now,
         )
     except Refused as refused:
-        return _refusal(command, refused, account)
+        return refusal(command, refused, account)
     return _started(batch, command, account, attempt)
 
 
-Asked = AttemptPayment | PayOffLease
+def refund_attempt(batch: Batch, command: Command, asked: RefundAttempt) -> Outcome:
+    """RefundAttempt: pending until the gateway has answered, or refused as things stand."""
+    begun = refunding.start_refund(batch, command, asked)
+    if isinstance(begun, Outcome):
+        return begun
+    return _started(batch, command, batch.accounts[begun.lease_id], begun)
+
+
+Asked = AttemptPayment | PayOffLease | RefundAttempt | RecordChargeback
 COMMANDS: dict[str, tuple[Callable[[msgspec.Raw], Asked], Callable[[Batch, Command, Asked], Outcome]]] = {
     "AttemptPayment": (decode_attempt, attempt_payment),  # type: ignore[dict-item]
     "PayOffLease": (decode_payoff, pay_off_lease),  # type: ignore[dict-item]
+    "RefundAttempt": (decode_refund, refund_attempt),  # type: ignore[dict-item]
+    "RecordChargeback": (decode_chargeback, record_chargeback),  # type: ignore[dict-item]
 }
 # What each of the lease service's events brings here; those without a function change nothing.
 EVENTS: dict[str, Callable[[msgspec.Raw], LeaseCreated] | None] = {
     "lease.created": decode_created,
     "lease.paid_off": None,
+    "lease.reopened": None,
 }
 
 
@@ -95,7 +107,16 @@ class PaymentUnit:
             leases.update(
                 row[0] for row in await connection.fetch(store.queries.leases_of_payments, payment_ids)
             )
-        batch = await load(connection, leases, payment_ids=payment_ids, payoff_leases=payoff_leases)
+        originals = await refunding.originals(connection, asked)
+        leases.update(original.lease_id for original in originals)
+        batch = await load(
+            connection,
+            leases,
+            payment_ids=payment_ids,
+            payoff_leases=payoff_leases,
+            originals=originals,
+            notices=refunding.notices(asked),
+        )
         outcomes = [
             COMMANDS[command.type][1](batch, command, each)
             for command, each in zip(commands, asked, strict=True)
@@ -135,17 +156,35 @@ async def load(
     *,
     payment_ids: Sequence[str] = (),
     payoff_leases: Sequence[str] = (),
+    originals: Sequence[Attempt] = (),
+    notices: Sequence[str] = (),
 ) -> Batch:
-    """Lock the accounts of `leases`, then read the payments asked for: singly, and all of `payoff_leases`."""
-    accounts = await store.lock_accounts(connection, list(leases)) if leases else {}
-    payments = await store.payments(connection, ids=payment_ids, lease_ids=payoff_leases) if accounts else []
-    return Batch(accounts, payments, utcnow())
+    """Lock the accounts of `leases`, then read the payments asked for: singly, and all of `payoff_leases`.
+
+    `originals`: attempts whose money is to be taken back; they are read again, with what they have paid.
+    """
+    if not leases:
+        return Batch({}, [], utcnow())
+    accounts = await store.lock_accounts(connection, list(leases))
+    singly = {*payment_ids, *(each.payment_id for each in originals if each.payment_id)}
+    whole = {*payoff_leases, *(each.lease_id for each in originals if not each.payment_id)}
+    payments = await store.payments(connection, ids=list(singly), lease_ids=list(whole)) if accounts else []
+    batch = Batch(accounts, payments, utcnow())
+    if originals:
+        standing = [each.payoff_standing for each in accounts.values() if each.payoff_standing]
+        ids = [*(each.attempt_id for each in originals), *standing]
+        batch.originals = {each.attempt_id: each for each in await store.attempts(connection, ids=ids)}
+    if notices:
+        batch.notices = await store.charged_back(connection, notices)
+    return batch
 
 
 async def save(connection: Connection, batch: Batch) -> None:
     """Write what the batch has changed; its events are the caller's to append."""
     await store.insert_attempts(connection, batch.started)
     await store.update_attempts(connection, batch.settled)
+    await store.update_refunded(connection, list(batch.taken_back.values()))
+    await store.update_owed(connection, list(batch.owing.values()))
     await store.update(
         connection, list(batch.touched_accounts.values()), list(batch.touched_payments.values())
     )
@@ -160,40 +199,9 @@ def _decode(command: Command) -> Asked:
 def _started(batch: Batch, command: Command, account: Account, attempt: Attempt) -> Outcome:
     attempt.traceparent = command.traceparent
     batch.started.append(attempt)
-    data = AttemptStarted(
-        attempt_id=attempt.attempt_id,
-        payment_id=attempt.payment_id,
-        number=attempt.number,
-        lease_id=attempt.lease_id,
-        kind=attempt.kind,
-        amount=attempt.amount,
-        currency=attempt.currency,
-        payment_method=attempt.payment_method,
-    )
+    data = AttemptStarted(**common_fields(attempt))
     cause = Cause(
         correlation_id=command.command_id, causation_id=command.command_id, traceparent=command.traceparent
     )
     batch.tell(account, "payment.attempt_started", data, cause)
     return Outcome(command_id=command.command_id, status="pending", location=attempt_url(attempt.attempt_id))
-
-
-def attempt_url(attempt_id: str) -> str:
-    """Where an attempt can be read."""
-    return f"/api/v1/attempts/{attempt_id}"
-
-
-def _refusal(command: Command, refused: Refused, account: Account | None) -> Outcome:
-    errors = [FieldError(refused.pointer, refused.detail)] if refused.pointer else []
-    return Outcome(
-        command_id=command.command_id,
-        status="rejected",
-        http_status=refused.status,
-        body=problem(
-            refused.status,
-            TITLES[refused.status],
-            refused.detail,
-            instance=status_url(command.command_id),
-            errors=errors,
-        ),
-        token=token(account) if account is not None else None,
-    )

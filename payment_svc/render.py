@@ -45,6 +45,14 @@ class AttemptView(msgspec.Struct, frozen=True, kw_only=True):
     settled_at: str | None  # RFC 3339
     payment: PaymentView | None  # the instalment now; null: a payoff
     breakdown: Breakdown | None  # of a payoff: how the amount comes about
+    amount_refunded: int  # minor units of it that were given or taken back
+    refunds: str | None  # of a refund or chargeback: the attempt whose money it takes back
+    reason: str | None  # of a refund or chargeback
+
+
+def attempt_url(attempt_id: str) -> str:
+    """Where an attempt can be read."""
+    return f"/api/v1/attempts/{attempt_id}"
 
 
 def payment_view(payment: Payment, currency: str) -> PaymentView:
@@ -82,4 +90,7 @@ def attempt_view(attempt: Attempt, payment: Payment | None) -> AttemptView:
         settled_at=rfc3339(attempt.settled_at) if attempt.settled_at else None,
         payment=payment_view(payment, attempt.currency) if payment else None,
         breakdown=attempt.payoff.breakdown if attempt.payoff else None,
+        amount_refunded=attempt.refunded,
+        refunds=attempt.refunds,
+        reason=attempt.reason,
     )

@@ -19,7 +19,16 @@ from common.errors import Retry
 from common.worker import Pending
 from payment_svc import store
 from payment_svc.attempt import ASK_AFTER, Attempt
-from payment_svc.gateway import Charged, ChargeRequest, ChargeResult, Gateway, NoAnswer, NotReached
+from payment_svc.events import Kind
+from payment_svc.gateway import (
+    Charged,
+    ChargeRequest,
+    ChargeResult,
+    Gateway,
+    NoAnswer,
+    NotReached,
+    RefundRequest,
+)
 from payment_svc.handlers import load, save
 from payment_svc.settlement import keep_asking, settle
 
@@ -34,7 +43,7 @@ RESOLVE_AT_ONCE = 50  # look-ups of one worker at a time
 @dataclass
 class _Answer:
     attempt_id: str
-    result: ChargeResult | None  # None: the gateway was asked about it and has no such charge
+    result: ChargeResult | None  # None: the gateway was asked about it and has no such charge or refund
 
 
 class Settler:
@@ -57,6 +66,9 @@ class Settler:
             attempts = await store.attempts(
                 connection, command_ids=[each.command.command_id for each in pending]
             )
+            charges = await store.charge_references(
+                connection, [attempt.refunds for attempt in attempts if attempt.refunds]
+            )
         by_command = {attempt.command_id: attempt for attempt in attempts}
         for each in pending:
             attempt = by_command[each.command.command_id]
@@ -65,7 +77,8 @@ class Settler:
                 under_way.append(each.delivery)
                 continue
             self._charging[attempt.attempt_id] = [each.delivery]
-            task = asyncio.create_task(self._charge(attempt, again=not each.fresh))
+            charge = charges.get(attempt.refunds or "")
+            task = asyncio.create_task(self._carry_out(attempt, charge, again=not each.fresh))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
@@ -80,10 +93,24 @@ class Settler:
             tasks.create_task(self._record())
             tasks.create_task(self._resolve())
 
-    async def _charge(self, attempt: Attempt, *, again: bool) -> None:
+    async def _carry_out(self, attempt: Attempt, charge: str | None, *, again: bool) -> None:
+        """Charge; or, for a refund, give back from the charge with that reference."""
         result: ChargeResult
         if attempt.amount == 0:  # a payoff that interest paid ahead has covered
             result = Charged(reference="")
+        elif attempt.refunds is not None:
+            assert charge is not None  # what has collected money has the gateway's reference of it
+            result = await self._gateway.refund(
+                RefundRequest(
+                    idempotency_key=attempt.attempt_id,
+                    reference=charge,
+                    amount=attempt.amount,
+                    currency=attempt.currency,
+                    lease_id=attempt.lease_id,
+                    payment_id=attempt.payment_id,
+                    attempt_id=attempt.attempt_id,
+                )
+            )
         else:
             result = await self._gateway.charge(
                 ChargeRequest(
@@ -140,11 +167,13 @@ class Settler:
         ids = [answer.attempt_id for answer in answers]
         async with transaction(self._pool) as connection:
             found = await store.attempts(connection, ids=ids)
+            refunded = [each.refunds for each in found if each.refunds]
             batch = await load(
                 connection,
                 {each.lease_id for each in found},
                 payment_ids=[each.payment_id for each in found if each.payment_id],
-                payoff_leases=[each.lease_id for each in found if each.kind == "payoff"],
+                payoff_leases=[each.lease_id for each in found if each.payment_id is None],
+                originals=await store.attempts(connection, ids=refunded) if refunded else [],
             )
             # read again: another worker may have settled one before the account was locked
             attempts = {each.attempt_id: each for each in await store.attempts(connection, ids=ids)}
@@ -177,10 +206,11 @@ class Settler:
                 claimed = await self._pool.fetch(
                     store.queries.claim_unknown, now, now + ASK_AFTER[1], RESOLVE_AT_ONCE
                 )
-                await asyncio.gather(*(self._ask(row["attempt_id"]) for row in claimed))
+                await asyncio.gather(*(self._ask(row["attempt_id"], row["kind"]) for row in claimed))
             except Exception as error:
                 log.warning("resolver.waits", error=repr(error))
             await asyncio.sleep(RESOLVE_EVERY_S)
 
-    async def _ask(self, attempt_id: str) -> None:
-        self._answers.put_nowait(_Answer(attempt_id, await self._gateway.find(attempt_id)))
+    async def _ask(self, attempt_id: str, kind: Kind) -> None:
+        find = self._gateway.find_refund if kind == "refund" else self._gateway.find
+        self._answers.put_nowait(_Answer(attempt_id, await find(attempt_id)))

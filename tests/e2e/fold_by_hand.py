@@ -19,7 +19,8 @@ class Folded:
     """What a lease's events add up to."""
 
     status: str = ""
-    collected: int = 0  # minor units
+    collected: int = 0  # minor units, less what was given back
+    refunded: int = 0  # minor units
     instalments: dict[str, Instalment] = field(default_factory=dict)  # by payment_id
     last: dict[str, int] = field(default_factory=dict)  # sequence by source
     unsettled: set[str] = field(default_factory=set)  # attempts without an end
@@ -48,8 +49,16 @@ def fold(events: Iterable[dict[str, Any]]) -> Folded:
             state.instalments = {row["payment_id"]: Instalment(row["amount"]) for row in data["schedule"]}
         elif type_ == "lease.paid_off":
             state.status = "paid_off"
+        elif type_ == "lease.reopened":
+            state.status = "active"
+            assert data["balance"] > 0
         elif type_ == "payment.attempt_started":
             state.unsettled.add(data["attempt_id"])
+        elif type_ in ("payment.refunded", "payment.charged_back"):
+            if type_ == "payment.refunded":  # nobody starts a chargeback
+                state.unsettled.remove(data["attempt_id"])
+            state.ends[data["attempt_id"]] = "succeeded"
+            _take_back(state, data)
         elif type_ not in ("payment.unknown", "payment.resolved"):
             state.unsettled.remove(data["attempt_id"])
             state.ends[data["attempt_id"]] = type_.partition(".")[2]
@@ -70,3 +79,16 @@ def _move_money(state: Folded, type_: str, data: dict[str, Any]) -> None:
             state.instalments[each["payment_id"]].status = each["status"]
             state.instalments[each["payment_id"]].paid = each["amount_paid"]
         state.collected += data["amount"]
+
+
+def _take_back(state: Folded, data: dict[str, Any]) -> None:
+    before = state.balance
+    for each in data["instalments"]:
+        instalment = state.instalments[each["payment_id"]]
+        instalment.amount, instalment.paid = each["amount"], each["amount_paid"]
+        instalment.status = each["status"]
+        assert each["amount_due"] == instalment.amount - instalment.paid
+    assert state.balance == before + data["amount"] + data["interest_owed_again"]
+    assert sum(data["allocation"].values()) == data["amount"]
+    state.collected -= data["amount"]
+    state.refunded += data["amount"]

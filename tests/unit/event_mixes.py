@@ -6,15 +6,20 @@ from random import Random
 
 from ledger_svc import events
 from ledger_svc.entry import Entry, seal
-from tests.unit.event_samples import START, Life
+from tests.unit.event_samples import START, Attempt, Life
 
 
 def random_life(random: Random) -> Life:
-    """A lease that lives through up to 25 attempts of every outcome, in part or whole, perhaps paid off."""
+    """A lease that lives through up to 25 attempts of every outcome, in part or whole, perhaps paid off.
+
+    Money is given back as well; once a payoff was made, only that of the payoff, and at once.
+    """
     life = Life(term=random.randint(1, 14), currency=random.choice(["USD", "JPY", "KWD"]))
     life.due = random.randrange(len(life.rows))
     life.create()
     for _ in range(random.randrange(26)):
+        if random.random() < 0.15 and give_back(life, random):
+            continue
         payable = [row for row in life.rows if row.status == "scheduled"]
         if life.unresolved and random.random() < 0.3:
             attempt = random.choice(list(life.unresolved.values()))
@@ -32,6 +37,28 @@ def random_life(random: Random) -> Life:
             word = life.decline  # an open payoff would hold up all the others
         word(attempt)
     return life
+
+
+def give_back(life: Life, random: Random) -> bool:
+    """Give some of the money back, if there is any."""
+    left = {
+        attempt_id: attempt["amount"] - life.given_back.get(attempt_id, 0)
+        for attempt_id, attempt in life.taken.items()
+        if not life.closed or attempt_id in life.closed
+    }
+    left = {key: amount for key, amount in left.items() if amount and not _in_flight(life, life.taken[key])}
+    if not left or life.unresolved:
+        return False
+    attempt = life.taken[random.choice(sorted(left))]
+    amount = left[attempt["attempt_id"]]
+    if attempt["number"]:
+        amount = random.choice([amount, random.randint(1, amount)])
+    life.refund(attempt, amount, random.choice(["refund", "chargeback"]))
+    return True
+
+
+def _in_flight(life: Life, attempt: Attempt) -> bool:
+    return bool(attempt["number"]) and life.rows[attempt["number"] - 1].status == "processing"
 
 
 def record(raws: Iterable[bytes], *, first_seq: int = 1) -> list[Entry]:

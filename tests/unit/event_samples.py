@@ -50,6 +50,10 @@ class Life:
         self.now = START
         self.collected = 0
         self.saved = 0
+        self.refunded = 0
+        self.taken: dict[str, Attempt] = {}  # what has collected, by attempt
+        self.given_back: dict[str, int] = {}  # of it, by attempt
+        self.closed: dict[str, list[tuple[Row, int, int]]] = {}  # by payoff: row, its amount, its paid before
         self.status = "active"
         self.due = 0  # instalments due by the day of an early payoff
         self.sequences = {LEASES: 0, PAYMENTS: 0}
@@ -130,6 +134,7 @@ class Life:
         """The money of an attempt moves; an instalment's or the payoff's."""
         self._resolve(attempt, "succeeded")
         self.collected += attempt["amount"]
+        self.taken[attempt["attempt_id"]] = attempt
         if attempt["number"] is None:
             self._close(attempt)
             return
@@ -142,6 +147,49 @@ class Life:
         self.emit(PAYMENTS, "payment.succeeded", attempt | more | after)
         if not self.open_rows():
             self._paid_off(attempt, "payment")
+
+    def refund(self, collected: Attempt, amount: int, kind: str = "refund") -> None:
+        """Money of an attempt goes back, by a refund or a chargeback; of a payoff always all of it."""
+        taken = collected | {"attempt_id": uuid7(), "kind": kind, "amount": amount}
+        before = self.balance
+        if kind == "refund":
+            self.emit(PAYMENTS, "payment.attempt_started", taken)
+        if collected["number"] is None:
+            was = self.closed.pop(collected["attempt_id"])
+            for row, row_amount, paid in was:
+                row.amount, row.paid = row_amount, paid
+            rows = [row for row, _, _ in was]
+            saved = sum(row.amount - row.paid for row in rows) - amount
+        else:
+            rows, saved = [self.rows[collected["number"] - 1]], 0
+            rows[0].paid -= amount
+        for row in rows:
+            row.status = "scheduled"
+        changed = [
+            {
+                "number": row.number,
+                "payment_id": payment_id(self.lease_id, row.number),
+                "status": row.status,
+                "amount": row.amount,
+                "amount_paid": row.paid,
+                "amount_due": row.amount - row.paid,
+            }
+            for row in rows
+        ]
+        self.refunded += amount
+        self.saved -= saved
+        self.given_back[collected["attempt_id"]] = self.given_back.get(collected["attempt_id"], 0) + amount
+        allocation = {"late_fees": 0, "fees": 0, "interest": 0, "principal": amount}
+        more = {"refunded_attempt_id": collected["attempt_id"], "reason": "broken"}
+        more |= {"gateway_reference": "re_1"}
+        result = {"allocation": allocation, "instalments": changed, "interest_owed_again": saved}
+        type_ = "payment.refunded" if kind == "refund" else "payment.charged_back"
+        self.emit(PAYMENTS, type_, taken | more | result)
+        assert self.balance == before + amount + saved
+        if self.status == "paid_off":
+            self.status = "active"
+            about = {"lease_id": self.lease_id, "currency": self.currency, "attempt_id": taken["attempt_id"]}
+            self.emit(LEASES, "lease.reopened", about | {"balance": self.balance, "cause": kind})
 
     def decline(self, attempt: Attempt, retry_at: str | None = None) -> None:
         self._resolve(attempt, "declined")
@@ -171,6 +219,7 @@ class Life:
     def _close(self, attempt: Attempt) -> None:
         saved = self.balance - attempt["amount"]
         closed = []
+        self.closed[attempt["attempt_id"]] = [(row, row.amount, row.paid) for row in self.open_rows()]
         for row in self.open_rows():
             row.status = "paid" if row.number <= self.due else "cancelled"
             row.paid = row.amount if row.status == "paid" else row.paid
@@ -188,7 +237,8 @@ class Life:
     def _paid_off(self, attempt: Attempt, cause: str) -> None:
         self.status = "paid_off"
         about = {"lease_id": self.lease_id, "currency": self.currency, "attempt_id": attempt["attempt_id"]}
-        self.emit(LEASES, "lease.paid_off", about | {"amount_paid": self.collected, "cause": cause})
+        paid = self.collected - self.refunded
+        self.emit(LEASES, "lease.paid_off", about | {"amount_paid": paid, "cause": cause})
 
     def _mark(self, attempt: Attempt, status: str) -> None:
         if attempt["number"]:

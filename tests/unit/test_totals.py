@@ -30,7 +30,8 @@ def test_totals_are_those_of_every_lease_folded(random: Random) -> None:
     for life in lives:
         state = fold(record(life.raws))
         sums = amounts.setdefault(life.currency, [0, 0, 0, 0])
-        for place, part in enumerate((state.billed, state.collected, 0, state.balance)):
+        collected = state.collected + life.refunded
+        for place, part in enumerate((state.billed, collected, life.refunded, state.balance)):
             sums[place] += part
     assert totals.amounts == {currency: Amounts(*sums) for currency, sums in amounts.items()}
     assert totals.leases_total == len(lives)
@@ -91,3 +92,23 @@ def test_wrong_data_is_not_counted_silently() -> None:
     life.emit(LEASES, "lease.created", {"currency": "USD"})
     with pytest.raises(events.MalformedEvent):
         total(life.raws)
+
+
+def test_money_given_back_by_hand() -> None:
+    """It is refunded, not uncollected, and outstanding again; refunds are no payments."""
+    life = Life(term=3)
+    life.create()
+    first = life.start(1)
+    life.succeed(first)
+    life.refund(first, 300)
+    life.refund(first, 100, "chargeback")
+    life.decline(life.start(1, 50) | {"kind": "refund"})
+    lost = life.start(1, 50) | {"kind": "refund"}
+    life.lose_sight(lost)
+    totals = total(life.raws)
+    assert totals.payments == PaymentTotals(succeeded=1, declined=0, unknown=0)
+    collected = first["amount"]
+    billed = sum(row.amount for row in life.rows)
+    assert totals.amounts["USD"] == Amounts(
+        billed=billed, collected=collected, refunded=400, outstanding=billed - collected + 400
+    )
