@@ -22,6 +22,7 @@ from lease_svc.lease import Lease
 LEASE_ID = "01982f3a-6c00-7000-8000-00000000a000"
 CREATED_AT = datetime(2026, 12, 1, 9, 30, tzinfo=UTC)
 ENDED_AT = datetime(2027, 1, 16, 14, 5, tzinfo=UTC)
+REOPENED_AT = datetime(2027, 1, 18, 11, 20, tzinfo=UTC)
 
 
 def documented() -> Documented:
@@ -55,6 +56,8 @@ def examples() -> dict[str, Event]:
     created = msgspec.Raw(render.created_data(lease))
     lease.amount_paid = 124_102
     paid_off = lease.paid_off("01982f3a-6c00-7000-8000-0000000000c2", "payoff.succeeded")
+    lease.balance = 50_000
+    reopened = lease.reopened("01982f3a-6c00-7000-8000-0000000000c4", "payment.refunded")
     asked = CancelLease(lease_id=LEASE_ID, reason="returned unused")
     _, cancelled = closing.cancel(new(), asked, ENDED_AT)
     given_up = ChargeOffLease(lease_id=LEASE_ID, reason="customer is insolvent")
@@ -62,6 +65,7 @@ def examples() -> dict[str, Event]:
     return {
         "lease.created": _event("lease.created", 1, created, CREATED_AT),
         "lease.paid_off": _event("lease.paid_off", 2, msgspec.Raw(encode(paid_off)), ENDED_AT),
+        "lease.reopened": _event("lease.reopened", 3, msgspec.Raw(encode(reopened)), REOPENED_AT),
         "lease.cancelled": _event("lease.cancelled", 2, msgspec.Raw(encode(cancelled)), ENDED_AT),
         "lease.charged_off": _event("lease.charged_off", 2, msgspec.Raw(encode(charged_off)), ENDED_AT),
     }

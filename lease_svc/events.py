@@ -88,11 +88,22 @@ class LeaseChargedOff(msgspec.Struct, frozen=True, kw_only=True):
     payment_sequence: int  # the payment service's events of the lease that this takes into account
 
 
+class LeaseReopened(msgspec.Struct, frozen=True, kw_only=True):
+    """`lease.reopened`: something is owed again on a lease that was paid off."""
+
+    lease_id: str
+    currency: str  # ISO 4217
+    balance: int  # minor units to be paid again
+    attempt_id: str  # the refund or chargeback that took money back
+    cause: Literal["refund", "chargeback"]
+
+
 CATALOGUE: dict[str, type[msgspec.Struct]] = {
     "lease.created": LeaseCreated,
     "lease.paid_off": LeasePaidOff,
     "lease.cancelled": LeaseCancelled,
     "lease.charged_off": LeaseChargedOff,
+    "lease.reopened": LeaseReopened,
 }
 
 
@@ -104,9 +115,36 @@ class PaymentSucceeded(msgspec.Struct, frozen=True, kw_only=True):
     amount: int  # minor units collected
 
 
+class SettledInstalment(msgspec.Struct, frozen=True, kw_only=True):
+    """What a payoff made of an instalment."""
+
+    number: int
+    status: Literal["paid", "cancelled"]
+    amount_paid: int  # minor units
+
+
 class PayoffSucceeded(msgspec.Struct, frozen=True, kw_only=True):
     """What is needed here of `payoff.succeeded`."""
 
     attempt_id: str
     amount: int  # minor units collected
     interest_saved: int  # minor units no longer owed
+    instalments: list[SettledInstalment]  # those that were open
+
+
+class ChangedInstalment(msgspec.Struct, frozen=True, kw_only=True):
+    """An instalment after money was taken back from it."""
+
+    number: int
+    status: str
+    amount: int  # minor units it asks for
+    amount_paid: int  # minor units
+    amount_due: int  # minor units left on it
+
+
+class MoneyTakenBack(msgspec.Struct, frozen=True, kw_only=True):
+    """What is needed here of `payment.refunded` and `payment.charged_back`."""
+
+    attempt_id: str  # of the refund or chargeback
+    amount: int  # minor units
+    instalments: list[ChangedInstalment]  # those it changed

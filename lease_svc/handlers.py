@@ -18,7 +18,16 @@ from lease_svc import closing, render, schedule, store
 from lease_svc import lease as domain
 from lease_svc.batch import Batch, token
 from lease_svc.commands import CancelLease, ChargeOffLease, CreateLease
-from lease_svc.events import SOURCE, LeaseCancelled, LeaseChargedOff, PaymentSucceeded, PayoffSucceeded
+from lease_svc.events import (
+    SOURCE,
+    LeaseCancelled,
+    LeaseChargedOff,
+    LeasePaidOff,
+    LeaseReopened,
+    MoneyTakenBack,
+    PaymentSucceeded,
+    PayoffSucceeded,
+)
 from lease_svc.lease import Change, Lease
 
 log = structlog.get_logger()
@@ -27,6 +36,7 @@ decode_create = msgspec.json.Decoder(CreateLease).decode
 decode_cancel = msgspec.json.Decoder(CancelLease).decode
 decode_charge_off = msgspec.json.Decoder(ChargeOffLease).decode
 decode_payment = msgspec.json.Decoder(PaymentSucceeded).decode
+decode_taken_back = msgspec.json.Decoder(MoneyTakenBack).decode
 decode_payoff = msgspec.json.Decoder(PayoffSucceeded).decode
 
 
@@ -77,6 +87,16 @@ def payoff_succeeded(batch: Batch, lease: Lease, event: Event, now: datetime) ->
     _tell_paid_off(batch, lease, event, payoff.attempt_id, now)
 
 
+def money_taken_back(batch: Batch, lease: Lease, event: Event, now: datetime) -> None:
+    """A refund or a chargeback."""
+    taken = decode_taken_back(event.data)
+    changes, reopened = lease.take_back(event.type, taken, bytes(event.data), now)
+    batch.changes += changes
+    if reopened:
+        told = lease.reopened(taken.attempt_id, event.type)
+        _tell(batch, lease, event, "lease.reopened", told, now)
+
+
 def no_change(_batch: Batch, _lease: Lease, _event: Event, _now: datetime) -> None:
     """What moved no money changes no lease."""
 
@@ -96,6 +116,8 @@ EVENTS: dict[str, Callable[[Batch, Lease, Event, datetime], None]] = {
     "payment.failed": no_change,
     "payment.unknown": no_change,
     "payment.resolved": no_change,
+    "payment.refunded": money_taken_back,
+    "payment.charged_back": money_taken_back,
     "payoff.succeeded": payoff_succeeded,
     "payoff.declined": no_change,
     "payoff.quoted": no_change,
@@ -190,20 +212,26 @@ def _refusal(command: Command, http_status: int, detail: str, lease: Lease | Non
 
 
 def _tell_paid_off(batch: Batch, lease: Lease, event: Event, attempt_id: str, now: datetime) -> None:
-    if lease.status != "paid_off":
-        return
+    if lease.status == "paid_off":
+        _tell(batch, lease, event, "lease.paid_off", lease.paid_off(attempt_id, event.type), now)
+
+
+def _tell(
+    batch: Batch, lease: Lease, event: Event, type_: str, data: LeasePaidOff | LeaseReopened, now: datetime
+) -> None:
+    """An event of this service that follows from one of the payment service's."""
     lease.event_sequence += 1
     batch.events.append(
         Event(
             id=uuid7(),
             source=SOURCE,
-            type="lease.paid_off",
+            type=type_,
             subject=lease.lease_id,
             time=rfc3339(now),
             sequence=lease.event_sequence,
             correlationid=event.correlationid,
             causationid=event.id,
             traceparent=event.traceparent,
-            data=msgspec.Raw(domain.encode(lease.paid_off(attempt_id, event.type))),
+            data=msgspec.Raw(domain.encode(data)),
         )
     )

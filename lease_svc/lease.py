@@ -6,16 +6,19 @@ from typing import Literal
 import msgspec
 
 from common.ids import payment_id
-from lease_svc import schedule
+from lease_svc import instalments, schedule
 from lease_svc.commands import CreateLease
 from lease_svc.events import (
     Contract,
     Instalment,
     LeasePaidOff,
+    LeaseReopened,
+    MoneyTakenBack,
     PaymentSucceeded,
     PayoffSucceeded,
     Status,
 )
+from lease_svc.instalments import Due
 
 encode = msgspec.json.Encoder().encode
 
@@ -33,18 +36,8 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     data: bytes  # JSON: what changed it
 
 
-class Due(msgspec.Struct, frozen=True, kw_only=True):
-    """What a payment needs to know of an instalment."""
-
-    due_date: date
-    amount: int  # minor units
-
-
 class _Currency(msgspec.Struct, frozen=True):
     currency: str
-
-
-decode_due = msgspec.json.Decoder(list[Due]).decode
 
 
 class Lease(msgspec.Struct, kw_only=True):
@@ -61,6 +54,7 @@ class Lease(msgspec.Struct, kw_only=True):
     paid: list[int]  # minor units paid on instalment 1, 2, 3 …
     contract: bytes  # JSON of Contract
     schedule: bytes  # JSON of list[Instalment]
+    amended: bytes | None = None  # see instalments.py; None: all instalments are as in the schedule
     event_sequence: int
     payment_sequence: int
     created_at: datetime
@@ -68,18 +62,62 @@ class Lease(msgspec.Struct, kw_only=True):
 
     def pay(self, payment: PaymentSucceeded, data: bytes, now: datetime) -> list[Change]:
         """Money came in for one instalment."""
-        due = decode_due(self.schedule)
         self.paid[payment.number - 1] += payment.amount
-        open_rows = [row for row, paid in zip(due, self.paid, strict=True) if paid < row.amount]
-        self.payments_made = len(due) - len(open_rows)
-        self.next_due_date = open_rows[0].due_date if open_rows and not self.closed else None
+        self._count(self._instalments())
         return self._collected("payment.succeeded", payment.amount, payment.amount, data, now)
 
     def pay_off(self, payoff: PayoffSucceeded, data: bytes, now: datetime) -> list[Change]:
         """Everything still owed was settled at once; the interest saved is owed no longer."""
-        self.next_due_date = None
+        now_are = self._instalments()
+        for each in payoff.instalments:
+            self.paid[each.number - 1] = each.amount_paid
+            if each.status == "cancelled":
+                was = now_are[each.number - 1]
+                now_are[each.number - 1] = msgspec.structs.replace(was, cancelled=True)
+        self._amend(now_are)
         settled = payoff.amount + payoff.interest_saved
         return self._collected("payoff.succeeded", payoff.amount, settled, data, now)
+
+    def take_back(
+        self, type_: str, taken: MoneyTakenBack, data: bytes, now: datetime
+    ) -> tuple[list[Change], bool]:
+        """Money was given or taken back and is owed again; and whether that has re-opened the lease."""
+        now_are = self._instalments()
+        for each in taken.instalments:
+            was = now_are[each.number - 1]
+            if not self.closed:
+                due_before = 0 if was.cancelled else was.amount - self.paid[each.number - 1]
+                self.balance += each.amount_due - due_before
+            self.paid[each.number - 1] = each.amount_paid
+            now_are[each.number - 1] = Due(
+                due_date=was.due_date, amount=each.amount, cancelled=each.status == "cancelled"
+            )
+        self._amend(now_are)
+        self.amount_paid -= taken.amount
+        changes = [self._change(type_, self.status, data, now)]
+        reopened = self.status == "paid_off" and self.balance > 0
+        if reopened:
+            changes.append(self._change("lease.reopened", "active", b"{}", now))
+        return changes, reopened
+
+    def _instalments(self) -> list[Due]:
+        """All instalments as they are now, in order of number."""
+        return instalments.now(self.schedule, self.amended)
+
+    def _amend(self, now_are: list[Due]) -> None:
+        """Keep what is not as in the schedule, and count again."""
+        self.amended = instalments.amended(self.schedule, now_are)
+        self._count(now_are)
+
+    def _count(self, now_are: list[Due]) -> None:
+        due = [each for each in now_are if not each.cancelled]
+        left = [
+            each
+            for each, paid in zip(now_are, self.paid, strict=True)
+            if not each.cancelled and paid < each.amount
+        ]
+        self.payments_made = len(due) - len(left)
+        self.next_due_date = left[0].due_date if left and not self.closed else None
 
     def _collected(self, type_: str, amount: int, settled: int, data: bytes, now: datetime) -> list[Change]:
         self.amount_paid += amount
@@ -132,6 +170,16 @@ class Lease(msgspec.Struct, kw_only=True):
             amount_paid=self.amount_paid,
             attempt_id=attempt_id,
             cause="payoff" if type_ == "payoff.succeeded" else "payment",
+        )
+
+    def reopened(self, attempt_id: str, type_: str) -> LeaseReopened:
+        """The event that tells of something being owed again on a lease that was paid off."""
+        return LeaseReopened(
+            lease_id=self.lease_id,
+            currency=self.currency,
+            balance=self.balance,
+            attempt_id=attempt_id,
+            cause="refund" if type_ == "payment.refunded" else "chargeback",
         )
 
 

@@ -60,11 +60,20 @@ class LeaseChargedOff(msgspec.Struct, frozen=True, kw_only=True):
     payment_sequence: Position  # of the payment service's events that this takes into account
 
 
+class LeaseReopened(msgspec.Struct, frozen=True, kw_only=True):
+    """`lease.reopened`"""
+
+    currency: str
+    balance: int  # to be paid again
+    cause: str  # "refund" or "chargeback"
+
+
 class Attempt(msgspec.Struct, frozen=True, kw_only=True):
-    """What every event of an attempt to take money says."""
+    """What every event of an attempt to move money says."""
 
     attempt_id: str
-    number: int | None  # of the instalment; None for an early payoff
+    kind: str  # "instalment", "payoff", "refund", "chargeback"
+    number: int | None  # of the instalment; None for an early payoff, or the refund of one
     amount: int
     currency: str
     payment_method: str
@@ -131,6 +140,30 @@ class PayoffSucceeded(Attempt, frozen=True, kw_only=True):
     instalments: tuple[ClosedInstalment, ...]  # only those that were open
 
 
+class ChangedInstalment(msgspec.Struct, frozen=True, kw_only=True):
+    """An instalment after money was taken back from it."""
+
+    number: int
+    status: str
+    amount: int  # what it asks for: after an early payoff that may be less than the schedule says
+    amount_paid: int
+
+
+class MoneyTakenBack(Attempt, frozen=True, kw_only=True):
+    """`payment.refunded`, `payment.charged_back`"""
+
+    reason: str
+    instalments: tuple[ChangedInstalment, ...]  # only those it changed
+    interest_owed_again: int  # what an early payoff had saved, once all of it is taken back
+
+    @property
+    def owed_again(self) -> int:
+        """What the balance grows by; nothing on a closed lease, where no instalment is open again."""
+        if all(each.status in ("paid", "cancelled") for each in self.instalments):
+            return 0
+        return self.amount + self.interest_owed_again
+
+
 class PayoffDeclined(Attempt, frozen=True, kw_only=True):
     """`payoff.declined`"""
 
@@ -152,12 +185,14 @@ Data = (
     | LeasePaidOff
     | LeaseCancelled
     | LeaseChargedOff
+    | LeaseReopened
     | AttemptStarted
     | PaymentSucceeded
     | PaymentDeclined
     | PaymentFailed
     | PaymentUnknown
     | PaymentResolved
+    | MoneyTakenBack
     | PayoffSucceeded
     | PayoffDeclined
     | PayoffQuoted

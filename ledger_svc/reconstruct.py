@@ -31,8 +31,9 @@ class Progress(msgspec.Struct, frozen=True):
     """What became of one instalment, by the payment service's events."""
 
     status: str = SCHEDULED
-    open_status: str = SCHEDULED  # what it falls back to when an attempt takes nothing
+    open_status: str = SCHEDULED  # what it falls back to when an attempt moves nothing
     amount_paid: int = 0  # minor units
+    amount: int | None = None  # minor units it asks for, where that is not what the schedule says
 
 
 class LeaseState(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,7 +45,7 @@ class LeaseState(msgspec.Struct, frozen=True, kw_only=True):
     billed: int = 0  # total payable
     # by the payment service
     progress: dict[int, Progress] = {}  # by number; never changed in place
-    collected: int = 0  # all money taken
+    collected: int = 0  # all money taken and not given back
     waived: int = 0  # interest no longer owed after an early payoff
 
     @property
@@ -112,6 +113,10 @@ def apply_data(state: LeaseState, data: Data) -> LeaseState:
             return _paid(state, data)
         case facts.PayoffSucceeded():
             return _paid_off(state, data)
+        case facts.LeaseReopened():
+            return replace(state, status="active")
+        case facts.MoneyTakenBack():
+            return _taken_back(state, data)
         case facts.PaymentResolved() | facts.PayoffDeclined():
             return state  # the event that follows moves the money; a declined payoff moves none
         case facts.PayoffQuoted():
@@ -134,15 +139,20 @@ def _attempted(state: LeaseState, number: int | None, *, in_flight: bool) -> Lea
 
 def _paid(state: LeaseState, data: facts.PaymentSucceeded) -> LeaseState:
     before = _progress(state, data.number)
-    still_open = before.open_status if data.payment_status == PAID else data.payment_status
-    after = Progress(data.payment_status, still_open, data.amount_paid)
+    status = data.payment_status
+    after = replace(before, status=status, open_status=status, amount_paid=data.amount_paid)
     collected = state.collected + data.amount
     return replace(state, progress=state.progress | {data.number: after}, collected=collected)
 
 
 def _paid_off(state: LeaseState, data: facts.PayoffSucceeded) -> LeaseState:
     closed = {
-        each.number: replace(_progress(state, each.number), status=each.status, amount_paid=each.amount_paid)
+        each.number: replace(
+            _progress(state, each.number),
+            status=each.status,
+            open_status=each.status,
+            amount_paid=each.amount_paid,
+        )
         for each in data.instalments
     }
     return replace(
@@ -150,6 +160,20 @@ def _paid_off(state: LeaseState, data: facts.PayoffSucceeded) -> LeaseState:
         progress=state.progress | closed,
         collected=state.collected + data.amount,
         waived=state.waived + data.interest_saved,
+    )
+
+
+def _taken_back(state: LeaseState, data: facts.MoneyTakenBack) -> LeaseState:
+    landed = _attempted(state, data.number, in_flight=False)
+    changed = {
+        each.number: Progress(each.status, each.status, each.amount_paid, each.amount)
+        for each in data.instalments
+    }
+    return replace(
+        landed,
+        progress=landed.progress | changed,
+        collected=state.collected - data.amount,
+        waived=state.waived + data.amount - data.owed_again,
     )
 
 
@@ -173,7 +197,7 @@ def snapshot(state: LeaseState) -> Snapshot | None:
                 number=row.number,
                 payment_id=row.payment_id,
                 status=status,
-                amount=row.amount,
+                amount=row.amount if progress.amount is None else progress.amount,
                 amount_paid=progress.amount_paid,
             )
         )

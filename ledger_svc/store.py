@@ -78,7 +78,7 @@ async def closings(connection: Connection, lease_ids: Sequence[str]) -> list[Eve
 
 
 async def successes_after(connection: Connection, positions: Mapping[str, int]) -> list[Event]:
-    """Money taken on these leases, as far as the payment service told of it after the given numbers."""
+    """Money taken or given back on these leases that the payment service told of after the given numbers."""
     rows = await connection.fetch(queries.successes_after, list(positions), list(positions.values()))
     return [events.decode(row["raw"]) for row in rows]
 

@@ -102,6 +102,28 @@ def _tell(data: Data, *, term: int) -> tuple[str, str, int]:
         case facts.LeaseChargedOff():
             text = f"{money(data.amount, data.currency)} is given up as a loss ({data.reason})"
             return "Lease charged off", text, data.amount
+        case facts.LeaseReopened():
+            text = f"Opened again by a {data.cause}; {money(data.balance, data.currency)} to be paid"
+            return "Lease reopened", text, data.balance
+        case facts.MoneyTakenBack():
+            return *_given_back(data, term), data.amount
+        case facts.AttemptStarted() if data.kind == "refund":
+            text = f"{_subject(data, term)}: giving {_price(data)} back to {data.payment_method}"
+            return "Refund started", text, data.amount
+        case facts.PaymentDeclined() if data.kind == "refund":
+            text = f"{_subject(data, term)}: the gateway did not give {_price(data)} back"
+            return "Refund declined", f"{text} ({_words(data.decline.code)})", data.amount
+        case facts.PaymentFailed() if data.kind == "refund":
+            text = f"{_subject(data, term)}: the gateway was not reached, nothing was given back"
+            return "Refund not attempted", f"{text} ({_words(data.reason)})", data.amount
+        case facts.PaymentUnknown() if data.kind == "refund":
+            text = f"{_subject(data, term)}: no answer whether {_price(data)} went back"
+            text = f"{text} ({_words(data.reason)}); the gateway will be asked, nothing is given back twice"
+            return "Refund outcome unknown", text, data.amount
+        case facts.PaymentResolved() if data.kind == "refund":
+            said = "the money was given back" if data.outcome == "succeeded" else "it was declined"
+            text = f"{_subject(data, term)}: asked about {_price(data)}, the gateway said that {said}"
+            return "Refund outcome learned", text, data.amount
         case facts.AttemptStarted():
             text = f"{_subject(data, term)}: taking {_price(data)} from {data.payment_method}"
             return "Payment started", text, data.amount
@@ -146,6 +168,17 @@ def _received(data: facts.PaymentSucceeded, term: int) -> tuple[str, str]:
         return "Instalment paid", text
     text = f"{_subject(data, term)} paid in part: {_price(data)} by {data.payment_method}"
     return "Part payment received", f"{text}; {money(data.amount_due, data.currency)} of it still to be paid"
+
+
+def _given_back(data: facts.MoneyTakenBack, term: int) -> tuple[str, str]:
+    if data.kind == "chargeback":
+        title, text = "Payment charged back", f"{_subject(data, term)}: the issuer took {_price(data)} back"
+    else:
+        title, text = "Money given back", f"{_subject(data, term)}: {_price(data)} given back"
+    text = f"{text} ({_words(data.reason)})"
+    if not data.interest_owed_again:
+        return title, text
+    return title, f"{text}; {money(data.interest_owed_again, data.currency)} of interest is owed again"
 
 
 def _paid_early(data: facts.PayoffSucceeded) -> tuple[str, str]:

@@ -15,7 +15,7 @@ from ledger_svc.events import Event
 
 
 class PaymentTotals(msgspec.Struct, frozen=True):
-    """Attempts by outcome, instalments and early payoffs together."""
+    """Attempts to collect by outcome, instalments and early payoffs together; refunds are none."""
 
     succeeded: int = 0
     declined: int = 0
@@ -42,9 +42,10 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True):
 
 
 CLOSINGS = frozenset({"lease.cancelled", "lease.charged_off"})
-SUCCESSES = frozenset({"payment.succeeded", "payoff.succeeded"})
+# Money that moved: what was taken, and what was given back.
+SUCCESSES = frozenset({"payment.succeeded", "payoff.succeeded", "payment.refunded", "payment.charged_back"})
 Closing = facts.LeaseCancelled | facts.LeaseChargedOff
-Success = facts.PaymentSucceeded | facts.PayoffSucceeded
+Success = facts.PaymentSucceeded | facts.PayoffSucceeded | facts.MoneyTakenBack
 
 EMPTY = Totals()
 _NOTHING = Amounts()
@@ -60,8 +61,9 @@ def add(totals: Totals, event: Event, recorded: Iterable[Event] = ()) -> Totals:
     """The totals with one more event; the work does not grow with the number of events or leases.
 
     `recorded`: what the log has already of the same lease and this event's effect depends on. For a success,
-    the lease's closing: money that it did not know of lowers no balance. For a closing, the successes that it
-    did not know of: they have lowered a balance that it now takes away as a whole. Others do no harm.
+    money given back included, the lease's closing: money that it did not know of moves no balance. For a
+    closing, the successes that it did not know of: they have moved a balance that it now takes away as a
+    whole. Others do no harm.
 
     An event of a type that this code does not know is counted but moves nothing, for the record must go on:
     it shows in `events_by_type`, and the totals have to be made anew with code that knows it.
@@ -82,24 +84,34 @@ def add(totals: Totals, event: Event, recorded: Iterable[Event] = ()) -> Totals:
         case facts.PayoffSucceeded():
             totals, paid = _counted(totals, succeeded=1), _paid(event, data, recorded)
             return _moved(totals, data.currency, collected=data.amount, lowered=paid)
+        case facts.MoneyTakenBack():
+            paid = _paid(event, data, recorded)
+            return _moved(totals, data.currency, refunded=data.amount, lowered=paid)
         case facts.LeaseCancelled():
             return _moved(totals, data.currency, lowered=data.balance - _overtaken(data, recorded))
         case facts.LeaseChargedOff():
             return _moved(totals, data.currency, lowered=data.amount - _overtaken(data, recorded))
+        case facts.Attempt(kind="refund"):  # of which nothing was taken back, or not yet
+            return totals
         case facts.PaymentDeclined() | facts.PayoffDeclined():
             return _counted(totals, declined=1)
         case facts.PaymentUnknown():
             return _counted(totals, unknown=1)
         case facts.PaymentResolved():  # follows exactly one payment.unknown of its attempt
             return _counted(totals, unknown=-1)
-        case facts.AttemptStarted() | facts.PaymentFailed() | facts.LeasePaidOff() | facts.PayoffQuoted():
+        case facts.AttemptStarted() | facts.PaymentFailed() | facts.PayoffQuoted():
+            return totals
+        case facts.LeasePaidOff() | facts.LeaseReopened():
             return totals
         case _:
             assert_never(data)
 
 
 def _paid(event: Event, data: Success, recorded: Iterable[Event]) -> int:
-    """What a success takes off its lease's balance: nothing where the lease was closed without it."""
+    """What a success takes off its lease's balance: nothing where the lease was closed without it.
+
+    Negative where money was given back, which is owed again.
+    """
     for each in recorded:
         closing = events.data_of(each) if each.type in CLOSINGS else None
         if isinstance(closing, Closing) and event.sequence > closing.payment_sequence:
@@ -118,6 +130,8 @@ def _overtaken(closing: Closing, recorded: Iterable[Event]) -> int:
 
 
 def _settled(data: Success) -> int:
+    if isinstance(data, facts.MoneyTakenBack):
+        return -data.owed_again
     return data.amount + (data.interest_saved if isinstance(data, facts.PayoffSucceeded) else 0)
 
 
@@ -127,12 +141,20 @@ def _counted(totals: Totals, *, succeeded: int = 0, declined: int = 0, unknown: 
     return replace(totals, payments=after)
 
 
-def _moved(totals: Totals, currency: str, *, billed: int = 0, collected: int = 0, lowered: int = 0) -> Totals:
+def _moved(
+    totals: Totals,
+    currency: str,
+    *,
+    billed: int = 0,
+    collected: int = 0,
+    refunded: int = 0,
+    lowered: int = 0,
+) -> Totals:
     before = totals.amounts.get(currency, _NOTHING)
     after = Amounts(
         billed=before.billed + billed,
         collected=before.collected + collected,
-        refunded=before.refunded,
+        refunded=before.refunded + refunded,
         outstanding=before.outstanding + billed - lowered,
     )
     return replace(totals, amounts=totals.amounts | {currency: after})

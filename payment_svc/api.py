@@ -14,11 +14,10 @@ from common.http.routes import NoQuery, Route, json_response, path_id
 from common.http.validation import read_query
 from common.ids import uuid7
 from payment_svc import store
-from payment_svc.commands import AttemptPayment, NewAttempt
+from payment_svc.commands import AttemptPayment, NewAttempt, NewRefund, RefundAttempt
 from payment_svc.events import SOURCE
-from payment_svc.handlers import attempt_url
 from payment_svc.payoff_api import PROBLEM, PayoffApi
-from payment_svc.render import AttemptView, PaymentView, attempt_view, payment_view
+from payment_svc.render import AttemptView, PaymentView, attempt_url, attempt_view, payment_view
 
 queries = store.queries
 
@@ -99,6 +98,23 @@ class PaymentApi:
                 problems=(404,),
             ),
             *PayoffApi(self._pool, self._commands, self._lease_arrived, self._reached).routes(others),
+            Route(
+                method="POST",
+                path="/api/v1/attempts/{attempt_id}/refund",
+                handler=self.refund,
+                summary="Give back what an attempt collected, or a part of it; it is owed again",
+                body=NewRefund,
+                answers={
+                    201: ("Money was given back", AttemptView),
+                    202: ("nobody knows yet whether money moved, the refund is `unknown`", AttemptView),
+                    402: (
+                        "The gateway declined; `attempt_id` (of the refund) and `decline` say more",
+                        "application/problem+json",
+                    ),
+                },
+                command=True,
+                problems=(404, 409, 502),
+            ),
             status_route(self._pool),
         ]
 
@@ -139,6 +155,21 @@ class PaymentApi:
                 payment_id=payment_id,
                 payment_method=asked.payment_method,
                 amount=asked.amount,
+            ),
+            fingerprint=fingerprint,
+            resource_url=attempt_url(attempt_id),
+        )
+
+    async def refund(self, request: web.Request) -> web.Response:
+        """POST /api/v1/attempts/{attempt_id}/refund"""
+        refunded = path_id(request, "attempt_id")
+        asked, fingerprint = await self._commands.read(request, NewRefund)
+        attempt_id = uuid7()
+        return await self._commands.submit(
+            request,
+            "RefundAttempt",
+            RefundAttempt(
+                attempt_id=attempt_id, refunds=refunded, amount=asked.amount, reason=asked.reason
             ),
             fingerprint=fingerprint,
             resource_url=attempt_url(attempt_id),

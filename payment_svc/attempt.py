@@ -42,7 +42,8 @@ class Account(msgspec.Struct, kw_only=True):
     annual_rate: str
     day_count: DayCount
     start_date: date
-    payoff_in_flight: str | None = None
+    payoff_in_flight: str | None = None  # the payoff, or the refund of one
+    payoff_standing: str | None = None  # the payoff that settled the lease and is not taken back whole
     closed: Closed | None = None  # how the lease was closed before it was paid
     event_sequence: int = 0
     lease_sequence: int = 1
@@ -96,11 +97,20 @@ class Attempt(msgspec.Struct, kw_only=True):
     settled_at: datetime | None = None
     checks: int = 0  # how often the gateway was asked about it
     next_check_at: datetime | None = None
+    refunds: str | None = None  # of a refund or chargeback: the attempt whose money it takes back
+    reason: str | None = None  # of a refund or chargeback
+    notice_id: str | None = None  # of a chargeback: the gateway's
+    refunded: int = 0  # minor units of it that have been taken back
 
     @property
     def in_flight(self) -> bool:
         """Whether its outcome is still to come."""
         return self.status in ("started", "unknown")
+
+    @property
+    def left(self) -> int:
+        """Minor units that it has collected and that have not been taken back."""
+        return self.amount - self.refunded if self.status == "succeeded" else 0
 
 
 def may_repeat(attempt: Attempt, now: datetime) -> bool:
@@ -120,7 +130,7 @@ def start(
     """Begin to collect an instalment. Raises Refused: 409 for its state, 422 for the amount."""
     _refuse_closed(account)
     if payment.in_flight or account.payoff_in_flight:
-        what = "An attempt on this payment" if payment.in_flight else "A payoff of this lease"
+        what = "An attempt on this payment" if payment.in_flight else "A payoff of this lease or its refund"
         raise Refused(409, f"{what} is in flight; its outcome has to be known first.")
     if payment.status != "scheduled":
         raise Refused(409, f"This payment is {payment.status}.")
@@ -179,26 +189,26 @@ def something_left(payments: list[Payment]) -> None:
 def payoff_of(account: Account, payments: list[Payment], as_of: date) -> Payoff:
     """What it costs to pay the lease off on a day. Raises Refused 409 where nothing is left, PayoffError."""
     something_left(payments)
-    return payoffs.payoff(
-        payoffs.Terms(
-            principal=account.principal,
-            annual_rate=account.annual_rate,
-            day_count=account.day_count,
-            start_date=account.start_date,
-        ),
-        [
-            payoffs.Instalment(
-                number=payment.number,
-                due_date=payment.due_date,
-                owed=payment.owed,
-                paid=payment.paid,
-                principal_balance=payment.principal_balance,
-                open=payment.status not in ("paid", "cancelled"),
-            )
-            for payment in payments
-        ],
-        as_of,
+    instalments = [
+        payoffs.Instalment(
+            number=payment.number,
+            due_date=payment.due_date,
+            owed=payment.owed,
+            paid=payment.paid,
+            principal_balance=payment.principal_balance,
+            open=payment.status not in ("paid", "cancelled"),
+        )
+        for payment in payments
+    ]
+    if account.payoff_standing:
+        return payoffs.rest(instalments, as_of)
+    terms = payoffs.Terms(
+        principal=account.principal,
+        annual_rate=account.annual_rate,
+        day_count=account.day_count,
+        start_date=account.start_date,
     )
+    return payoffs.payoff(terms, instalments, as_of)
 
 
 def begin_payoff(
@@ -238,11 +248,15 @@ def collect(payment: Payment, amount: int) -> Allocation:
     return allocation
 
 
-def settle_payoff(account: Account, payments: list[Payment], payoff: Payoff) -> None:
+def settle_payoff(account: Account, payments: list[Payment], attempt: Attempt) -> None:
     """Money came in for all that was left: every open instalment is paid or cancelled."""
+    payoff = attempt.payoff
+    assert payoff is not None
     account.payoff_in_flight = None
     if account.closed:
         return  # while it was in flight: nothing was left any longer
+    if payoff.formula != payoffs.REST:
+        account.payoff_standing = attempt.attempt_id
     settled = {instalment.number: instalment for instalment in payoff.instalments}
     for payment in payments:
         if payment.number in settled:

@@ -36,6 +36,10 @@ class Batch:
         self.quoted: list[Quote] = []  # new
         self.claimed: list[Quote] = []  # used by an attempt that was started
         self.freed: list[str] = []  # attempts that moved no money: a quote used by one can be used again
+        self.originals: dict[str, Attempt] = {}  # whose money is to be taken back, and payoffs that stand
+        self.taken_back: dict[str, Attempt] = {}  # of these, those of which money was taken back
+        self.owing: dict[str, Payment] = {}  # instalments that may ask for another amount than before
+        self.notices: dict[str, Attempt] = {}  # chargebacks by the gateway's notice
         self.touched_accounts: dict[str, Account] = {}
         self.touched_payments: dict[str, Payment] = {}
 

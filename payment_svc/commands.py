@@ -15,6 +15,16 @@ PaymentMethod = Annotated[
     str, Meta(pattern=r"^[A-Za-z0-9_-]{1,64}$(?!\n)", description="a token, never a card number")
 ]
 
+Reason = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=200,
+        pattern=r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*$(?!\n)",
+        description="why, in words: 1 to 200 printable characters",
+    ),
+]
+
 
 QuoteId = Annotated[
     str,
@@ -30,6 +40,13 @@ class NewAttempt(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
     payment_method: PaymentMethod
     amount: Annotated[int, Meta(ge=1, le=AMOUNT_MAX)] | None = None  # minor units; absent: all that is due
+
+
+class NewRefund(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The body of `POST /api/v1/attempts/{attempt_id}/refund`."""
+
+    reason: Reason
+    amount: Annotated[int, Meta(ge=1, le=AMOUNT_MAX)] | None = None  # minor units; absent: all that is left
 
 
 class NewPayoff(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -72,3 +89,25 @@ class QuotePayoff(msgspec.Struct, frozen=True, kw_only=True):
     quote_id: str  # UUIDv7, made by the front
     lease_id: str
     as_of: date
+
+
+class RefundAttempt(msgspec.Struct, frozen=True, kw_only=True):
+    """Give back what an attempt has collected, or a part of it."""
+
+    attempt_id: str  # of the refund: UUIDv7, made by the front
+    refunds: str  # the attempt whose money is given back
+    amount: int | None  # minor units; None: all that is left
+    reason: str
+
+
+class RecordChargeback(msgspec.Struct, frozen=True, kw_only=True):
+    """The issuer has taken back what an attempt had collected: a notice of the gateway's.
+
+    The attempt is named by its id, by the gateway's reference, or by both.
+    """
+
+    notice_id: str  # what tells a repeat: the same in everything that is told of this dispute
+    attempt_id: str | None = None
+    gateway_reference: str | None = None
+    amount: int  # minor units
+    reason: str  # the gateway's word for it, such as "fraudulent"

@@ -7,17 +7,17 @@ import msgspec
 
 from common.bus import topology
 from common.docs.pages import Documented, table
-from common.envelope import Command, Event
+from common.envelope import Command, Event, encode
 from common.http.commands import CommandFront
 from common.http.server import build_app
 from common.ids import payment_id
-from payment_svc import handlers, quoting, settlement
+from payment_svc import handlers, quoting, refunding, settlement
 from payment_svc.allocation import Allocation
 from payment_svc.api import PaymentApi
 from payment_svc.app import TITLE
 from payment_svc.attempt import Account, Payment
 from payment_svc.batch import Batch
-from payment_svc.commands import AttemptPayment, PayOffLease, QuotePayoff
+from payment_svc.commands import AttemptPayment, PayOffLease, QuotePayoff, RecordChargeback, RefundAttempt
 from payment_svc.declines import TABLE
 from payment_svc.events import CATALOGUE
 from payment_svc.gateways.port import Charged, ChargeResult, Declined, NoAnswer, NotReached
@@ -75,6 +75,8 @@ def examples() -> dict[str, Event]:
         *_pay_off("pm_card_insufficient_funds", declined),
         *_pay_off("pm_card_ok", paid),
         *_quote(),
+        *_take_back("refund"),
+        *_take_back("chargeback"),
     ]
     first: dict[str, Event] = {}
     for event in told:
@@ -112,6 +114,34 @@ def _quote() -> list[Event]:
     asked = QuotePayoff(quote_id=quote_id, lease_id=LEASE_ID, as_of=NOW.date())
     quoting.quote_payoff(batch, _command("QuotePayoff"), asked)
     return batch.events
+
+
+def _take_back(kind: str) -> list[Event]:
+    """What is told when a part of an early payoff is given or taken back."""
+    batch = _batch()
+    payoff_id = "01982f3a-6c00-7000-8000-0000000000c2"
+    asked = PayOffLease(attempt_id=payoff_id, lease_id=LEASE_ID, payment_method="pm_card_ok")
+    handlers.pay_off_lease(batch, _command("PayOffLease"), asked)
+    _answered(batch, (Charged(reference="ch_9f2c"),))
+    paid = batch.started.pop()
+    batch.originals[payoff_id] = paid
+    told = len(batch.events)
+    if kind == "chargeback":
+        notice = RecordChargeback(
+            notice_id="dp_51aa", gateway_reference=paid.gateway_reference, amount=50_000, reason="fraudulent"
+        )
+        refunding.record_chargeback(batch, _command("RecordChargeback"), notice)
+        [event] = batch.events[told:]
+        fields = msgspec.json.decode(event.data) | {"attempt_id": "01982f3a-6c00-7000-8000-0000000000c5"}
+        return [msgspec.structs.replace(event, data=msgspec.Raw(encode(fields)))]
+    refund = RefundAttempt(
+        attempt_id="01982f3a-6c00-7000-8000-0000000000c4",
+        refunds=payoff_id,
+        amount=50_000,
+        reason="paid twice, once by bank transfer",
+    )
+    handlers.refund_attempt(batch, _command("RefundAttempt"), refund)
+    return _answered(batch, (Charged(reference="re_4b11"),))[told:]
 
 
 def _answered(batch: Batch, answers: tuple[ChargeResult, ...]) -> list[Event]:
@@ -161,5 +191,5 @@ def _command(type_: str) -> Command:
 def _settled_ids(event: Event, number: int) -> Event:
     """The same event with ids that do not change from one making of the page to the next."""
     return msgspec.structs.replace(
-        event, id=f"01982f3a-6c00-7000-8000-0000000000f{number}", causationid=event.correlationid
+        event, id=f"01982f3a-6c00-7000-8000-000000000{240 + number:03x}", causationid=event.correlationid
     )

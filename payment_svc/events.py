@@ -12,7 +12,7 @@ from payment_svc.payoff import Breakdown
 
 SOURCE = "/payment-svc"
 
-Kind = Literal["instalment", "payoff"]
+Kind = Literal["instalment", "payoff", "refund", "chargeback"]
 PaymentStatus = Literal["scheduled", "processing", "paid", "cancelled"]
 
 
@@ -20,8 +20,8 @@ class AttemptStarted(msgspec.Struct, frozen=True, kw_only=True):
     """`payment.attempt_started`: the gateway is about to be called. The fields all attempts' events have."""
 
     attempt_id: str
-    payment_id: str | None  # null: a payoff
-    number: int | None  # of the instalment; null: a payoff
+    payment_id: str | None  # null: a payoff, or the refund of one
+    number: int | None  # of the instalment; null: a payoff, or the refund of one
     lease_id: str
     kind: Kind
     amount: int  # minor units
@@ -99,6 +99,28 @@ class PayoffQuoted(msgspec.Struct, frozen=True, kw_only=True):
     expires_at: str  # RFC 3339, exclusive: the midnight (UTC) that ends the day
 
 
+class ChangedInstalment(msgspec.Struct, frozen=True, kw_only=True):
+    """An instalment after money was taken back from it."""
+
+    number: int
+    payment_id: str
+    status: PaymentStatus
+    amount: int  # minor units it asks for
+    amount_paid: int  # minor units paid on it
+    amount_due: int  # minor units left on it
+
+
+class MoneyTakenBack(AttemptStarted, frozen=True, kw_only=True):
+    """`payment.refunded`, `payment.charged_back`: what an attempt had collected was given or taken back."""
+
+    refunded_attempt_id: str  # the attempt that had collected it
+    gateway_reference: str | None  # of the refund; of a chargeback, the charge's
+    reason: str  # the client's words, or the gateway's
+    allocation: Allocation  # what was undone; interest is negative where a payoff's credits are undone
+    instalments: list[ChangedInstalment]  # those it changed
+    interest_owed_again: int  # minor units a payoff had saved, once all of the payoff is taken back; else 0
+
+
 CATALOGUE: dict[str, type[msgspec.Struct]] = {
     "payment.attempt_started": AttemptStarted,
     "payment.succeeded": PaymentSucceeded,
@@ -106,6 +128,8 @@ CATALOGUE: dict[str, type[msgspec.Struct]] = {
     "payment.failed": PaymentFailed,
     "payment.unknown": PaymentUnknown,
     "payment.resolved": PaymentResolved,
+    "payment.refunded": MoneyTakenBack,
+    "payment.charged_back": MoneyTakenBack,
     "payoff.succeeded": PayoffSucceeded,
     "payoff.declined": PaymentDeclined,
     "payoff.quoted": PayoffQuoted,

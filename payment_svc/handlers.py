@@ -13,18 +13,21 @@ from common.db import Connection
 from common.envelope import Command, Event, Outcome
 from common.worker import Poison, SequenceGap
 from payment_svc import attempt as domain
-from payment_svc import closing, quote_store, store
-from payment_svc.attempt import Account, Attempt, Closed, Refused
+from payment_svc import quote_store, refunding, store
+from payment_svc.attempt import Account, Attempt, Refused
 from payment_svc.batch import Batch, Cause
-from payment_svc.commands import AttemptPayment, PayOffLease, QuotePayoff
-from payment_svc.events import AttemptStarted, LeaseCreated
+from payment_svc.closing import cancel_open
+from payment_svc.commands import AttemptPayment, PayOffLease, QuotePayoff, RecordChargeback, RefundAttempt
+from payment_svc.events import AttemptStarted
+from payment_svc.news import EVENTS, News
 from payment_svc.quote import start_quoted_payoff
 from payment_svc.quoting import decode_quote, quote_payoff
+from payment_svc.refunding import common_fields, decode_chargeback, decode_refund, record_chargeback
 from payment_svc.refusal import refusal
+from payment_svc.render import attempt_url
 
 decode_attempt = msgspec.json.Decoder(AttemptPayment).decode
 decode_payoff = msgspec.json.Decoder(PayOffLease).decode
-decode_created = msgspec.json.Decoder(LeaseCreated).decode
 
 
 def attempt_payment(batch: Batch, command: Command, asked: AttemptPayment) -> Outcome:
@@ -69,41 +72,21 @@ def pay_off_lease(batch: Batch, command: Command, asked: PayOffLease) -> Outcome
     return _started(batch, command, account, attempt)
 
 
-Asked = AttemptPayment | PayOffLease | QuotePayoff
+def refund_attempt(batch: Batch, command: Command, asked: RefundAttempt) -> Outcome:
+    """RefundAttempt: pending until the gateway has answered, or refused as things stand."""
+    begun = refunding.start_refund(batch, command, asked)
+    if isinstance(begun, Outcome):
+        return begun
+    return _started(batch, command, batch.accounts[begun.lease_id], begun)
+
+
+Asked = AttemptPayment | PayOffLease | QuotePayoff | RefundAttempt | RecordChargeback
 COMMANDS: dict[str, tuple[Callable[[msgspec.Raw], Asked], Callable[[Batch, Command, Asked], Outcome]]] = {
     "AttemptPayment": (decode_attempt, attempt_payment),  # type: ignore[dict-item]
     "PayOffLease": (decode_payoff, pay_off_lease),  # type: ignore[dict-item]
     "QuotePayoff": (decode_quote, quote_payoff),  # type: ignore[dict-item]
-}
-
-
-class News:
-    """What a batch of the lease service's events brings here."""
-
-    def __init__(self) -> None:
-        self.created: list[LeaseCreated] = []
-        self.closed: dict[str, Closed] = {}
-
-
-def lease_created(news: News, event: Event) -> None:
-    """An account with its payments."""
-    news.created.append(decode_created(event.data))
-
-
-def lease_closed(news: News, event: Event) -> None:
-    """Nothing more is collected."""
-    news.closed[event.subject] = closing.HOW[event.type]
-
-
-def no_change(_news: News, _event: Event) -> None:
-    """What was paid is known here first."""
-
-
-EVENTS: dict[str, Callable[[News, Event], None]] = {
-    "lease.created": lease_created,
-    "lease.paid_off": no_change,
-    "lease.cancelled": lease_closed,
-    "lease.charged_off": lease_closed,
+    "RefundAttempt": (decode_refund, refund_attempt),  # type: ignore[dict-item]
+    "RecordChargeback": (decode_chargeback, record_chargeback),  # type: ignore[dict-item]
 }
 
 
@@ -123,7 +106,16 @@ class PaymentUnit:
             leases.update(
                 row[0] for row in await connection.fetch(store.queries.leases_of_payments, payment_ids)
             )
-        batch = await load(connection, leases, payment_ids=payment_ids, payoff_leases=payoff_leases)
+        originals = await refunding.originals(connection, asked)
+        leases.update(original.lease_id for original in originals)
+        batch = await load(
+            connection,
+            leases,
+            payment_ids=payment_ids,
+            payoff_leases=payoff_leases,
+            originals=originals,
+            notices=refunding.notices(asked),
+        )
         batch.quotes = await quote_store.get(connection, quote_ids)  # read under the accounts' locks
         outcomes = [
             COMMANDS[command.type][1](batch, command, each)
@@ -154,7 +146,7 @@ class PaymentUnit:
         for account in moved:
             account.lease_sequence = positions[account.lease_id]
         open_until_now = await store.payments(connection, lease_ids=list(news.closed)) if news.closed else []
-        await store.update(connection, moved, closing.cancel_open(open_until_now))
+        await store.update(connection, moved, cancel_open(open_until_now))
         await store.close(connection, news.closed)
         return []
 
@@ -165,11 +157,27 @@ async def load(
     *,
     payment_ids: Sequence[str] = (),
     payoff_leases: Sequence[str] = (),
+    originals: Sequence[Attempt] = (),
+    notices: Sequence[str] = (),
 ) -> Batch:
-    """Lock the accounts of `leases`, then read the payments asked for: singly, and all of `payoff_leases`."""
-    accounts = await store.lock_accounts(connection, list(leases)) if leases else {}
-    payments = await store.payments(connection, ids=payment_ids, lease_ids=payoff_leases) if accounts else []
-    return Batch(accounts, payments, utcnow())
+    """Lock the accounts of `leases`, then read the payments asked for: singly, and all of `payoff_leases`.
+
+    `originals`: attempts whose money is to be taken back; they are read again, with what they have paid.
+    """
+    if not leases:
+        return Batch({}, [], utcnow())
+    accounts = await store.lock_accounts(connection, list(leases))
+    singly = {*payment_ids, *(each.payment_id for each in originals if each.payment_id)}
+    whole = {*payoff_leases, *(each.lease_id for each in originals if not each.payment_id)}
+    payments = await store.payments(connection, ids=list(singly), lease_ids=list(whole)) if accounts else []
+    batch = Batch(accounts, payments, utcnow())
+    if originals:
+        standing = [each.payoff_standing for each in accounts.values() if each.payoff_standing]
+        ids = [*(each.attempt_id for each in originals), *standing]
+        batch.originals = {each.attempt_id: each for each in await store.attempts(connection, ids=ids)}
+    if notices:
+        batch.notices = await store.charged_back(connection, notices)
+    return batch
 
 
 async def save(connection: Connection, batch: Batch) -> None:
@@ -179,6 +187,8 @@ async def save(connection: Connection, batch: Batch) -> None:
     await quote_store.insert(connection, batch.quoted)
     await quote_store.claim(connection, batch.claimed)
     await quote_store.free(connection, batch.freed)
+    await store.update_refunded(connection, list(batch.taken_back.values()))
+    await store.update_owed(connection, list(batch.owing.values()))
     await store.update(
         connection, list(batch.touched_accounts.values()), list(batch.touched_payments.values())
     )
@@ -193,23 +203,9 @@ def _decode(command: Command) -> Asked:
 def _started(batch: Batch, command: Command, account: Account, attempt: Attempt) -> Outcome:
     attempt.traceparent = command.traceparent
     batch.started.append(attempt)
-    data = AttemptStarted(
-        attempt_id=attempt.attempt_id,
-        payment_id=attempt.payment_id,
-        number=attempt.number,
-        lease_id=attempt.lease_id,
-        kind=attempt.kind,
-        amount=attempt.amount,
-        currency=attempt.currency,
-        payment_method=attempt.payment_method,
-    )
+    data = AttemptStarted(**common_fields(attempt))
     cause = Cause(
         correlation_id=command.command_id, causation_id=command.command_id, traceparent=command.traceparent
     )
     batch.tell(account, "payment.attempt_started", data, cause)
     return Outcome(command_id=command.command_id, status="pending", location=attempt_url(attempt.attempt_id))
-
-
-def attempt_url(attempt_id: str) -> str:
-    """Where an attempt can be read."""
-    return f"/api/v1/attempts/{attempt_id}"

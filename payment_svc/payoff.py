@@ -10,12 +10,14 @@ from datetime import date
 from typing import Final, Literal
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from common.calendar import DayCount, year_fraction
 from common.money import half_even, rate_ratio
 from payment_svc.allocation import Allocation
 
 FORMULA: Final = "payoff/1"  # named in every payoff, so that an old amount can be worked out again later
+REST: Final = "rest/1"  # of what a payoff taken back in part has left open: see `rest`
 
 
 class PayoffError(Exception):
@@ -58,6 +60,14 @@ class Settled(Struct, frozen=True, kw_only=True):
     number: int
     status: Literal["paid", "cancelled"]  # paid: due on or before the day; cancelled: due after it
     amount_paid: int  # minor units; of a paid one its amount, of a cancelled one what had been paid before
+    owed: Allocation  # all it asked for before
+    paid: Allocation  # what had been paid of that before
+    share: Allocation  # what of the payoff's amount is for it; no part is negative
+
+    @property
+    def saved(self) -> Allocation:
+        """What is no longer owed of it; mostly interest, principal too where credits went beyond interest."""
+        return self.owed - self.paid - self.share
 
 
 class Payoff(Struct, frozen=True, kw_only=True):
@@ -84,37 +94,33 @@ def payoff(terms: Terms, instalments: Iterable[Instalment], as_of: date) -> Payo
     unpaid = Allocation()  # of open instalments: everything but interest counts towards the amount …
     accrued = 0  # … and of the interest only this
     paid_ahead = 0
+    running: Instalment | None = None  # that of the period `as_of` falls into; None once all have passed
     period_start, scheduled_balance = terms.start_date, terms.principal
-    period_interest: int | None = None  # that of the period `as_of` falls into; None once all have passed
-    settled = []
+    opened = []
     for instalment in instalments:
         has_come = instalment.due_date <= as_of
         if has_come:
             period_start, scheduled_balance = instalment.due_date, instalment.principal_balance
         else:
             paid_ahead += instalment.paid.interest
-            if period_interest is None:
-                period_interest = instalment.owed.interest
+            running = running or instalment
         if not instalment.open:
             continue
         left = instalment.owed - instalment.paid
         unpaid += left
         if has_come:
             accrued += left.interest
-        settled.append(
-            Settled(
-                number=instalment.number,
-                status="paid" if has_come else "cancelled",
-                amount_paid=instalment.owed.total if has_come else instalment.paid.total,
-            )
-        )
-    if period_interest is not None:
+        opened.append(instalment)
+    earned = 0
+    if running is not None:
         # A 30/360 day count can run past a period's end (28 February to 30 March is 32 days): hence the cap.
-        accrued += min(period_interest, _interest(terms, scheduled_balance, period_start, as_of))
+        earned = min(running.owed.interest, _interest(terms, scheduled_balance, period_start, as_of))
+        accrued += earned
 
     gross = unpaid.principal + accrued + unpaid.fees + unpaid.late_fees
     credit = min(paid_ahead, gross)  # where more was paid ahead, the payoff is free but pays nothing out
     amount = gross - credit
+    claims = [_claim(each, as_of, earned if each is running else 0) for each in opened]
     return Payoff(
         as_of=as_of,
         amount=amount,
@@ -132,8 +138,68 @@ def payoff(terms: Terms, instalments: Iterable[Instalment], as_of: date) -> Payo
             interest=accrued - credit,
             principal=unpaid.principal,
         ),
-        instalments=tuple(settled),
+        instalments=tuple(
+            _settled(each, as_of, share)
+            for each, share in zip(opened, _shares(claims, amount), strict=True)
+        ),
     )
+
+
+def rest(instalments: Iterable[Instalment], as_of: date) -> Payoff:
+    """The payoff of what is open on a lease whose payoff was taken back in part: all of it, and no more.
+
+    Interest was settled by that payoff, for the days up to it and for what had been paid ahead. So nothing
+    has been earned since, nothing is credited a second time and nothing is left to be saved.
+    """
+    left = [(each, each.owed - each.paid) for each in instalments if each.open]
+    total = sum((due for _, due in left), Allocation())
+    return Payoff(
+        as_of=as_of,
+        amount=total.total,
+        breakdown=Breakdown(
+            principal=total.principal,
+            accrued_interest=total.interest,
+            fees=total.fees,
+            late_fees=total.late_fees,
+            credits=0,
+        ),
+        interest_saved=0,
+        allocation=total,
+        instalments=tuple(_settled(each, each.due_date, due) for each, due in left),
+        formula=REST,
+    )
+
+
+def _settled(instalment: Instalment, as_of: date, share: Allocation) -> Settled:
+    has_come = instalment.due_date <= as_of
+    return Settled(
+        number=instalment.number,
+        status="paid" if has_come else "cancelled",
+        amount_paid=instalment.owed.total if has_come else instalment.paid.total,
+        owed=instalment.owed,
+        paid=instalment.paid,
+        share=share,
+    )
+
+
+def _claim(instalment: Instalment, as_of: date, earned: int) -> Allocation:
+    """What a payoff asks for an open instalment before others' credits; `earned`: in its period."""
+    left = instalment.owed - instalment.paid
+    if instalment.due_date <= as_of:
+        return left
+    return replace(left, interest=max(0, earned - instalment.paid.interest))
+
+
+def _shares(claims: list[Allocation], amount: int) -> list[Allocation]:
+    """The claims, cut to the amount: credits take interest away first, from the last instalment backwards."""
+    cut = sum(claim.total for claim in claims) - amount
+    shares = list(claims)
+    for part in ("interest", "principal", "fees", "late_fees"):
+        for place in reversed(range(len(shares))):
+            taken = min(cut, getattr(shares[place], part))
+            cut -= taken
+            shares[place] = replace(shares[place], **{part: getattr(shares[place], part) - taken})
+    return shares
 
 
 def _interest(terms: Terms, balance: int, start: date, end: date) -> int:

@@ -18,10 +18,9 @@ from common.ids import canonical_uuid, uuid7
 from payment_svc import store
 from payment_svc.attempt import Refused, payoff_of
 from payment_svc.commands import NewPayoff, NewQuote, PayOffLease, QuotePayoff
-from payment_svc.handlers import attempt_url
 from payment_svc.payoff import PayoffError
 from payment_svc.quote import DAYS_AHEAD_MAX
-from payment_svc.render import AttemptView, PayoffEstimate, PayoffQuote, estimate_view
+from payment_svc.render import AttemptView, PayoffEstimate, PayoffQuote, attempt_url, estimate_view
 
 PROBLEM = "application/problem+json"
 

@@ -11,7 +11,7 @@ SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::int[], $4::date[], $5::bigint[]
 -- name: lock_accounts
 -- Locked in one order, so that two workers never wait for each other.
 SELECT lease_id::text, currency, principal, annual_rate, day_count, start_date, payoff_in_flight::text,
-       closed, event_sequence, lease_sequence
+       payoff_standing::text, closed, event_sequence, lease_sequence
   FROM accounts
  WHERE lease_id = ANY($1::uuid[])
  ORDER BY lease_id
@@ -31,9 +31,10 @@ SELECT payment_id::text, lease_id::text, number, due_date, principal, interest, 
 
 -- name: update_accounts
 UPDATE accounts AS a
-   SET payoff_in_flight = n.payoff_in_flight, event_sequence = n.event_sequence, lease_sequence = n.lease_sequence
-  FROM unnest($1::uuid[], $2::uuid[], $3::int[], $4::int[])
-       AS n (lease_id, payoff_in_flight, event_sequence, lease_sequence)
+   SET payoff_in_flight = n.payoff_in_flight, payoff_standing = n.payoff_standing,
+       event_sequence = n.event_sequence, lease_sequence = n.lease_sequence
+  FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::int[], $5::int[])
+       AS n (lease_id, payoff_in_flight, payoff_standing, event_sequence, lease_sequence)
  WHERE a.lease_id = n.lease_id
 
 -- name: close_accounts
@@ -53,11 +54,20 @@ UPDATE payments AS p
              last_attempt_id)
  WHERE p.payment_id = n.payment_id
 
+-- name: update_owed
+-- What payments ask for, whose accounts are locked.
+UPDATE payments AS p
+   SET principal = n.principal, interest = n.interest, fees = n.fees, late_fees = n.late_fees
+  FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[])
+       AS n (payment_id, principal, interest, fees, late_fees)
+ WHERE p.payment_id = n.payment_id
+
 -- name: insert_attempts
 INSERT INTO attempts (attempt_id, command_id, lease_id, payment_id, number, kind, amount, currency, payment_method,
-                      status, payoff, traceparent, created_at)
+                      status, payoff, traceparent, created_at, refunds, reason, notice_id)
 SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::int[], $6::text[], $7::bigint[], $8::text[],
-                     $9::text[], $10::text[], $11::json[], $12::text[], $13::timestamptz[])
+                     $9::text[], $10::text[], $11::json[], $12::text[], $13::timestamptz[], $14::uuid[],
+                     $15::text[], $16::text[])
 
 -- name: update_attempts
 -- What became of attempts whose accounts are locked.
@@ -68,19 +78,39 @@ UPDATE attempts AS a
        AS n (attempt_id, status, decline, gateway_reference, settled_at, checks, next_check_at)
  WHERE a.attempt_id = n.attempt_id
 
+-- name: update_refunded
+-- How much was taken back of attempts whose accounts are locked.
+UPDATE attempts AS a
+   SET refunded = n.refunded
+  FROM unnest($1::uuid[], $2::bigint[]) AS n (attempt_id, refunded)
+ WHERE a.attempt_id = n.attempt_id
+
 -- name: get_attempts
 -- Attempts by id ($1) or by the command that asked for them ($2).
 SELECT attempt_id::text, command_id::text, lease_id::text, payment_id::text, number, kind, amount, currency,
        payment_method, status, decline, gateway_reference, payoff, traceparent, created_at, settled_at,
-       checks, next_check_at
+       checks, next_check_at, refunds::text, reason, notice_id, refunded
   FROM attempts
  WHERE attempt_id = ANY($1::uuid[]) OR command_id = ANY($2::uuid[])
+
+-- name: find_collected
+-- Attempts that have collected money, by the gateway's references of it.
+SELECT attempt_id::text
+  FROM attempts
+ WHERE gateway_reference = ANY($1::text[]) AND status = 'succeeded' AND kind IN ('instalment', 'payoff')
+
+-- name: get_charged_back
+SELECT attempt_id::text, command_id::text, lease_id::text, payment_id::text, number, kind, amount, currency,
+       payment_method, status, decline, gateway_reference, payoff, traceparent, created_at, settled_at,
+       checks, next_check_at, refunds::text, reason, notice_id, refunded
+  FROM attempts
+ WHERE notice_id = ANY($1::text[])
 
 -- name: list_attempts
 -- Attempts on a payment after $2, oldest first.
 SELECT attempt_id::text, command_id::text, lease_id::text, payment_id::text, number, kind, amount, currency,
        payment_method, status, decline, gateway_reference, payoff, traceparent, created_at, settled_at,
-       checks, next_check_at
+       checks, next_check_at, refunds::text, reason, notice_id, refunded
   FROM attempts
  WHERE payment_id = $1 AND ($2::uuid IS NULL OR attempt_id > $2)
  ORDER BY attempt_id
@@ -95,7 +125,8 @@ UPDATE attempts
                        ORDER BY next_check_at
                        LIMIT $3
                          FOR UPDATE SKIP LOCKED)
-RETURNING attempt_id::text
+RETURNING attempt_id::text,
+          (SELECT gateway_reference FROM attempts AS c WHERE c.attempt_id = attempts.refunds) AS charge
 
 -- name: recheck_unknown_now
 -- After a restart the gateway is asked at once.
@@ -103,7 +134,7 @@ UPDATE attempts SET next_check_at = now() WHERE status = 'unknown' AND next_chec
 
 -- name: get_account
 SELECT lease_id::text, currency, principal, annual_rate, day_count, start_date, payoff_in_flight::text,
-       event_sequence, lease_sequence
+       payoff_standing::text, closed, event_sequence, lease_sequence
   FROM accounts
  WHERE lease_id = $1
 

@@ -48,6 +48,9 @@ class AttemptView(msgspec.Struct, frozen=True, kw_only=True):
     payment: PaymentView | None  # the instalment now; null: a payoff
     breakdown: Breakdown | None  # of a payoff: how the amount comes about
     quote_id: str | None  # of a payoff: the quote it was to pay; null: none was cited
+    amount_refunded: int  # minor units of it that were given or taken back
+    refunds: str | None  # of a refund or chargeback: the attempt whose money it takes back
+    reason: str | None  # of a refund or chargeback
 
 
 class PayoffEstimate(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,6 +69,11 @@ class PayoffQuote(PayoffEstimate, frozen=True, kw_only=True):
 
     quote_id: str  # to be cited when paying, once
     expires_at: str  # RFC 3339, exclusive: the midnight (UTC) that ends the day
+
+
+def attempt_url(attempt_id: str) -> str:
+    """Where an attempt can be read."""
+    return f"/api/v1/attempts/{attempt_id}"
 
 
 def payment_view(payment: Payment, currency: str) -> PaymentView:
@@ -104,6 +112,9 @@ def attempt_view(attempt: Attempt, payment: Payment | None) -> AttemptView:
         payment=payment_view(payment, attempt.currency) if payment else None,
         breakdown=attempt.payoff.breakdown if attempt.payoff else None,
         quote_id=attempt.payoff.quote_id if attempt.payoff else None,
+        amount_refunded=attempt.refunded,
+        refunds=attempt.refunds,
+        reason=attempt.reason,
     )
 
 

@@ -1,7 +1,5 @@
 """What the gateway's answer makes of an attempt: state, events and the command's outcome. Pure."""
 
-from typing import Any
-
 import msgspec
 
 from common.envelope import Outcome, encode
@@ -22,8 +20,8 @@ from payment_svc.events import (
     SettledInstalment,
 )
 from payment_svc.gateways.port import Charged, ChargeResult, Declined, NoAnswer, NotReached
-from payment_svc.handlers import attempt_url
-from payment_svc.render import attempt_view
+from payment_svc.refunding import common_fields, taken_back
+from payment_svc.render import attempt_url, attempt_view
 
 
 def settle(batch: Batch, attempt: Attempt, result: ChargeResult) -> Outcome:
@@ -35,7 +33,7 @@ def settle(batch: Batch, attempt: Attempt, result: ChargeResult) -> Outcome:
     )
     if attempt.status == "unknown" and isinstance(result, Charged | Declined):
         resolved = PaymentResolved(
-            **_common(attempt), outcome="succeeded" if isinstance(result, Charged) else "declined"
+            **common_fields(attempt), outcome="succeeded" if isinstance(result, Charged) else "declined"
         )
         event = batch.tell(account, "payment.resolved", resolved, cause)
         cause = Cause(
@@ -67,11 +65,14 @@ def _succeeded(
     attempt.settled_at = batch.now
     attempt.next_check_at = None
     attempt.gateway_reference = result.reference or None
-    if payment is not None:
+    if attempt.kind == "refund":
+        _land(batch, account, payment, attempt)
+        taken_back(batch, attempt, cause)
+    elif payment is not None:
         allocation = domain.collect(payment, attempt.amount)
         batch.touch(account, [payment])
         succeeded = PaymentSucceeded(
-            **_common(attempt),
+            **common_fields(attempt),
             gateway_reference=result.reference,
             allocation=allocation,
             amount_paid=payment.paid.total,
@@ -83,11 +84,11 @@ def _succeeded(
         assert attempt.payoff is not None
         payments = batch.payments_of(attempt.lease_id)
         payoff = closing.settles_nothing(attempt.payoff) if account.closed else attempt.payoff
-        domain.settle_payoff(account, payments, payoff)
+        domain.settle_payoff(account, payments, attempt)
         batch.touch(account, payments)
         by_number = {payment.number: payment.payment_id for payment in payments}
         paid_off = PayoffSucceeded(
-            **_common(attempt),
+            **common_fields(attempt),
             gateway_reference=attempt.gateway_reference,
             as_of=payoff.as_of,
             breakdown=payoff.breakdown,
@@ -118,16 +119,13 @@ def _declined(
     attempt.gateway_reference = result.reference
     attempt.decline = decline(result.code)
     _land(batch, account, payment, attempt)
-    type_ = "payment.declined" if payment is not None else "payoff.declined"
-    batch.tell(account, type_, PaymentDeclined(**_common(attempt), decline=attempt.decline), cause)
-    return _problem(
-        account,
-        attempt,
-        402,
-        "Payment declined",
-        f"The issuer declined the charge: {result.code}.",
-        {"decline": msgspec.to_builtins(attempt.decline)},
-    )
+    type_ = "payoff.declined" if attempt.kind == "payoff" else "payment.declined"
+    batch.tell(account, type_, PaymentDeclined(**common_fields(attempt), decline=attempt.decline), cause)
+    title, detail = "Payment declined", f"The issuer declined the charge: {result.code}."
+    if attempt.kind == "refund":
+        title, detail = "Refund declined", f"The gateway declined the refund: {result.code}."
+    extra: dict[str, object] = {"decline": msgspec.to_builtins(attempt.decline)}
+    return _problem(account, attempt, 402, title, detail, extra)
 
 
 def _failed(
@@ -141,8 +139,9 @@ def _failed(
     attempt.status = "failed"
     attempt.settled_at = batch.now
     _land(batch, account, payment, attempt)
-    batch.tell(account, "payment.failed", PaymentFailed(**_common(attempt), reason=result.reason), cause)
-    detail = "The payment gateway was not reached; nothing was charged. It may be tried again."
+    told = PaymentFailed(**common_fields(attempt), reason=result.reason)
+    batch.tell(account, "payment.failed", told, cause)
+    detail = "The payment gateway was not reached; no money has moved. It may be tried again."
     return _problem(account, attempt, 502, "Gateway not reached", detail, {})
 
 
@@ -150,12 +149,13 @@ def _unknown(
     batch: Batch, account: Account, payment: Payment | None, attempt: Attempt, result: NoAnswer, cause: Cause
 ) -> Outcome:
     domain.next_check(attempt, batch.now)
-    batch.tell(account, "payment.unknown", PaymentUnknown(**_common(attempt), reason=result.reason), cause)
+    told = PaymentUnknown(**common_fields(attempt), reason=result.reason)
+    batch.tell(account, "payment.unknown", told, cause)
     return _outcome(account, payment, attempt, 202)
 
 
 def _land(batch: Batch, account: Account, payment: Payment | None, attempt: Attempt) -> None:
-    """Nothing is in flight any longer, and nothing has moved."""
+    """Nothing is in flight any longer."""
     if payment is not None:
         payment.in_flight = None
         batch.touch(account, [payment])
@@ -163,19 +163,6 @@ def _land(batch: Batch, account: Account, payment: Payment | None, attempt: Atte
         account.payoff_in_flight = None
         if attempt.payoff is not None and attempt.payoff.quote_id is not None:
             batch.freed.append(attempt.attempt_id)
-
-
-def _common(attempt: Attempt) -> dict[str, Any]:
-    return {
-        "attempt_id": attempt.attempt_id,
-        "payment_id": attempt.payment_id,
-        "number": attempt.number,
-        "lease_id": attempt.lease_id,
-        "kind": attempt.kind,
-        "amount": attempt.amount,
-        "currency": attempt.currency,
-        "payment_method": attempt.payment_method,
-    }
 
 
 def _outcome(account: Account, payment: Payment | None, attempt: Attempt, http_status: int) -> Outcome:

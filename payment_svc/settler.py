@@ -20,7 +20,15 @@ from common.tasks import together
 from common.worker import Pending
 from payment_svc import store
 from payment_svc.attempt import ASK_AFTER, Attempt, may_repeat
-from payment_svc.gateways.port import Charged, ChargeRequest, ChargeResult, Gateway, NoAnswer, NotReached
+from payment_svc.gateways.port import (
+    Charged,
+    ChargeRequest,
+    ChargeResult,
+    Gateway,
+    NoAnswer,
+    NotReached,
+    RefundRequest,
+)
 from payment_svc.handlers import load, save
 from payment_svc.settlement import keep_asking, settle
 
@@ -35,7 +43,7 @@ RESOLVE_AT_ONCE = 50  # look-ups of one worker at a time
 @dataclass
 class _Answer:
     attempt_id: str
-    result: ChargeResult | None  # None: the gateway was asked about it and has no such charge
+    result: ChargeResult | None  # None: the gateway was asked about it and has no such charge or refund
 
 
 class Settler:
@@ -58,6 +66,9 @@ class Settler:
             attempts = await store.attempts(
                 connection, command_ids=[each.command.command_id for each in pending]
             )
+            charges = await store.charge_references(
+                connection, [attempt.refunds for attempt in attempts if attempt.refunds]
+            )
         by_command = {attempt.command_id: attempt for attempt in attempts}
         for each in pending:
             attempt = by_command[each.command.command_id]
@@ -66,7 +77,8 @@ class Settler:
                 under_way.append(each.delivery)
                 continue
             self._charging[attempt.attempt_id] = [each.delivery]
-            task = asyncio.create_task(self._charge(attempt, again=not each.fresh))
+            charge = charges.get(attempt.refunds or "")
+            task = asyncio.create_task(self._carry_out(attempt, charge, again=not each.fresh))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
@@ -79,12 +91,26 @@ class Settler:
         """Record answers and resolve unknown attempts, until cancelled."""
         await together(self._record(), self._resolve())
 
-    async def _charge(self, attempt: Attempt, *, again: bool) -> None:
+    async def _carry_out(self, attempt: Attempt, charge: str | None, *, again: bool) -> None:
+        """Charge; or, for a refund, give back from the charge with that reference."""
         result: ChargeResult
         if attempt.amount == 0:  # a payoff that interest paid ahead has covered
             result = Charged(reference="")
         elif again and not may_repeat(attempt, utcnow()):
             result = NoAnswer(reason="interrupted, and too long ago to be repeated")
+        elif attempt.refunds is not None:
+            assert charge is not None  # what has collected money has the gateway's reference of it
+            result = await self._gateway.refund(
+                RefundRequest(
+                    idempotency_key=attempt.attempt_id,
+                    reference=charge,
+                    amount=attempt.amount,
+                    currency=attempt.currency,
+                    lease_id=attempt.lease_id,
+                    payment_id=attempt.payment_id,
+                    attempt_id=attempt.attempt_id,
+                )
+            )
         else:
             result = await self._gateway.charge(
                 ChargeRequest(
@@ -141,11 +167,13 @@ class Settler:
         ids = [answer.attempt_id for answer in answers]
         async with transaction(self._pool) as connection:
             found = await store.attempts(connection, ids=ids)
+            refunded = [each.refunds for each in found if each.refunds]
             batch = await load(
                 connection,
                 {each.lease_id for each in found},
                 payment_ids=[each.payment_id for each in found if each.payment_id],
-                payoff_leases=[each.lease_id for each in found if each.kind == "payoff"],
+                payoff_leases=[each.lease_id for each in found if each.payment_id is None],
+                originals=await store.attempts(connection, ids=refunded) if refunded else [],
             )
             # read again: another worker may have settled one before the account was locked
             attempts = {each.attempt_id: each for each in await store.attempts(connection, ids=ids)}
@@ -178,10 +206,15 @@ class Settler:
                 claimed = await self._pool.fetch(
                     store.queries.claim_unknown, now, now + ASK_AFTER[1], RESOLVE_AT_ONCE
                 )
-                await asyncio.gather(*(self._ask(row["attempt_id"]) for row in claimed))
+                await asyncio.gather(*(self._ask(row["attempt_id"], row["charge"]) for row in claimed))
             except Exception as error:
                 log.warning("resolver.waits", error=repr(error))
             await asyncio.sleep(RESOLVE_EVERY_S)
 
-    async def _ask(self, attempt_id: str) -> None:
-        self._answers.put_nowait(_Answer(attempt_id, await self._gateway.find(attempt_id)))
+    async def _ask(self, attempt_id: str, charge: str | None) -> None:
+        """`charge`: of a refund, the gateway's reference of what it gives back from."""
+        if charge is None:
+            found = await self._gateway.find(attempt_id)
+        else:
+            found = await self._gateway.find_refund(attempt_id, charge)
+        self._answers.put_nowait(_Answer(attempt_id, found))

@@ -76,6 +76,26 @@ async def attempts(
     return [attempt_from(row) for row in await connection.fetch(queries.get_attempts, ids, command_ids)]
 
 
+async def collected(
+    connection: Connection, *, ids: Sequence[str], references: Sequence[str]
+) -> list[Attempt]:
+    """Attempts by their ids, whatever they are; or by the gateway's references, where they have collected."""
+    rows = await connection.fetch(queries.find_collected, references)
+    return await attempts(connection, ids=[*ids, *(row["attempt_id"] for row in rows)])
+
+
+async def charge_references(connection: Connection, ids: Sequence[str]) -> dict[str, str]:
+    """The gateway's references of what these attempts have collected."""
+    found = await attempts(connection, ids=ids) if ids else []
+    return {each.attempt_id: each.gateway_reference for each in found if each.gateway_reference}
+
+
+async def charged_back(connection: Connection, notice_ids: Sequence[str]) -> dict[str, Attempt]:
+    """Chargebacks that are recorded, by the gateway's notices."""
+    rows = await connection.fetch(queries.get_charged_back, notice_ids)
+    return {row["notice_id"]: attempt_from(row) for row in rows}
+
+
 async def insert_attempts(connection: Connection, started: Sequence[Attempt]) -> None:
     """Write new attempts. Raises UniqueViolationError where one is in flight already."""
     if started:
@@ -94,6 +114,9 @@ async def insert_attempts(connection: Connection, started: Sequence[Attempt]) ->
             [attempt.payoff and encode(attempt.payoff) for attempt in started],
             [attempt.traceparent for attempt in started],
             [attempt.created_at for attempt in started],
+            [attempt.refunds for attempt in started],
+            [attempt.reason for attempt in started],
+            [attempt.notice_id for attempt in started],
         )
 
 
@@ -112,6 +135,29 @@ async def update_attempts(connection: Connection, settled: Sequence[Attempt]) ->
         )
 
 
+async def update_refunded(connection: Connection, taken_back: Sequence[Attempt]) -> None:
+    """Write how much has been taken back of attempts. Raises CheckViolationError past what they collected."""
+    if taken_back:
+        await connection.execute(
+            queries.update_refunded,
+            [attempt.attempt_id for attempt in taken_back],
+            [attempt.refunded for attempt in taken_back],
+        )
+
+
+async def update_owed(connection: Connection, owing: Sequence[Payment]) -> None:
+    """Write what payments ask for: taking a payoff back is what changes that, so it is written only then."""
+    if owing:
+        await connection.execute(
+            queries.update_owed,
+            [payment.payment_id for payment in owing],
+            [payment.owed.principal for payment in owing],
+            [payment.owed.interest for payment in owing],
+            [payment.owed.fees for payment in owing],
+            [payment.owed.late_fees for payment in owing],
+        )
+
+
 async def update(connection: Connection, accounts: Sequence[Account], changed: Sequence[Payment]) -> None:
     """Write what has moved in accounts that were locked, and in their payments."""
     if accounts:
@@ -119,6 +165,7 @@ async def update(connection: Connection, accounts: Sequence[Account], changed: S
             queries.update_accounts,
             [account.lease_id for account in accounts],
             [account.payoff_in_flight for account in accounts],
+            [account.payoff_standing for account in accounts],
             [account.event_sequence for account in accounts],
             [account.lease_sequence for account in accounts],
         )

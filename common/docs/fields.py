@@ -33,7 +33,7 @@ _GLOSSARY = {
     "frequency": "how far the instalments are apart",
     "gateway_reference": "the gateway's id of the charge",
     "instalments": "those that were open, in order of number",
-    "kind": "what was to be collected",
+    "kind": "what was to be collected, or taken back",
     "late_fee": "what an instalment paid late costs; null: nothing",
     "lease_id": "the lease, UUIDv7",
     "metadata": "the client's own words, kept as they came",

@@ -8,12 +8,20 @@ After a pause a single charge is let through, and how it ends decides.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import structlog
 from prometheus_client import Counter, Gauge
 
-from payment_svc.gateways.port import ChargeRequest, ChargeResult, Found, Gateway, NoAnswer, NotReached
+from payment_svc.gateways.port import (
+    ChargeRequest,
+    ChargeResult,
+    Found,
+    Gateway,
+    NoAnswer,
+    NotReached,
+    RefundRequest,
+)
 
 FAILURES_TO_OPEN = 20  # in a row; a decline is an answer, not a failure
 OPEN_S = 5.0  # how long nothing is called before one charge is let through
@@ -67,6 +75,13 @@ class Breaker:
 
     async def charge(self, request: ChargeRequest) -> ChargeResult:
         """See `Gateway.charge`. NotReached("circuit open") where the gateway was not called."""
+        return await self._guarded(lambda: self._gateway.charge(request))
+
+    async def refund(self, request: RefundRequest) -> ChargeResult:
+        """See `Gateway.refund`; counts as a charge does."""
+        return await self._guarded(lambda: self._gateway.refund(request))
+
+    async def _guarded(self, call: Callable[[], Awaitable[ChargeResult]]) -> ChargeResult:
         probe = self._opened_at is not None
         if probe and not self._may_probe():
             self._refused.inc()
@@ -77,7 +92,7 @@ class Breaker:
             self._probing = True
             self._state.set(_HALF_OPEN)
         try:
-            result = await self._gateway.charge(request)
+            result = await call()
         except BaseException:  # cancelled: nothing was learnt, the next charge is the probe
             if probe:
                 self._probing = False
@@ -90,6 +105,10 @@ class Breaker:
     async def find(self, idempotency_key: str) -> Found:
         """See `Gateway.find`."""
         return await self._gateway.find(idempotency_key)
+
+    async def find_refund(self, idempotency_key: str, reference: str) -> Found:
+        """See `Gateway.find_refund`."""
+        return await self._gateway.find_refund(idempotency_key, reference)
 
     def _may_probe(self) -> bool:
         assert self._opened_at is not None

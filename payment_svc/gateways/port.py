@@ -24,17 +24,29 @@ class ChargeRequest(msgspec.Struct, frozen=True, kw_only=True):
     attempt_id: str
 
 
+class RefundRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """A charge's money, or a part of it, to be given back at most once under this key."""
+
+    idempotency_key: str  # 1 to 255 printable ASCII characters
+    reference: str  # the gateway's id of the charge
+    amount: int  # minor units of `currency`, at least 1
+    currency: str  # ISO 4217, the charge's
+    lease_id: str
+    payment_id: str | None  # null: the charge was a payoff of the whole lease
+    attempt_id: str  # of the refund
+
+
 class Charged(msgspec.Struct, frozen=True, kw_only=True):
     """The money moved."""
 
-    reference: str  # the gateway's id of the charge, never empty
+    reference: str  # the gateway's id of the charge or refund, never empty
 
 
 class Declined(msgspec.Struct, frozen=True, kw_only=True):
-    """The issuer said no."""
+    """The issuer said no; to a refund, the gateway."""
 
     code: str  # the gateway's decline code
-    reference: str  # the gateway's id of the charge
+    reference: str  # the gateway's id of the charge or refund
 
 
 class NotReached(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,3 +82,9 @@ class Gateway(Protocol):
         None: there is no such charge; NoAnswer: the gateway could not be asked, or cannot say so for certain.
         None is true of the moment it was said; so ask only once a charge can no longer be on its way.
         """
+
+    async def refund(self, request: RefundRequest) -> ChargeResult:
+        """Give a charge's money back, once per idempotency key. A call that is cancelled may have done so."""
+
+    async def find_refund(self, idempotency_key: str, reference: str) -> Found:
+        """What became of a refund of the charge with that reference; as `find` for a charge."""

@@ -17,14 +17,32 @@ from urllib.parse import urlencode
 import msgspec
 
 from payment_svc.gateways.line import Answer, Line
-from payment_svc.gateways.port import ChargeRequest, ChargeResult, Declined, Found, NoAnswer, NotReached
+from payment_svc.gateways.port import (
+    ChargeRequest,
+    ChargeResult,
+    Declined,
+    Found,
+    NoAnswer,
+    NotReached,
+    RefundRequest,
+)
 from payment_svc.gateways.stripe_money import to_stripe
-from payment_svc.gateways.stripe_shapes import INVALID_METHOD, Error, PaymentIntent, decline_code, settled
+from payment_svc.gateways.stripe_shapes import (
+    INVALID_METHOD,
+    Error,
+    PaymentIntent,
+    Refund,
+    decline_code,
+    given_back,
+    settled,
+)
 
 API_VERSION: Final = "2024-06-20"  # the shapes that are read here; an account's own default may be any
 KEY: Final = "idempotency_key"  # of the metadata, where the search finds it
 
 _INTENTS = "/v1/payment_intents"
+_REFUNDS = "/v1/refunds"
+_REFUNDS_LISTED = 100  # of one charge; more than any is given back in
 _REFUSED = (400, 401, 403, 404)
 
 
@@ -34,6 +52,10 @@ class _Failure(msgspec.Struct, frozen=True, kw_only=True):
 
 class _Search(msgspec.Struct, frozen=True, kw_only=True):
     data: list[PaymentIntent]
+
+
+class _Refunds(msgspec.Struct, frozen=True, kw_only=True):
+    data: list[Refund]
 
 
 class StripeGateway:
@@ -58,15 +80,36 @@ class StripeGateway:
         if amount is None:
             reason = f"Stripe cannot take {request.amount} of {request.currency}: see its currencies"
             return NotReached(reason=reason, outage=False)
-        headers = {
-            "Idempotency-Key": request.idempotency_key,
-            "Content-Type": "application/x-www-form-urlencoded",
-        }
 
         def read(answer: Answer) -> ChargeResult:
             return _charge_result(request, amount, answer)
 
-        return await self._line.post(_INTENTS, _form(request, amount), headers, read)
+        return await self._line.post(_INTENTS, _form(request, amount), _headers(request), read)
+
+    async def refund(self, request: RefundRequest) -> ChargeResult:
+        """See `Gateway.refund`. One that Stripe still works on is NoAnswer: it is asked about."""
+        amount = to_stripe(request.amount, request.currency)
+        if amount is None:
+            reason = f"Stripe cannot give back {request.amount} of {request.currency}: see its currencies"
+            return NotReached(reason=reason, outage=False)
+        fields = {"payment_intent": request.reference, "amount": str(amount), **_metadata(request)}
+
+        def read(answer: Answer) -> ChargeResult:
+            return _refund_result(request, amount, answer)
+
+        return await self._line.post(_REFUNDS, urlencode(fields).encode(), _headers(request), read)
+
+    async def find_refund(self, idempotency_key: str, reference: str) -> Found:
+        """See `Gateway.find_refund`. Refunds of one charge are listed, without the search's lag."""
+
+        def read(answer: Answer) -> Found:
+            for refund in msgspec.json.decode(answer.body, type=_Refunds).data:
+                if refund.metadata.get(KEY) == idempotency_key:
+                    return given_back(refund)
+            return None
+
+        query = {"payment_intent": reference, "limit": str(_REFUNDS_LISTED)}
+        return await self._line.get(_REFUNDS, query, read)
 
     async def find(self, idempotency_key: str) -> Found:
         """See `Gateway.find`. Never None.
@@ -103,12 +146,44 @@ def _form(request: ChargeRequest, amount: int) -> bytes:
         "off_session": "true",
         # An issuer who wants the customer to act declines; the intent is not left open for that.
         "error_on_requires_action": "true",
+        **_metadata(request),
+    }
+    return urlencode(fields).encode()
+
+
+def _headers(request: ChargeRequest | RefundRequest) -> dict[str, str]:
+    return {
+        "Idempotency-Key": request.idempotency_key,
+        "Content-Type": "application/x-www-form-urlencoded",
+    }
+
+
+def _metadata(request: ChargeRequest | RefundRequest) -> dict[str, str]:
+    return {
         f"metadata[{KEY}]": request.idempotency_key,
         "metadata[attempt_id]": request.attempt_id,
         "metadata[lease_id]": request.lease_id,
         **({"metadata[payment_id]": request.payment_id} if request.payment_id else {}),
     }
-    return urlencode(fields).encode()
+
+
+def _refund_result(request: RefundRequest, amount: int, answer: Answer) -> ChargeResult:
+    if answer.status == 200:
+        refund = msgspec.json.decode(answer.body, type=Refund)
+        told = (refund.metadata.get(KEY), refund.amount, refund.currency)
+        asked = (request.idempotency_key, amount, request.currency.lower())
+        return given_back(refund) if told == asked else NoAnswer(reason="the answer is about another refund")
+    if answer.status in _REFUSED or answer.status == 429:
+        error = msgspec.json.decode(answer.body, type=_Failure).error
+        if answer.status == 429 and error.code == "rate_limit":
+            return NotReached(reason="rate_limit")
+        if error.type == "invalid_request_error" and answer.status != 429:
+            # Stripe has less of that money than we think: for good, so it is no outage
+            if error.code == "charge_already_refunded" or error.param == "amount":
+                return _without_intent(error.code or "refund_too_large", answer)
+            return _refused(error, answer)
+        return NoAnswer(reason=f"status {answer.status}: {error.type}"[:200], outage=False)
+    return NoAnswer(reason=f"status {answer.status} to a refund")
 
 
 def _charge_result(request: ChargeRequest, amount: int, answer: Answer) -> ChargeResult:

@@ -43,6 +43,17 @@ class PaymentIntent(msgspec.Struct, frozen=True, kw_only=True):
     last_payment_error: Error | None = None
 
 
+class Refund(msgspec.Struct, frozen=True, kw_only=True):
+    """Money given back (https://docs.stripe.com/api/refunds/object)."""
+
+    id: Id
+    amount: int  # Stripe's units
+    currency: str  # ISO 4217 in lower case
+    status: str
+    metadata: dict[str, str] = {}
+    failure_reason: Code | None = None
+
+
 def decline_code(error: Error) -> str:
     """The most telling word there is: the issuer's, else the API's, else that there is none."""
     return error.decline_code or error.code or UNSPECIFIED
@@ -67,3 +78,13 @@ def settled(intent: PaymentIntent) -> Charged | Declined | NoAnswer:
         case "canceled", error:
             return Declined(code=decline_code(error) if error else CANCELED, reference=intent.id)
     return NoAnswer(reason=f"the payment intent is {intent.status}"[:200], outage=False)
+
+
+def given_back(refund: Refund) -> Charged | Declined | NoAnswer:
+    """What became of a refund. One that is `pending` may still fail, days later."""
+    match refund.status:
+        case "succeeded":
+            return Charged(reference=refund.id)
+        case "failed" | "canceled":
+            return Declined(code=refund.failure_reason or f"refund_{refund.status}", reference=refund.id)
+    return NoAnswer(reason=f"the refund is {refund.status}"[:200], outage=False)

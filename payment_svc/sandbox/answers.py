@@ -12,7 +12,7 @@ from .messages import ErrorBody, Filters, Problem
 from .record import RecordFailed
 
 _KEY = re.compile(r"[\x20-\x7e]{1,255}")
-_FILTERS = ("payment_id", "lease_id", "attempt_id", "idempotency_key", "limit")
+_FILTERS = ("payment_id", "lease_id", "attempt_id", "idempotency_key")
 _LIMIT_MAX = 1_000
 
 
@@ -66,12 +66,16 @@ def idempotency_key(request: web.Request) -> str:
     )
 
 
-def filters(request: web.Request) -> Filters:
-    """The filters of a look-up; an empty one counts as not given. Unknown or repeated ones are 422."""
+def filters(request: web.Request, *more: str) -> Filters:
+    """The filters of a look-up, with `more` names than charges have; an empty one counts as not given.
+
+    Unknown or repeated ones are 422.
+    """
     query = request.query
+    known = (*_FILTERS, *more, "limit")
     for name in query:
-        if name not in _FILTERS or len(query.getall(name)) > 1:
-            raise Refused(422, "filter_invalid", f"only {', '.join(_FILTERS)} are known, each at most once")
+        if name not in known or len(query.getall(name)) > 1:
+            raise Refused(422, "filter_invalid", f"only {', '.join(known)} are known, each at most once")
     given = {name: value for name, value in query.items() if value and name != "limit"}
     for name, value in given.items():
         if not _KEY.fullmatch(value):

@@ -5,6 +5,10 @@
   408, 413 or 422 (also a known key with another body), and records nothing either.
 - `GET /v1/charges` → `{"items": [...]}`, filtered by `payment_id`, `lease_id`, `attempt_id`,
   `idempotency_key` (all that are given must match); the newest `limit` (100; up to 1,000), newest last.
+- `POST /v1/refunds` → 201 a refund of a charge or of a part of it, 402 one that was declined because no such
+  charge succeeded or less than that is left of it; else as for a charge. The charge's payment method plays
+  its part again: one that is never answered is not answered when it is refunded either.
+- `GET /v1/refunds` → as for charges, also filtered by `charge_id`.
 - `GET /livez` → 200 while it runs; `GET /health` → 200 while its record can be read, else 503.
 
 It does what it is asked at once and only then waits for its pretended latency: a caller who gives up has not
@@ -15,8 +19,9 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from typing import TypeVar
 
 import msgspec
 from aiohttp import web
@@ -24,9 +29,11 @@ from aiohttp import web
 from .answers import Refused, error_answer, errors_as_json, filters, idempotency_key, json_answer
 from .book import KeyReused
 from .limits import BODY_BYTES, Limits
-from .messages import Charge, ChargeRequest, Charges, Filters
-from .methods import method
+from .messages import Charge, ChargeRequest, Charges, Filters, Refund, RefundRequest, Refunds
+from .methods import Method, method
 from .record import Record, RecordFailed
+
+T = TypeVar("T")
 
 _SHUTDOWN_S = 3.0  # aiohttp may wait this long twice; a process has 10 s to leave
 
@@ -39,7 +46,8 @@ class Sandbox:
         self._record = record
         self._latency_ms = latency_ms
         self._limits = limits
-        self._decoder = msgspec.json.Decoder(ChargeRequest)
+        self._charges = msgspec.json.Decoder(ChargeRequest)
+        self._refunds = msgspec.json.Decoder(RefundRequest)
         self._closing = asyncio.Event()
         self._in_flight = 0
         self._held = 0
@@ -56,29 +64,53 @@ class Sandbox:
 
     async def charge(self, request: web.Request) -> web.Response:
         """`POST /v1/charges`."""
+        return await self._bounded(request, self._charge)
+
+    async def refund(self, request: web.Request) -> web.Response:
+        """`POST /v1/refunds`."""
+        return await self._bounded(request, self._refund)
+
+    async def _bounded(
+        self, request: web.Request, serve: Callable[[web.Request], Awaitable[web.Response]]
+    ) -> web.Response:
         if self._in_flight >= self._limits.in_flight:
-            return _unavailable("too many charges in flight; nothing was recorded")
+            return _unavailable("too many requests in flight; nothing was recorded")
         self._in_flight += 1
         try:
-            return await self._charge(request)
+            return await serve(request)
         finally:
             self._in_flight -= 1
 
     async def _charge(self, request: web.Request) -> web.Response:
         key = idempotency_key(request)
-        wanted = self._decode(await self._body(request))
+        wanted = _decoded(self._charges, await self._body(request), "charge_invalid")
         behaviour = method(wanted.payment_method)
         if behaviour.answer == "unavailable":
             return _unavailable("the gateway is down; nothing was recorded")
         taken = await self._record.take(key, wanted)
         if isinstance(taken, KeyReused):
             raise Refused(422, "idempotency_key_reused", "this key belongs to a charge with another body")
+        return await self._respond(request, behaviour, taken.charge, taken.replayed)
+
+    async def _refund(self, request: web.Request) -> web.Response:
+        key = idempotency_key(request)
+        wanted = _decoded(self._refunds, await self._body(request), "refund_invalid")
+        made = await self._record.refund(key, wanted)
+        if isinstance(made, KeyReused):
+            raise Refused(422, "idempotency_key_reused", "this key belongs to a refund with another body")
+        return await self._respond(request, method(made.payment_method), made.refund, made.replayed)
+
+    async def _respond(
+        self, request: web.Request, behaviour: Method, recorded: Charge | Refund, replayed: bool
+    ) -> web.Response:
+        """Answer with what is on the record, when and if the payment method lets the gateway answer."""
         if behaviour.answer == "never":
             return await self._never(request)
         wait_ms = self._limits.slow_ms if behaviour.answer == "late" else random.uniform(*self._latency_ms)
         if wait_ms:
             await asyncio.sleep(wait_ms / 1000)
-        return _answer(taken.charge, taken.replayed)
+        headers = {"Idempotent-Replayed": "true"} if replayed else None
+        return json_answer(recorded, 201 if recorded.status == "succeeded" else 402, headers)
 
     async def _body(self, request: web.Request) -> bytes:
         try:
@@ -88,14 +120,6 @@ class Sandbox:
             raise Refused(408, "body_too_slow", f"the body took over {self._limits.body_s:g} s") from None
         except web.RequestPayloadError:
             raise Refused(400, "body_broken", "the body's chunks or its compression are broken") from None
-
-    def _decode(self, body: bytes) -> ChargeRequest:
-        try:
-            return self._decoder.decode(body)
-        except msgspec.ValidationError as error:
-            raise Refused(422, "charge_invalid", str(error)) from None
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise Refused(400, "not_json", str(error)) from None
 
     async def _never(self, request: web.Request) -> web.Response:
         """Keep the caller waiting until one of us leaves, then cut the connection without a byte sent."""
@@ -116,6 +140,11 @@ class Sandbox:
         """`GET /v1/charges`."""
         return json_answer(Charges(items=await self._record.look_up(filters(request))))
 
+    async def look_up_refunds(self, request: web.Request) -> web.Response:
+        """`GET /v1/refunds`."""
+        found = await self._record.look_up_refunds(filters(request, "charge_id"))
+        return json_answer(Refunds(items=found))
+
     async def livez(self, _: web.Request) -> web.Response:
         """`GET /livez`: the process runs."""
         return json_answer({"status": "ok"})
@@ -129,9 +158,13 @@ class Sandbox:
         return json_answer({"status": "ok", "checks": {"record": "ok"}})
 
 
-def _answer(charge: Charge, replayed: bool) -> web.Response:
-    headers = {"Idempotent-Replayed": "true"} if replayed else None
-    return json_answer(charge, 201 if charge.status == "succeeded" else 402, headers)
+def _decoded(decoder: msgspec.json.Decoder[T], body: bytes, invalid: str) -> T:
+    try:
+        return decoder.decode(body)
+    except msgspec.ValidationError as error:
+        raise Refused(422, invalid, str(error)) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise Refused(400, "not_json", str(error)) from None
 
 
 def _unavailable(message: str) -> web.Response:
@@ -146,6 +179,8 @@ def create_app(
     app = web.Application(client_max_size=BODY_BYTES, middlewares=[errors_as_json])
     app.router.add_post("/v1/charges", sandbox.charge)
     app.router.add_get("/v1/charges", sandbox.look_up)
+    app.router.add_post("/v1/refunds", sandbox.refund)
+    app.router.add_get("/v1/refunds", sandbox.look_up_refunds)
     app.router.add_get("/livez", sandbox.livez)
     app.router.add_get("/health", sandbox.health)
     app.cleanup_ctx.append(sandbox.run)

@@ -26,7 +26,7 @@ CREATE TABLE IF NOT EXISTS charges (
     payment_method  TEXT    NOT NULL,
     amount          INTEGER NOT NULL,     -- minor units
     currency        TEXT    NOT NULL,
-    amount_refunded INTEGER NOT NULL,     -- minor units
+    amount_refunded INTEGER NOT NULL CHECK (amount_refunded BETWEEN 0 AND amount), -- minor units
     decline_code    TEXT,                 -- null: succeeded
     created_at      TEXT    NOT NULL
 ) STRICT;
@@ -57,15 +57,24 @@ class Taken(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class KeyReused(msgspec.Struct, frozen=True, kw_only=True):
-    """Refused: the idempotency key belongs to a charge with another body. Nothing was recorded."""
+    """Refused: the idempotency key belongs to another request. Nothing was recorded."""
 
 
-def open_book(path: str) -> sqlite3.Connection:
-    """Open the record, making it if it is new. Transactions are begun and committed by the caller."""
+def now() -> str:
+    """This instant as the record keeps it."""
+    return datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def open_book(path: str, *more: str) -> sqlite3.Connection:
+    """Open the record, making it if it is new; `more`: what else it holds, as SQL.
+
+    Transactions are begun and committed by the caller.
+    """
     connection = sqlite3.connect(path, timeout=5.0, isolation_level=None)
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")  # a commit has reached the disk before it is answered
-    connection.executescript(_SCHEMA)
+    for schema in (_SCHEMA, *more):
+        connection.executescript(schema)
     return connection
 
 
@@ -89,7 +98,7 @@ def take(book: sqlite3.Connection, key: str, request: ChargeRequest) -> Taken | 
         whose.lease_id,
         whose.payment_id,
         whose.attempt_id,
-        datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z"),
+        now(),
         request.payment_method,
     )
     book.execute(_INSERT, row)

@@ -44,6 +44,35 @@ class Charge(msgspec.Struct, frozen=True, kw_only=True):
     created_at: str  # RFC 3339, UTC, microseconds
 
 
+class RefundRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The body of `POST /v1/refunds`."""
+
+    charge_id: Id
+    amount: Amount  # minor units of `currency`
+    currency: Currency  # ISO 4217, the charge's
+    metadata: Metadata
+
+
+class Refund(msgspec.Struct, frozen=True, kw_only=True):
+    """A refund as it is answered and listed."""
+
+    refund_id: str
+    charge_id: str
+    idempotency_key: str
+    amount: int  # minor units of `currency`
+    currency: str
+    status: Literal["succeeded", "declined"]
+    decline_code: str | None  # null unless declined
+    metadata: Metadata
+    created_at: str  # RFC 3339, UTC, microseconds
+
+
+class Refunds(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer of `GET /v1/refunds`, oldest first."""
+
+    items: list[Refund]
+
+
 class Charges(msgspec.Struct, frozen=True, kw_only=True):
     """The answer of `GET /v1/charges`, oldest first."""
 
@@ -64,10 +93,11 @@ class ErrorBody(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Filters(msgspec.Struct, frozen=True, kw_only=True):
-    """Which charges a look-up wants: those that match everything that is given."""
+    """Which charges or refunds a look-up wants: those that match everything that is given."""
 
     payment_id: str | None = None
     lease_id: str | None = None
     attempt_id: str | None = None
     idempotency_key: str | None = None
+    charge_id: str | None = None
     limit: int = 100  # the newest so many, 1 to 1,000

@@ -18,7 +18,8 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from .book import KeyReused, Taken, look_up, open_book, take
-from .messages import Charge, ChargeRequest, Filters
+from .messages import Charge, ChargeRequest, Filters, Refund, RefundRequest
+from .refunds import SCHEMA, Refunded, look_up_refunds, refund
 
 _GROUP = 500  # jobs in one commit, at most: bounds how long the first of them waits for the last
 
@@ -32,7 +33,7 @@ class RecordFailed(Exception):
 
 
 class Record:
-    """The charges of one gateway. How many calls may wait at once is for the caller to bound."""
+    """The charges and refunds of one gateway. How many calls may wait at once is for the caller to bound."""
 
     def __init__(self, path: str) -> None:
         """`path`: the SQLite file; it is made when it is not there."""
@@ -59,6 +60,14 @@ class Record:
         """Record a charge under its idempotency key; returns once it is on the disk. Raises RecordFailed."""
         return await self._ask(lambda book: take(book, key, request))
 
+    async def refund(self, key: str, request: RefundRequest) -> Refunded | KeyReused:
+        """The same for a refund. Raises RecordFailed."""
+        return await self._ask(lambda book: refund(book, key, request))
+
+    async def look_up_refunds(self, filters: Filters) -> list[Refund]:
+        """The refunds that match, oldest first. Raises RecordFailed."""
+        return await self._ask(lambda book: look_up_refunds(book, filters))
+
     async def look_up(self, filters: Filters) -> list[Charge]:
         """The charges that match, oldest first. Raises RecordFailed."""
         return await self._ask(lambda book: look_up(book, filters))
@@ -70,7 +79,7 @@ class Record:
 
     def _run(self, opened: asyncio.Future[None]) -> None:
         try:
-            book = open_book(self._path)
+            book = open_book(self._path, SCHEMA)
         except sqlite3.Error as error:
             self._settle([(opened, error)])
             return

@@ -14,6 +14,7 @@ from typing import Any
 import aiohttp
 import msgspec
 
+ELSEWHERE = "elsewhere-"  # how keys of refunds begin that the service has not asked for
 TIMEOUT_S = 40.0  # longer than any wait that the contract allows
 
 
@@ -145,6 +146,26 @@ class Client:
         """Try to collect an instalment."""
         body = {"payment_method": method} | ({} if amount is None else {"amount": amount})
         return await self.payments.post(f"/api/v1/payments/{payment_id}/attempt", body, **headers)
+
+    async def refund(self, attempt_id: str, amount: int | None = None, **headers: str) -> Answer:
+        """Give back what an attempt collected, or a part of it."""
+        body: dict[str, Any] = {"reason": "returned"} | ({} if amount is None else {"amount": amount})
+        return await self.payments.post(f"/api/v1/attempts/{attempt_id}/refund", body, **headers)
+
+    async def refunds(self, **filters: str) -> list[dict[str, Any]]:
+        """What the gateway says it has given back."""
+        async with self._session.get(f"{self._gateway}/v1/refunds", params=filters) as response:
+            assert response.status == 200
+            items: list[dict[str, Any]] = (await response.json())["items"]
+            return items
+
+    async def refund_elsewhere(self, charge: Mapping[str, Any], amount: int) -> None:
+        """Have the gateway give back money of a charge behind the service's back."""
+        body = {name: charge[name] for name in ("charge_id", "currency", "metadata")} | {"amount": amount}
+        headers = {"Idempotency-Key": f"{ELSEWHERE}{uuid.uuid4()}"}
+        url = f"{self._gateway}/v1/refunds"
+        async with self._session.post(url, json=body, headers=headers) as response:
+            assert response.status == 201
 
     async def charges(self, **filters: str) -> list[dict[str, Any]]:
         """The gateway's own record."""

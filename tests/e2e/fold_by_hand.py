@@ -4,6 +4,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+CLOSINGS = ("lease.cancelled", "lease.charged_off")
+SETTLED = ("paid", "cancelled")
+
 
 @dataclass
 class Instalment:
@@ -19,16 +22,22 @@ class Folded:
     """What a lease's events add up to."""
 
     status: str = ""
-    collected: int = 0  # minor units
+    collected: int = 0  # minor units, less what was given back
+    refunded: int = 0  # minor units
     instalments: dict[str, Instalment] = field(default_factory=dict)  # by payment_id
     last: dict[str, int] = field(default_factory=dict)  # sequence by source
     unsettled: set[str] = field(default_factory=set)  # attempts without an end
     ends: dict[str, str] = field(default_factory=dict)  # how attempts ended, by attempt_id
 
     @property
+    def closed(self) -> bool:
+        """Closed before it was paid."""
+        return f"lease.{self.status}" in CLOSINGS
+
+    @property
     def balance(self) -> int:
         """Still to be paid."""
-        open_ones = (each for each in self.instalments.values() if each.status != "cancelled")
+        open_ones = (each for each in self.instalments.values() if each.status not in SETTLED)
         return sum(each.amount - each.paid for each in open_ones)
 
 
@@ -46,18 +55,29 @@ def fold(events: Iterable[dict[str, Any]]) -> Folded:
         if type_ == "lease.created":
             state.status = "active"
             state.instalments = {row["payment_id"]: Instalment(row["amount"]) for row in data["schedule"]}
-        elif type_ in ("lease.paid_off", "lease.cancelled", "lease.charged_off"):
+        elif type_ in ("lease.paid_off", *CLOSINGS):
             state.status = type_.removeprefix("lease.")
+        elif type_ == "lease.reopened":
+            state.status = "active"
+            assert data["balance"] > 0
         elif type_ == "payment.attempt_started":
             state.unsettled.add(data["attempt_id"])
+        elif type_ in ("payment.refunded", "payment.charged_back"):
+            if type_ == "payment.refunded":  # nobody starts a chargeback
+                state.unsettled.remove(data["attempt_id"])
+            state.ends[data["attempt_id"]] = "succeeded"
+            _take_back(state, data)
         elif type_ not in ("payment.unknown", "payment.resolved", "payoff.quoted"):
             state.unsettled.remove(data["attempt_id"])
             state.ends[data["attempt_id"]] = type_.partition(".")[2]
             _move_money(state, type_, data)
-    if state.status in ("cancelled", "charged_off"):
+    if state.closed:
         for instalment in state.instalments.values():
             if instalment.status != "paid":
                 instalment.status = "cancelled"
+    else:
+        paid = (each for each in state.instalments.values() if each.status == "paid")
+        assert all(each.amount == each.paid for each in paid)
     return state
 
 
@@ -76,3 +96,25 @@ def _move_money(state: Folded, type_: str, data: dict[str, Any]) -> None:
             state.instalments[each["payment_id"]].status = each["status"]
             state.instalments[each["payment_id"]].paid = each["amount_paid"]
         state.collected += data["amount"]
+
+
+def _take_back(state: Folded, data: dict[str, Any]) -> None:
+    before = state.balance
+    knows = all(each["status"] in SETTLED for each in data["instalments"])  # that the lease was closed
+    for each in data["instalments"]:
+        instalment = state.instalments[each["payment_id"]]
+        if knows:
+            assert each["status"] in (instalment.status, "cancelled")
+            assert each["amount"] == instalment.amount
+            assert each["amount_paid"] == instalment.paid - data["amount"] >= 0
+        instalment.amount, instalment.paid = each["amount"], each["amount_paid"]
+        instalment.status = each["status"]
+        due = 0 if each["status"] == "cancelled" else instalment.amount - instalment.paid
+        assert each["amount_due"] == due
+    if knows:
+        assert (state.closed, data["interest_owed_again"]) == (True, 0)
+    else:
+        assert state.balance == before + data["amount"] + data["interest_owed_again"]
+    assert sum(data["allocation"].values()) == data["amount"]
+    state.collected -= data["amount"]
+    state.refunded += data["amount"]

@@ -73,6 +73,40 @@ async def test_payment_worker_killed_while_paying(system: System, client: Client
         assert len(await client.charges(payment_id=payment_id)) == 1
 
 
+async def test_payment_worker_killed_while_giving_back(system: System, client: Client) -> None:
+    """Of 150 refunds made while the worker is killed twice, each goes back once and is booked once.
+
+    Every third one is asked for twice, under different keys: one of the two is refused, whatever happens.
+    """
+    leases = await on_lanes(40, [lambda: client.create(terms()) for _ in range(150)])
+
+    async def pay(lease: dict[str, Any]) -> dict[str, Any]:
+        attempt: dict[str, Any] = (await client.attempt(lease["schedule"][0]["payment_id"])).json
+        return attempt
+
+    attempts = await on_lanes(40, [lambda lease=lease: pay(lease) for lease, _ in leases])  # type: ignore[misc]
+
+    def give_back(attempt: dict[str, Any], key: str | None) -> Callable[[], Awaitable[Any]]:
+        url = f"/api/v1/attempts/{attempt['attempt_id']}/refund"
+        body = {"amount": attempt["amount"], "reason": "returned"}
+        return lambda: client.payments.send(url, body, key)
+
+    sent = client.payments.sent
+    works = [give_back(attempt, fresh_key() if n % 2 else None) for n, attempt in enumerate(attempts)]
+    works += [give_back(attempt, fresh_key()) for attempt in attempts[::3]]
+    await asyncio.gather(
+        on_lanes(40, works),
+        _kill_again_and_again(system, "payment-worker", lambda: _answered(sent), (10, 100)),
+    )
+    assert {status for command in sent for status in command.statuses} <= {201, 202, 409, 422}
+    await check(system, client)
+    for attempt in attempts:
+        refunds = await client.refunds(charge_id=attempt["gateway_reference"])
+        assert [refund["amount"] for refund in refunds] == [attempt["amount"]]
+        original = (await client.payments.get(f"/api/v1/attempts/{attempt['attempt_id']}")).json
+        assert original["amount_refunded"] == attempt["amount"]
+
+
 async def test_ledger_writer_killed_while_recording(system: System, client: Client) -> None:
     """The ledger's writer, killed while events stream in, leaves no gap and no repeat."""
     marks = (10, 80)

@@ -20,6 +20,18 @@ CHARGE = {
     "created_at": "2026-01-01T00:00:00.000000Z",
 }
 
+REFUND = {
+    "refund_id": "re_1",
+    "charge_id": "ch_1",
+    "idempotency_key": "key-1",
+    "amount": 13162,
+    "currency": "USD",
+    "status": "succeeded",
+    "decline_code": None,
+    "metadata": {"lease_id": "lea-1", "payment_id": "pay-1", "attempt_id": "att-2"},
+    "created_at": "2026-01-01T00:00:00.000000Z",
+}
+
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 

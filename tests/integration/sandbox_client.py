@@ -28,6 +28,27 @@ class Client:
         async with self.session.post(f"{self.url}/v1/charges", data=data, headers=headers) as response:
             return response.status, await response.json(), response
 
+    async def refund(
+        self, key: str, charge: dict[str, Any], amount: int, /, **changes: Any
+    ) -> tuple[int, Any, aiohttp.ClientResponse]:
+        """Ask for an amount of a charge to be given back."""
+        body = {
+            "charge_id": charge["charge_id"],
+            "amount": amount,
+            "currency": charge["currency"],
+            "metadata": charge["metadata"] | {"attempt_id": f"att-{key}"},
+        }
+        headers = {"Idempotency-Key": key}
+        async with self.session.post(
+            f"{self.url}/v1/refunds", json=body | changes, headers=headers
+        ) as response:
+            return response.status, await response.json(), response
+
+    async def refunds(self, query: str = "") -> list[dict[str, Any]]:
+        async with self.session.get(f"{self.url}/v1/refunds{query}") as response:
+            assert response.status == 200
+            return list((await response.json())["items"])
+
     async def get(self, query: str = "") -> tuple[int, Any]:
         async with self.session.get(f"{self.url}/v1/charges{query}") as response:
             return response.status, await response.json()

@@ -1,4 +1,4 @@
-"""A server that speaks the documented shapes of Stripe's PaymentIntents, for the tests of the adapter.
+"""A server that speaks the documented shapes of Stripe's PaymentIntents and Refunds, for the adapter's tests.
 
 It is strict: a parameter that Stripe does not know, or one that is missing, is refused as Stripe refuses it.
 What it does to a charge is said by the payment method (Stripe's names for test cards) and by `trouble`.
@@ -36,6 +36,7 @@ class StripeServer:
     def __init__(self) -> None:
         self.trouble: str | None = None  # see `create`
         self.intents: dict[str, dict[str, Any]] = {}  # by id: what really happened
+        self.refunds: list[dict[str, Any]] = []
         self.searchable: list[str] = []  # ids that the search shows: it lags behind until `index()`
         self.requests: list[dict[str, str]] = []  # the forms of all charges that came in
         self._saved: dict[str, tuple[dict[str, str], int, dict[str, Any]]] = {}  # by idempotency key
@@ -95,6 +96,49 @@ class StripeServer:
         limit = int(request.query["limit"])
         page = {"object": "search_result", "url": "/v1/payment_intents/search", "data": found[:limit]}
         return _answer(200, page | {"has_more": len(found) > limit, "next_page": None})
+
+    async def refund(self, request: web.Request) -> web.StreamResponse:
+        """`POST /v1/refunds`, with idempotency around it."""
+        if refused := self._refused(request):
+            return refused
+        form = {name: str(value) for name, value in (await request.post()).items()}
+        if self.trouble == "rate limit":
+            return _error(429, "invalid_request_error", code="rate_limit")
+        key = request.headers["Idempotency-Key"]
+        if key in self._saved:
+            params, status, body = self._saved[key]
+            return _answer(status, body) if params == form else _error(400, "idempotency_error")
+        intent = self.intents.get(form["payment_intent"])
+        if intent is None:
+            return _error(404, "invalid_request_error", code="resource_missing", param="payment_intent")
+        given = sum(each["amount"] for each in self.refunds if each["payment_intent"] == intent["id"])
+        if given == intent["amount_received"]:
+            return _error(400, "invalid_request_error", code="charge_already_refunded")
+        if given + int(form["amount"]) > intent["amount_received"]:
+            return _error(400, "invalid_request_error", param="amount")
+        refund = {
+            "id": f"re_{len(self.refunds) + 1}",
+            "object": "refund",
+            "amount": int(form["amount"]),
+            "currency": intent["currency"],
+            "payment_intent": intent["id"],
+            "metadata": {name[9:-1]: value for name, value in form.items() if name.startswith("metadata[")},
+            "status": {"processing": "pending", "failed": "failed"}.get(self.trouble or "", "succeeded"),
+        }
+        if self.trouble == "failed":
+            refund["failure_reason"] = "lost_or_stolen_card"
+        self.refunds.append(refund)
+        self._saved[key] = (form, 200, refund)
+        if self.trouble == "cut" and request.transport is not None:
+            request.transport.abort()
+        return _answer(200, refund)
+
+    async def list_refunds(self, request: web.Request) -> web.Response:
+        """`GET /v1/refunds`: those of one payment intent."""
+        if refused := self._refused(request):
+            return refused
+        found = [each for each in self.refunds if each["payment_intent"] == request.query["payment_intent"]]
+        return _answer(200, {"object": "list", "data": found, "has_more": False})
 
     def _refused(self, request: web.Request) -> web.Response | None:
         if request.headers.get("Authorization") != f"Bearer {API_KEY}":
@@ -161,6 +205,8 @@ async def serving() -> AsyncIterator[tuple[StripeServer, str]]:
     app = web.Application()
     app.router.add_post("/v1/payment_intents", server.create)
     app.router.add_get("/v1/payment_intents/search", server.search)
+    app.router.add_post("/v1/refunds", server.refund)
+    app.router.add_get("/v1/refunds", server.list_refunds)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
     await runner.setup()
     try:

@@ -121,6 +121,22 @@ async def test_a_lease_and_its_payments(checked: Checked) -> None:
     for attempt_id in (paid.json["attempt_id"], declined.json["attempt_id"], unknown.json["attempt_id"]):
         assert (await checked.ask("payment", "GET", f"/api/v1/attempts/{attempt_id}")).status == 200
 
+    refund = f"/api/v1/attempts/{paid.json['attempt_id']}/refund"
+    back = await checked.ask("payment", "POST", refund, {"amount": 40, "reason": "returned"})
+    assert (back.status, back.json["kind"], back.json["payment"]["amount_due"]) == (201, "refund", 40)
+    too_much = await checked.ask("payment", "POST", refund, {"amount": 61, "reason": "returned"})
+    assert "/amount" in too_much.problem(422).pointers
+    rest = await checked.ask("payment", "POST", refund, {"reason": "returned"})
+    assert (rest.status, rest.json["amount"]) == (201, 60)
+    assert (await checked.ask("payment", "POST", refund, {"reason": "returned"})).status == 409
+    refund = f"/api/v1/attempts/{declined.json['attempt_id']}/refund"
+    assert (await checked.ask("payment", "POST", refund, {"reason": "returned"})).status == 409
+    refund = "/api/v1/attempts/01890a5d-ac96-774b-8bce-b302099a8057/refund"
+    assert (await checked.ask("payment", "POST", refund, {"reason": "returned"})).status == 404
+    assert (
+        await checked.ask("payment", "GET", f"/api/v1/attempts/{back.json['attempt_id']}")
+    ).status == 200
+
     closed, _ = await new_lease(checked)
     payoff = f"/api/v1/leases/{closed['lease_id']}/payoff"
     body = {"payment_method": "pm_card_ok"}

@@ -127,12 +127,17 @@ async def test_totals_over_batches(servers: Servers, its: asyncpg.Connection) ->
     """The ledger finds in its log what a closing overtook, and what came in after one."""
     life = Life(term=3)
     life.create()
-    life.succeed(life.start(1))
+    first = life.start(1)
+    life.succeed(first)
     late, later = life.start(2), life.start(3)
     life.succeed(late)
-    life.close(unseen=2)  # it did not know of instalment 2
+    life.refund(first, 300)
+    life.refund(first, 20, "chargeback")
+    life.close(unseen=4)  # it did not know of instalment 2, and of nothing that was given back
+    life.refund(late, 1)
     life.learn()
     life.succeed(later)
+    life.refund(later, 7, "chargeback")
     events = [ledger_events.decode(raw) for raw in life.raws]
     head = Head()
     async with pools(servers, "ledger", role="ledger_writer") as [pool]:
@@ -149,7 +154,7 @@ async def test_totals_over_batches(servers: Servers, its: asyncpg.Connection) ->
                 await store.append(connection, [seal(each, raw, seq=number, recorded_at=utcnow())], [], head)
     assert head.totals == _at_once(events)
     billed = sum(row.amount for row in life.rows)
-    assert head.totals.amounts == {"USD": Amounts(billed=billed, collected=billed)}
+    assert head.totals.amounts == {"USD": Amounts(billed=billed, collected=billed, refunded=328)}
 
 
 def _at_once(events: list[Event]) -> totals.Totals:

@@ -14,11 +14,12 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from payment_svc.gateways.port import Charged, ChargeRequest, Declined, NoAnswer, NotReached
+from payment_svc.gateways.port import Charged, ChargeRequest, Declined, NoAnswer, NotReached, RefundRequest
 from payment_svc.gateways.sandbox import SandboxGateway
 from payment_svc.sandbox.app import serving
 from tests.integration.hostile_gateway import (
     CHARGE,
+    REFUND,
     UNCERTAIN,
     UNCERTAIN_CHARGE,
     UNCERTAIN_FIND,
@@ -37,6 +38,16 @@ REQUEST = ChargeRequest(
     lease_id="lea-1",
     payment_id="pay-1",
     attempt_id="att-1",
+)
+
+BACK = RefundRequest(
+    idempotency_key="key-1",
+    reference="ch_1",
+    amount=13162,
+    currency="USD",
+    lease_id="lea-1",
+    payment_id="pay-1",
+    attempt_id="att-2",
 )
 
 
@@ -171,3 +182,64 @@ async def test_against_the_sandbox(tmp_path: Path, method: str, charged: type, f
         assert (type(first), type(settled)) == (charged, found)
         if not isinstance(first, NoAnswer | NotReached):
             assert first == settled == await patient.charge(request)
+
+
+@pytest.mark.parametrize("name", UNCERTAIN)
+async def test_refund_without_a_certain_answer(name: str) -> None:
+    """As for a charge: whatever goes wrong once the request is out is not known, and not sent twice."""
+    async with hostile(UNCERTAIN[name]) as url, client(url) as gateway:
+        assert isinstance(await gateway.refund(BACK), NoAnswer)
+        assert isinstance(await gateway.find_refund("key-1", "ch_1"), NoAnswer)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"idempotency_key": "key-2"},
+        {"amount": 1},
+        {"currency": "EUR"},
+        {"status": "declined", "decline_code": "x"},
+        {"refund_id": ""},
+    ],
+)
+async def test_refund_answered_with_something_else(changes: dict[str, object]) -> None:
+    """A 201 about another refund, or a charge, says nothing about this one."""
+    for body in (REFUND | changes, CHARGE):
+        async with hostile(says(answer(201, body))) as url, client(url) as gateway:
+            assert isinstance(await gateway.refund(BACK), NoAnswer)
+
+
+async def test_refund_certainly_not_reached() -> None:
+    """A refused connection and the gateway's own promise."""
+    async with client("http://gateway.invalid") as gateway:
+        assert isinstance(await gateway.refund(BACK), NotReached)
+    promise = answer(503, {"error": {"code": "gateway_unavailable", "message": "down"}})
+    async with hostile(says(promise)) as url, client(url) as gateway:
+        assert await gateway.refund(BACK) == NotReached(reason="gateway_unavailable")
+
+
+async def test_refunds_against_the_sandbox(tmp_path: Path) -> None:
+    """Given back, then too much, then never answered; look-ups tell the truth of each."""
+    async with (
+        serving("127.0.0.1", 0, str(tmp_path / "gateway.db"), (0, 0)) as url,
+        client(url, timeout_s=5) as gateway,
+        client(url) as hasty,
+    ):
+        charged = await gateway.charge(REQUEST)
+        assert isinstance(charged, Charged)
+        assert await gateway.find_refund("key-1", "ch_1") is None  # a charge's key is no refund's
+        request = msgspec.structs.replace(BACK, reference=charged.reference, payment_id=None)
+        first = await gateway.refund(request)
+        assert isinstance(first, Charged)
+        assert first == await gateway.refund(request) == await gateway.find_refund("key-1", "ch_1")
+        more = await gateway.refund(msgspec.structs.replace(request, idempotency_key="key-2", amount=1))
+        assert isinstance(more, Declined)
+        assert (more.code, more) == ("refund_exceeds_charge", await gateway.find_refund("key-2", "ch_1"))
+
+        slow = msgspec.structs.replace(REQUEST, idempotency_key="slow", payment_method="pm_timeout_then_ok")
+        assert isinstance(await hasty.charge(slow), NoAnswer)
+        found = await gateway.find("slow")
+        assert isinstance(found, Charged)
+        lost = msgspec.structs.replace(BACK, reference=found.reference, idempotency_key="key-3")
+        assert isinstance(await hasty.refund(lost), NoAnswer)
+        assert isinstance(await gateway.find_refund("key-3", "ch_1"), Charged)

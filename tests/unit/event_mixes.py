@@ -6,22 +6,25 @@ from random import Random
 
 from ledger_svc import events
 from ledger_svc.entry import Entry, seal
-from tests.unit.event_samples import PAYMENTS, START, Life
+from tests.unit.event_samples import START, Attempt, Life
 
 
 def random_life(random: Random) -> Life:
     """A lease that lives through up to 25 attempts of every outcome, in part or whole, perhaps paid off.
 
     Perhaps it is closed on the way: then the payment service learns of it a little later, or at the end.
+    Money is given back as well, also then; while a payoff stands, only that of the payoff, and at once.
     """
     life = Life(term=random.randint(1, 14), currency=random.choice(["USD", "JPY", "KWD"]))
     life.due = random.randrange(len(life.rows))
     life.create()
     for _ in range(random.randrange(26)):
         if life.status == "active" and random.random() < 0.04:
-            life.close("charged_off", unseen=random.randint(0, min(6, life.sequences[PAYMENTS])))
+            life.close("charged_off", unseen=random.randint(0, min(6, life.unapplied)))
         elif life.closed and not life.knows and random.random() < 0.3:
             life.learn()
+        if random.random() < 0.15 and give_back(life, random):
+            continue
         payable = [row for row in life.rows if row.status == "scheduled"]
         if payable and random.random() < 0.1:
             life.quote()
@@ -43,6 +46,28 @@ def random_life(random: Random) -> Life:
     if life.closed and not life.knows:
         life.learn()
     return life
+
+
+def give_back(life: Life, random: Random) -> bool:
+    """Give some of the money back, if there is any."""
+    left = {
+        attempt_id: attempt["amount"] - life.given_back.get(attempt_id, 0)
+        for attempt_id, attempt in life.taken.items()
+        if not life.settled or attempt_id in life.settled
+    }
+    left = {key: amount for key, amount in left.items() if amount and not _in_flight(life, life.taken[key])}
+    if not left or life.unresolved:
+        return False
+    attempt = life.taken[random.choice(sorted(left))]
+    amount = left[attempt["attempt_id"]]
+    if attempt["number"]:
+        amount = random.choice([amount, random.randint(1, amount)])
+    life.refund(attempt, amount, random.choice(["refund", "chargeback"]))
+    return True
+
+
+def _in_flight(life: Life, attempt: Attempt) -> bool:
+    return bool(attempt["number"]) and life.rows[attempt["number"] - 1].status == "processing"
 
 
 def record(raws: Iterable[bytes], *, first_seq: int = 1) -> list[Entry]:

@@ -50,9 +50,14 @@ class Life:
         self.now = START
         self.collected = 0
         self.saved = 0
+        self.refunded = 0
+        self.taken: dict[str, Attempt] = {}  # what has collected, by attempt
+        self.given_back: dict[str, int] = {}  # of it, by attempt
+        self.settled: dict[str, list[tuple[Row, int, int]]] = {}  # by payoff: row, amount, paid before
         self.status = "active"
         self.due = 0  # instalments due by the day of an early payoff
         self.sequences = {LEASES: 0, PAYMENTS: 0}
+        self.applied = 0  # the payment service's events that the lease service has certainly applied
         self.owed_after: list[int] = []  # by each of the payment service's events
         self.knows = False  # whether the payment service has learned that the lease was closed
         self.unresolved: dict[str, Attempt] = {}
@@ -75,7 +80,12 @@ class Life:
     @property
     def owed(self) -> int:
         """What is open, whatever the lease service says."""
-        return sum(row.amount - row.paid for row in self.rows if row.status != "cancelled")
+        return sum(row.amount - row.paid for row in self.open_rows())
+
+    @property
+    def unapplied(self) -> int:
+        """How many of the payment service's events the lease service may not have applied yet."""
+        return self.sequences[PAYMENTS] - self.applied
 
     def open_rows(self) -> list[Row]:
         return [row for row in self.rows if row.status not in ("paid", "cancelled")]
@@ -143,6 +153,7 @@ class Life:
         """The money of an attempt moves; an instalment's or the payoff's."""
         self._resolve(attempt, "succeeded")
         self.collected += attempt["amount"]
+        self.taken[attempt["attempt_id"]] = attempt
         if attempt["number"] is None:
             self._close(attempt)
             return
@@ -173,6 +184,53 @@ class Life:
         self.knows = True
         for row in self.open_rows():
             row.status = "processing" if row.status == "processing" else "cancelled"
+
+    def refund(self, collected: Attempt, amount: int, kind: str = "refund") -> None:
+        """Money of an attempt goes back, by a refund or a chargeback; of a payoff always all of it.
+
+        Once the payment service knows that the lease was closed only what was paid on an instalment changes.
+        """
+        taken = collected | {"attempt_id": uuid7(), "kind": kind, "amount": amount}
+        before = self.owed
+        if kind == "refund":
+            self.emit(PAYMENTS, "payment.attempt_started", taken)
+        if collected["number"] is None:
+            was = [] if self.knows else self.settled[collected["attempt_id"]]
+            self.settled.pop(collected["attempt_id"], None)
+            for row, row_amount, paid in was:
+                row.amount, row.paid = row_amount, paid
+            rows = [row for row, _, _ in was]
+            saved = 0 if self.knows else sum(row.amount - row.paid for row in rows) - amount
+        else:
+            rows, saved = [self.rows[collected["number"] - 1]], 0
+            rows[0].paid -= amount
+        for row in rows:
+            row.status = "cancelled" if self.knows else "scheduled"
+        changed = [
+            {
+                "number": row.number,
+                "payment_id": payment_id(self.lease_id, row.number),
+                "status": row.status,
+                "amount": row.amount,
+                "amount_paid": row.paid,
+                "amount_due": 0 if row.status == "cancelled" else row.amount - row.paid,
+            }
+            for row in rows
+        ]
+        self.refunded += amount
+        self.saved -= saved
+        self.given_back[collected["attempt_id"]] = self.given_back.get(collected["attempt_id"], 0) + amount
+        allocation = {"late_fees": 0, "fees": 0, "interest": 0, "principal": amount}
+        more = {"refunded_attempt_id": collected["attempt_id"], "reason": "broken"}
+        more |= {"gateway_reference": "re_1"}
+        result = {"allocation": allocation, "instalments": changed, "interest_owed_again": saved}
+        type_ = "payment.refunded" if kind == "refund" else "payment.charged_back"
+        self.emit(PAYMENTS, type_, taken | more | result)
+        assert self.owed == before + (0 if self.knows else amount + saved)
+        if self.status == "paid_off":
+            self.status, self.applied = "active", self.sequences[PAYMENTS]
+            about = {"lease_id": self.lease_id, "currency": self.currency, "attempt_id": taken["attempt_id"]}
+            self.emit(LEASES, "lease.reopened", about | {"balance": self.balance, "cause": kind})
 
     def decline(self, attempt: Attempt, retry_at: str | None = None) -> None:
         self._resolve(attempt, "declined")
@@ -212,6 +270,8 @@ class Life:
     def _close(self, attempt: Attempt) -> None:
         saved = 0 if self.knows else self.owed - attempt["amount"]
         closed = []
+        if not self.knows:
+            self.settled[attempt["attempt_id"]] = [(row, row.amount, row.paid) for row in self.open_rows()]
         for row in [] if self.knows else self.open_rows():
             row.status = "paid" if row.number <= self.due else "cancelled"
             row.paid = row.amount if row.status == "paid" else row.paid
@@ -229,9 +289,10 @@ class Life:
     def _paid_off(self, attempt: Attempt, cause: str) -> None:
         if self.closed:
             return
-        self.status = "paid_off"
+        self.status, self.applied = "paid_off", self.sequences[PAYMENTS]
         about = {"lease_id": self.lease_id, "currency": self.currency, "attempt_id": attempt["attempt_id"]}
-        self.emit(LEASES, "lease.paid_off", about | {"amount_paid": self.collected, "cause": cause})
+        paid = self.collected - self.refunded
+        self.emit(LEASES, "lease.paid_off", about | {"amount_paid": paid, "cause": cause})
 
     def _mark(self, attempt: Attempt, status: str) -> None:
         if self.knows and status == "scheduled":

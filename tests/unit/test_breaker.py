@@ -17,6 +17,7 @@ from payment_svc.gateways.port import (
     Found,
     NoAnswer,
     NotReached,
+    RefundRequest,
 )
 
 REQUEST = ChargeRequest(
@@ -53,6 +54,13 @@ class FakeGateway:
         return await self.held[-1]
 
     async def find(self, idempotency_key: str) -> Found:
+        return self.finds
+
+    async def refund(self, request: RefundRequest) -> ChargeResult:
+        self.calls += 1
+        return self.says
+
+    async def find_refund(self, idempotency_key: str, reference: str) -> Found:
         return self.finds
 
 
@@ -205,3 +213,26 @@ async def test_a_gateway_that_raises_is_not_hidden(breaker: Breaker, gateway: Fa
     gateway.held[0].set_exception(RuntimeError("defect"))
     with pytest.raises(RuntimeError, match="defect"):
         await task
+
+
+async def test_refunds_count_as_charges_do(breaker: Breaker, gateway: FakeGateway, clock: FakeClock) -> None:
+    """They open the circuit, are refused while it is open, and close it; their look-ups pass through."""
+    refund = RefundRequest(
+        idempotency_key="r",
+        reference="ch_1",
+        amount=1,
+        currency="USD",
+        lease_id="l",
+        payment_id=None,
+        attempt_id="r",
+    )
+    await charged(breaker, gateway, SILENT, SILENT)
+    gateway.says = DOWN
+    assert await breaker.refund(refund) == DOWN
+    assert await breaker.refund(refund) == OPEN
+    gateway.finds = OK
+    assert await breaker.find_refund("r", "ch_1") == OK
+    clock.now += 5
+    gateway.says = OK
+    assert await breaker.refund(refund) == OK
+    assert await charged(breaker, gateway, OK) == [OK]

@@ -12,7 +12,16 @@ from common.ids import payment_id
 from lease_svc import lease as domain
 from lease_svc import render
 from lease_svc.commands import CreateLease, NewLease, rules
-from lease_svc.events import Contract, Instalment, LeaseCreated, PaymentSucceeded, PayoffSucceeded
+from lease_svc.events import (
+    ChangedInstalment,
+    Contract,
+    Instalment,
+    LeaseCreated,
+    MoneyTakenBack,
+    PaymentSucceeded,
+    PayoffSucceeded,
+    SettledInstalment,
+)
 from lease_svc.lease import Lease
 from lease_svc.schedule import ScheduleError
 
@@ -43,6 +52,32 @@ def create(**changes: Any) -> Lease:
 
 def payment(number: int, amount: int) -> PaymentSucceeded:
     return PaymentSucceeded(attempt_id="a", number=number, amount=amount)
+
+
+def paid_off_early(amount: int, interest_saved: int) -> PayoffSucceeded:
+    """On the first day of the second period: instalment 1 was paid, all others are cancelled."""
+    return PayoffSucceeded(
+        attempt_id="b",
+        amount=amount,
+        interest_saved=interest_saved,
+        instalments=[
+            SettledInstalment(number=number, status="cancelled", amount_paid=0) for number in range(2, 13)
+        ],
+    )
+
+
+def taken_back(amount: int, *changed: ChangedInstalment) -> MoneyTakenBack:
+    return MoneyTakenBack(attempt_id="r", amount=amount, instalments=list(changed))
+
+
+def changed(number: int, amount: int, amount_paid: int) -> ChangedInstalment:
+    return ChangedInstalment(
+        number=number,
+        status="scheduled",
+        amount=amount,
+        amount_paid=amount_paid,
+        amount_due=amount - amount_paid,
+    )
 
 
 def amounts(lease: Lease) -> list[int]:
@@ -138,13 +173,58 @@ def test_paying_it_off_early() -> None:
     """All at once: the interest that is saved is owed no longer, and the lease is paid off."""
     lease = create()
     lease.pay(payment(1, 13162), b"{}", LATER)
-    payoff = PayoffSucceeded(attempt_id="b", amount=110538, interest_saved=117280 - 110538)
+    payoff = paid_off_early(amount=110538, interest_saved=117280 - 110538)
     changes = lease.pay_off(payoff, b'{"y":2}', LATER)
     assert (lease.balance, lease.status, lease.next_due_date) == (0, "paid_off", None)
     assert lease.amount_paid == 13162 + 110538
     assert [change.type for change in changes] == ["payoff.succeeded", "lease.paid_off"]
     told = lease.paid_off("b", "payoff.succeeded")
     assert (told.cause, told.amount_paid) == ("payoff", 13162 + 110538)
+
+
+def test_money_given_back_reopens_it() -> None:
+    """An instalment that was paid is owed again, next of all; paid once more, the lease is paid off again."""
+    lease = create()
+    for number, amount in enumerate(amounts(lease), 1):
+        lease.pay(payment(number, amount), b"{}", LATER)
+    assert (lease.status, lease.payments_made) == ("paid_off", 12)
+    back = taken_back(700, changed(3, 10662, 9962))
+    changes, reopened = lease.take_back("payment.refunded", back, b'{"z":3}', LATER)
+    assert reopened
+    assert [(each.type, each.status_after, each.balance) for each in changes] == [
+        ("payment.refunded", "paid_off", 700),
+        ("lease.reopened", "active", 700),
+    ]
+    assert (lease.status, lease.balance, lease.amount_paid) == ("active", 700, 130442 - 700)
+    assert (lease.next_due_date, lease.payments_made, lease.amended) == (date(2027, 3, 1), 11, None)
+    told = lease.reopened("r", "payment.refunded")
+    assert (told.balance, told.cause, told.currency) == (700, "refund", "USD")
+    assert lease.reopened("r", "payment.charged_back").cause == "chargeback"
+    lease.pay(payment(3, 700), b"{}", LATER)
+    assert (lease.status, lease.balance, lease.payments_made) == ("paid_off", 0, 12)
+
+
+def test_an_early_payoff_given_back() -> None:
+    """In part: the last instalment asks for less than the schedule; whole: all is as it was before."""
+    lease = create()
+    lease.pay(payment(1, 13162), b"{}", LATER)
+    before = (lease.balance, lease.next_due_date, lease.payments_made, lease.amended, list(lease.paid))
+    lease.pay_off(paid_off_early(110538, 117280 - 110538), b"{}", LATER)
+    assert (lease.payments_made, lease.next_due_date) == (1, None)
+    _, reopened = lease.take_back(
+        "payment.refunded", taken_back(500, changed(12, 10500, 10000)), b"{}", LATER
+    )
+    assert (reopened, lease.status, lease.balance) == (True, "active", 500)
+    assert (lease.next_due_date, lease.payments_made) == (date(2027, 12, 1), 1)
+    all_of_them = [changed(number, amounts(lease)[number - 1], 0) for number in range(2, 13)]
+    _, reopened = lease.take_back(
+        "payment.charged_back", taken_back(110038, *all_of_them), b"{}", LATER
+    )
+    assert not reopened
+    assert (
+        lease.balance, lease.next_due_date, lease.payments_made, lease.amended, list(lease.paid)
+    ) == before  # fmt: skip
+    assert (lease.status, lease.amount_paid) == ("active", 13162)
 
 
 def test_as_json() -> None:

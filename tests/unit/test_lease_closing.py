@@ -98,7 +98,7 @@ def test_a_payoff_that_was_in_flight() -> None:
     for saved in (0, 6742):
         lease = create()
         close(lease, "charged_off")
-        payoff = PayoffSucceeded(attempt_id="b", amount=123700, interest_saved=saved)
+        payoff = PayoffSucceeded(attempt_id="b", amount=123700, interest_saved=saved, instalments=[])
         [change] = lease.pay_off(payoff, b"{}", LATER)
         assert (change.type, change.status_after, change.balance) == ("payoff.succeeded", "charged_off", 0)
         assert (lease.status, lease.balance, lease.amount_paid) == ("charged_off", 0, 123700)

@@ -43,7 +43,8 @@ ATTEMPT: dict[str, Any] = {
     "currency": "USD", "payment_method": "pm_card_ok", "status": "declined",
     "decline": {"code": "insufficient_funds", "class": "soft", "advice": "retry_later", "retry_at": None},
     "gateway_reference": "ch_1", "created_at": "2026-11-23T08:00:00.000000Z", "settled_at": None,
-    "payment": PAYMENT, "breakdown": None, "quote_id": None,
+    "payment": PAYMENT, "breakdown": None, "quote_id": None, "amount_refunded": 0, "refunds": None,
+    "reason": None,
 }  # fmt: skip
 ESTIMATE: dict[str, Any] = {
     "lease_id": UUID, "as_of": "2027-01-16", "amount": 124102, "currency": "USD", "interest_saved": 806,
@@ -112,6 +113,21 @@ CONTRACT: list[tuple[str, str, str, int, Any]] = [
     ("payment", "POST", "/api/v1/payments/{payment_id}/attempt", 409, PROBLEM),
     ("payment", "POST", "/api/v1/payments/{payment_id}/attempt", 502, PROBLEM | {"attempt_id": UUID}),
     ("payment", "GET", "/api/v1/attempts/{attempt_id}", 200, ATTEMPT),
+    (
+        "payment",
+        "POST",
+        "/api/v1/attempts/{attempt_id}/refund",
+        0,
+        {"amount": 500, "reason": "returned"},
+    ),
+    (
+        "payment",
+        "POST",
+        "/api/v1/attempts/{attempt_id}/refund",
+        201,
+        ATTEMPT
+        | {"kind": "refund", "refunds": UUID, "reason": "returned", "status": "succeeded", "decline": None},
+    ),
     ("payment", "POST", "/api/v1/leases/{lease_id}/payoff", 0, {"payment_method": "pm_card_ok"}),
     (
         "payment",

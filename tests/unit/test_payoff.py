@@ -7,7 +7,7 @@ import pytest
 
 from lease_svc import schedule
 from payment_svc.allocation import Allocation
-from payment_svc.payoff import FORMULA, Breakdown, Instalment, PayoffError, Settled, Terms, payoff
+from payment_svc.payoff import FORMULA, REST, Breakdown, Instalment, Payoff, PayoffError, Terms, payoff, rest
 
 START = date(2026, 12, 1)
 TERMS = Terms(principal=120_000, annual_rate="0.12", day_count="30/360", start_date=START)
@@ -51,6 +51,10 @@ def with_paid(instalment: Instalment, paid: Allocation) -> Instalment:
     )
 
 
+def outcomes(found: Payoff) -> list[tuple[int, str, int]]:
+    return [(each.number, each.status, each.amount_paid) for each in found.instalments]
+
+
 def test_in_the_middle_of_a_period_with_one_instalment_overdue() -> None:
     """On 16 February number 1 is paid and number 2 is not.
 
@@ -64,10 +68,15 @@ def test_in_the_middle_of_a_period_with_one_instalment_overdue() -> None:
     )
     assert (found.amount, found.interest_saved, found.formula) == (112148, 5132, FORMULA)
     assert found.allocation == Allocation(interest=1610, principal=110538)
-    assert found.instalments[0] == Settled(number=2, status="paid", amount_paid=10662)
-    assert found.instalments[1:] == tuple(
-        Settled(number=number, status="cancelled", amount_paid=0) for number in range(3, 13)
-    )
+    assert outcomes(found)[0] == (2, "paid", 10662)
+    assert outcomes(found)[1:] == [(number, "cancelled", 0) for number in range(3, 13)]
+    # what of the amount is for number 2, for number 3 with the running period's interest, and for number 4
+    assert [each.share for each in found.instalments[:3]] == [
+        Allocation(interest=1105, principal=9557),
+        Allocation(interest=505, principal=9652),
+        Allocation(principal=9749),
+    ]
+    assert sum(each.saved.total for each in found.instalments) == found.interest_saved
 
 
 def test_on_the_first_day_nothing_has_accrued() -> None:
@@ -109,8 +118,14 @@ def test_interest_paid_ahead_is_given_back() -> None:
     )
     assert found.amount == 110538 + 400 - 1900
     assert found.allocation == Allocation(interest=-1500, principal=110538)
+    # Credits beyond the interest that has accrued cut the principal of the last instalment.
+    assert [each.share for each in found.instalments[:2]] == [
+        Allocation(principal=9557),
+        Allocation(principal=9652),
+    ]
+    assert found.instalments[-1].share == Allocation(principal=10554 - 1500)
     # Number 1 was paid and is not touched; number 2 keeps what was paid on it.
-    assert found.instalments[0] == Settled(number=2, status="cancelled", amount_paid=700)
+    assert outcomes(found)[0] == (2, "cancelled", 700)
 
 
 def test_more_credit_than_is_owed_makes_the_payoff_free() -> None:
@@ -131,6 +146,17 @@ def test_more_credit_than_is_owed_makes_the_payoff_free() -> None:
     assert found.allocation == Allocation(interest=-1, principal=1)
 
 
+def test_the_rest_of_a_payoff_taken_back_in_part() -> None:
+    """What is open is paid and no more: nothing accrues, is credited or saved, whatever day it is."""
+    open_ones = instalments(paid=10)
+    found = rest(open_ones, date(2026, 12, 11))
+    left = open_ones[10].owed + open_ones[11].owed
+    assert (found.amount, found.interest_saved, found.formula) == (left.total, 0, REST)
+    assert (found.allocation, found.breakdown.credits) == (left, 0)
+    assert outcomes(found) == [(each.number, "paid", each.owed.total) for each in open_ones[10:]]
+    assert [each.saved for each in found.instalments] == [Allocation(), Allocation()]
+
+
 def test_fees_and_late_fees_are_owed_in_full() -> None:
     """1500 of late fees on the overdue number 1, of which 500 was paid, and its 2500 of fees."""
     late = instalments()
@@ -148,7 +174,7 @@ def test_fees_and_late_fees_are_owed_in_full() -> None:
         principal=120000, accrued_interest=1200, fees=2500, late_fees=1000, credits=0
     )
     assert found.amount == found.allocation.total == 124700
-    assert found.instalments[0] == Settled(number=1, status="paid", amount_paid=owed.total)
+    assert outcomes(found)[0] == (1, "paid", owed.total)
 
 
 def test_the_running_period_never_costs_more_than_its_scheduled_interest() -> None:

@@ -131,9 +131,13 @@ def test_waiting_never_makes_it_cheaper(case: Case, data: st.DataObject) -> None
 @settings(max_examples=150, deadline=None)
 @given(cases(), st.data())
 def test_every_open_instalment_and_no_other_is_settled(case: Case, data: st.DataObject) -> None:
-    """Due ones become paid in full, later ones are cancelled and keep what was paid."""
+    """Due ones become paid in full, later ones are cancelled and keep what was paid.
+
+    The amount is shared out among them, on no instalment and for nothing more than it asks for.
+    """
     as_of = some_day(case, data)
-    settled = payoff(case.terms, case.instalments, as_of).instalments
+    found = payoff(case.terms, case.instalments, as_of)
+    settled = found.instalments
     assert [(one.number, one.status, one.amount_paid) for one in settled] == [
         (one.number, "paid", one.owed.total)
         if one.due_date <= as_of
@@ -141,3 +145,9 @@ def test_every_open_instalment_and_no_other_is_settled(case: Case, data: st.Data
         for one in case.instalments
         if one.open
     ]
+    shares = sum((one.share for one in settled), Allocation())
+    assert shares.total == found.amount
+    assert found.allocation.interest < 0 or shares == found.allocation
+    for one in settled:
+        for part in ("late_fees", "fees", "interest", "principal"):
+            assert 0 <= getattr(one.share, part) <= getattr(one.owed - one.paid, part)

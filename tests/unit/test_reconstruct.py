@@ -28,7 +28,11 @@ def test_fold_agrees_with_the_life_it_tells_of(random: Random) -> None:
     life = random_life(random)
     state = snapshot(fold(record(life.raws)))
     assert state
-    assert (state.status, state.balance, state.amount_paid) == (life.status, life.balance, life.collected)
+    assert (state.status, state.balance, state.amount_paid) == (
+        life.status,
+        life.balance,
+        life.collected - life.refunded,
+    )
     assert [(p.number, p.status, p.amount, p.amount_paid) for p in state.payments] == [
         (row.number, row.status, row.amount, row.paid) for row in life.rows
     ]
@@ -182,6 +186,33 @@ def test_a_payment_that_succeeds_on_a_closed_lease(knows: bool, random: Random) 
     assert (state.status, state.balance, state.amount_paid) == ("charged_off", 0, amount)
 
 
+@pytest.mark.parametrize("knows", [False, True])
+@given(random=randoms)
+def test_money_given_back_after_closing_changes_what_was_paid(knows: bool, random: Random) -> None:
+    """The balance stays 0, the lease closed, the instalments cancelled; in flight they are processing."""
+    life = Life(term=3)
+    life.create()
+    whole, part = life.start(1), life.start(2, 100)
+    life.succeed(whole)
+    life.succeed(part)
+    life.close()
+    if knows:
+        life.learn()
+    life.refund(whole, 40)
+    life.refund(part, 100, "chargeback")
+    left = life.rows[0].amount - 40
+    assert statuses(life) == [("cancelled", left), ("cancelled", 0), ("cancelled", 0)]
+    in_flight = life.start(1, 10) | {"kind": "refund"}
+    assert statuses(life)[0] == ("processing", left)
+    life.emit(PAYMENTS, "payment.failed", in_flight | {"reason": "connection_refused"})
+    entries = record(interleave(life.raws, random))
+    assert fold(entries) == fold(record(life.raws))
+    assert statuses(life)[0] == ("cancelled", left)
+    state = snapshot(fold(entries))
+    assert state
+    assert (state.status, state.balance, state.amount_paid) == ("charged_off", 0, left)
+
+
 def test_no_state_before_the_lease_is_created() -> None:
     """Payments recorded before lease.created count as soon as it is there, and show nothing until then."""
     life = Life(term=1)
@@ -250,3 +281,53 @@ def test_one_point_only() -> None:
     """A time and a seq at once are refused."""
     with pytest.raises(ValueError, match="not both"):
         select([], as_of=START, seq=1)
+
+
+def test_money_given_back_is_owed_again() -> None:
+    """An instalment is open again with what went back; of a payoff it may ask for less than the schedule."""
+    life = Life(term=2)
+    life.create()
+    first = life.start(1)
+    life.succeed(first)
+    life.refund(first, 700)
+    amount = life.rows[0].amount
+    assert statuses(life)[0] == ("scheduled", amount - 700)
+    payoff = life.start(None)
+    life.succeed(payoff)
+    state = snapshot(fold(record(life.raws)))
+    assert state
+    assert (state.status, state.balance) == ("paid_off", 0)
+    changed = {"number": 2, "status": "scheduled", "amount": 60_000, "amount_paid": 59_500}
+    data = payoff | {"attempt_id": "r", "kind": "refund", "amount": 500}
+    data |= {"reason": "x", "instalments": [changed], "interest_owed_again": 0}
+    life.emit(PAYMENTS, "payment.refunded", data)
+    life.emit(LEASES, "lease.reopened", {"currency": "USD", "balance": 500, "cause": "refund"})
+    after = snapshot(fold(record(life.raws)))
+    assert after
+    assert (after.status, after.balance, after.amount_paid) == ("active", 500, state.amount_paid - 500)
+    assert (after.payments[1].amount, after.payments[1].amount_paid) == (60_000, 59_500)
+
+
+def test_a_refund_that_is_not_made_leaves_a_paid_instalment_paid() -> None:
+    """While it is in flight the instalment is processing; declined, it is paid as before."""
+    life = Life(term=1)
+    life.create()
+    life.succeed(life.start(1))
+    paid = statuses(life)
+    refund = life.start(1, 100) | {"kind": "refund"}
+    assert statuses(life)[0][0] == "processing"
+    life.decline(refund)
+    assert statuses(life) == paid
+
+
+def test_money_given_back_on_a_closed_lease_is_not_owed() -> None:
+    """Where the instalment stays cancelled, the balance stays what it was."""
+    life = Life(term=1)
+    life.create()
+    life.succeed(life.start(1, 500))
+    before = fold(record(life.raws))
+    changed = {"number": 1, "status": "cancelled", "amount": life.rows[0].amount, "amount_paid": 0}
+    data = life.start(1, 500) | {"kind": "refund", "reason": "x", "instalments": [changed]}
+    life.emit(PAYMENTS, "payment.refunded", data | {"interest_owed_again": 0})
+    after = fold(record(life.raws))
+    assert (after.balance, after.collected) == (before.balance, 0)

@@ -2,6 +2,7 @@
 
 from datetime import date
 from random import Random
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -11,7 +12,7 @@ from ledger_svc import events
 from ledger_svc.reconstruct import fold
 from ledger_svc.timeline import day, money, timeline
 from tests.unit.event_mixes import random_life, record
-from tests.unit.event_samples import LEASES, Life
+from tests.unit.event_samples import LEASES, PAYMENTS, Life
 
 
 def last_words(life: Life) -> tuple[str, str]:
@@ -201,3 +202,54 @@ def test_unknown_type_stops_the_timeline() -> None:
     life.emit(LEASES, "lease.sold", {})
     with pytest.raises(events.UnknownEventType):
         list(timeline(record(life.raws)))
+
+
+def test_money_given_back_in_words() -> None:
+    """Refunds and chargebacks say what went back and why; a payoff's, what is owed again with it."""
+    life = Life(term=3, principal=30_000)
+    life.create()
+    first, payoff = life.start(1), None
+    life.succeed(first)
+    life.refund(first, 3000)
+    life.refund(first, 700, "chargeback")
+    payoff = life.start(None)
+    life.succeed(payoff)
+    life.refund(payoff, payoff["amount"])
+    items = [(item.title, item.summary, item.balance_after) for item in timeline(record(life.raws))]
+    assert items[3:6] == [
+        ("Refund started", "Instalment 1 of 3: giving 30.00 USD back to pm_card_ok", 20300),
+        ("Money given back", "Instalment 1 of 3: 30.00 USD given back (broken)", 23300),
+        ("Payment charged back", "Instalment 1 of 3: the issuer took 7.00 USD back (broken)", 24000),
+    ]
+    assert items[-2:] == [
+        (
+            "Money given back",
+            f"Early payoff: {money(payoff['amount'], 'USD')} given back (broken);"
+            f" {money(24000 - payoff['amount'], 'USD')} of interest is owed again",
+            24000,
+        ),
+        ("Lease reopened", "Opened again by a refund; 240.00 USD to be paid", 24000),
+    ]
+
+
+def test_refunds_without_money_in_words() -> None:
+    """Declined, not attempted, unknown and learned: none of it sounds like a payment."""
+    life = Life(term=1)
+    life.create()
+    life.succeed(life.start(1))
+
+    def refund() -> dict[str, Any]:
+        return life.start(1, 100) | {"kind": "refund"}
+
+    life.decline(refund())
+    assert last_words(life)[0] == "Refund declined"
+    life.fail(refund())
+    assert last_words(life)[0] == "Refund not attempted"
+    lost = refund()
+    life.lose_sight(lost)
+    assert last_words(life)[0] == "Refund outcome unknown"
+    life.emit(PAYMENTS, "payment.resolved", lost | {"outcome": "succeeded"})
+    assert last_words(life) == (
+        "Refund outcome learned",
+        "Instalment 1 of 1: asked about 1.00 USD, the gateway said that the money was given back",
+    )

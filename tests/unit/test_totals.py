@@ -34,7 +34,8 @@ def test_totals_are_those_of_every_lease_folded(random: Random) -> None:
     for life in lives:
         state = fold(record(life.raws))
         sums = amounts.setdefault(life.currency, [0, 0, 0, 0])
-        for place, part in enumerate((state.billed, state.collected, 0, state.balance)):
+        collected = state.collected + life.refunded
+        for place, part in enumerate((state.billed, collected, life.refunded, state.balance)):
             sums[place] += part
     assert totals.amounts == {currency: Amounts(*sums) for currency, sums in amounts.items()}
     assert totals.leases_total == len(lives)
@@ -139,3 +140,70 @@ def test_wrong_data_is_not_counted_silently() -> None:
     life.emit(LEASES, "lease.created", {"currency": "USD"})
     with pytest.raises(events.MalformedEvent):
         total(life.raws)
+
+
+def test_money_given_back_by_hand() -> None:
+    """It is refunded, not uncollected, and outstanding again; refunds are no payments."""
+    life = Life(term=3)
+    life.create()
+    first = life.start(1)
+    life.succeed(first)
+    life.refund(first, 300)
+    life.refund(first, 100, "chargeback")
+    life.decline(life.start(1, 50) | {"kind": "refund"})
+    lost = life.start(1, 50) | {"kind": "refund"}
+    life.lose_sight(lost)
+    totals = total(life.raws)
+    assert totals.payments == PaymentTotals(succeeded=1, declined=0, unknown=0)
+    collected = first["amount"]
+    billed = sum(row.amount for row in life.rows)
+    assert totals.amounts["USD"] == Amounts(
+        billed=billed, collected=collected, refunded=400, outstanding=billed - collected + 400
+    )
+
+
+@pytest.mark.parametrize("unseen", [0, 2, 3])
+@pytest.mark.parametrize("given_back", ["before", "unaware", "aware"])
+@given(random=randoms)
+def test_money_given_back_on_a_closed_lease(unseen: int, given_back: str, random: Random) -> None:
+    """It is refunded and not outstanding, whichever of refund and closing knew of the other."""
+    life = Life(term=3)
+    life.create()
+    first, part = life.start(1), life.start(2)
+    life.succeed(first)
+    life.succeed(part)
+    if given_back == "before":
+        life.refund(first, 300)
+    life.close(unseen=unseen)
+    if given_back == "unaware":
+        life.refund(first, 300)
+    life.learn()
+    if given_back == "aware":
+        life.refund(first, 300)
+    life.refund(part, part["amount"], "chargeback")
+    billed = sum(row.amount for row in life.rows)
+    collected, refunded = first["amount"] + part["amount"], 300 + part["amount"]
+    for raws in (life.raws, interleave(life.raws, random)):
+        amounts = Amounts(billed=billed, collected=collected, refunded=refunded)
+        assert total(raws).amounts == {"USD": amounts}
+
+
+@pytest.mark.parametrize("knows_paid", [False, True])
+@pytest.mark.parametrize("knows_back", [False, True])
+@given(random=randoms)
+def test_a_payoff_of_a_closed_lease_given_back(knows_paid: bool, knows_back: bool, random: Random) -> None:
+    """Nor is what a payoff saved outstanding again, whenever the payment service learned of the closing."""
+    life = Life(term=3)
+    life.create()
+    payoff = life.start(None)
+    life.close()
+    if knows_paid:
+        life.learn()
+    life.succeed(payoff)
+    if knows_back and not life.knows:
+        life.learn()
+    life.refund(payoff, payoff["amount"])
+    billed, amount = sum(row.amount for row in life.rows), payoff["amount"]
+    for raws in (life.raws, interleave(life.raws, random)):
+        amounts = Amounts(billed=billed, collected=amount, refunded=amount)
+        assert total(raws).amounts == {"USD": amounts}

@@ -1,0 +1,196 @@
+"""The commands that take money back, and what is told once it has been taken."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+import structlog
+
+from common.db import Connection
+from common.envelope import Command, Outcome, encode
+from common.ids import uuid7
+from payment_svc import refund as domain
+from payment_svc import store
+from payment_svc.attempt import Account, Attempt, Payment, Refused
+from payment_svc.batch import Batch, Cause, token
+from payment_svc.commands import RecordChargeback, RefundAttempt
+from payment_svc.events import ChangedInstalment, MoneyTakenBack
+from payment_svc.refusal import refusal
+from payment_svc.render import attempt_url, attempt_view
+
+log = structlog.get_logger()
+
+decode_refund = msgspec.json.Decoder(RefundAttempt).decode
+decode_chargeback = msgspec.json.Decoder(RecordChargeback).decode
+
+NO_SUCH_ATTEMPT = Refused(404, "There is no such attempt.")
+
+
+async def originals(connection: Connection, asked: Iterable[object]) -> list[Attempt]:
+    """The attempts whose money these commands want to take back, as far as there are such attempts.
+
+    What they say may change until their accounts are locked; to which lease and payment they belong does not.
+    """
+    ids, references = [], []
+    for each in asked:
+        match each:
+            case RefundAttempt(refunds=attempt_id):
+                ids.append(attempt_id)
+            case RecordChargeback(attempt_id=str(attempt_id)):
+                ids.append(attempt_id)
+            case RecordChargeback(gateway_reference=str(reference)):
+                references.append(reference)
+    if not ids and not references:
+        return []
+    return await store.collected(connection, ids=ids, references=references)
+
+
+def notices(asked: Iterable[object]) -> list[str]:
+    """The gateway's notices that these commands are about."""
+    return [each.notice_id for each in asked if isinstance(each, RecordChargeback)]
+
+
+def start_refund(batch: Batch, command: Command, asked: RefundAttempt) -> Attempt | Outcome:
+    """RefundAttempt: the refund that is to be made, or the refusal as things stand."""
+    original = batch.originals.get(asked.refunds)
+    if original is None:
+        return refusal(command, NO_SUCH_ATTEMPT, None)
+    account, payments = _touched(batch, original)
+    try:
+        attempt = domain.start(
+            account,
+            payments,
+            original,
+            asked.attempt_id,
+            command.command_id,
+            asked.amount,
+            asked.reason,
+            batch.now,
+        )
+    except Refused as refused:
+        return refusal(command, refused, account)
+    batch.touch(account, payments if original.payment_id else ())
+    return attempt
+
+
+def record_chargeback(batch: Batch, command: Command, asked: RecordChargeback) -> Outcome:
+    """RecordChargeback: 201 with the chargeback, also for a repeat of its notice.
+
+    A refusal means that the books do not agree with the gateway's, or not yet: it is logged as an error, and
+    whoever told of the chargeback has to tell of it again (409) or to look into it (404, 422).
+    """
+    known = batch.notices.get(asked.notice_id)
+    if known is not None:
+        return _recorded(batch, command, known)
+    original = _named(batch, asked)
+    account = batch.accounts[original.lease_id] if original else None
+    try:
+        if original is None or account is None:
+            raise NO_SUCH_ATTEMPT
+        attempt = domain.charge_back(
+            account,
+            _touched(batch, original)[1],
+            original,
+            uuid7(),
+            command.command_id,
+            asked.notice_id,
+            asked.amount,
+            asked.reason,
+            batch.now,
+        )
+    except Refused as refused:
+        log.error(
+            "chargeback.refused",
+            notice_id=asked.notice_id,
+            attempt_id=asked.attempt_id,
+            gateway_reference=asked.gateway_reference,
+            amount=asked.amount,
+            status=refused.status,
+            detail=refused.detail,
+        )
+        return refusal(command, refused, account)
+    attempt.traceparent = command.traceparent
+    batch.notices[asked.notice_id] = attempt
+    batch.started.append(attempt)
+    batch.settled.append(attempt)
+    cause = Cause(
+        correlation_id=command.command_id, causation_id=command.command_id, traceparent=command.traceparent
+    )
+    taken_back(batch, attempt, cause)
+    return _recorded(batch, command, attempt)
+
+
+def taken_back(batch: Batch, attempt: Attempt, cause: Cause) -> None:
+    """A refund or chargeback has moved money: undo what it takes back, and tell of it."""
+    assert attempt.refunds is not None
+    original = batch.originals[attempt.refunds]
+    account, payments = _touched(batch, original)
+    standing = batch.originals[account.payoff_standing].payoff if account.payoff_standing else None
+    undone = domain.take_back(account, payments, original, attempt.amount, standing)
+    batch.taken_back[original.attempt_id] = original
+    batch.touch(account, undone.changed)
+    batch.owing.update((payment.payment_id, payment) for payment in undone.changed)
+    told = MoneyTakenBack(
+        **common_fields(attempt),
+        refunded_attempt_id=original.attempt_id,
+        gateway_reference=attempt.gateway_reference,
+        reason=attempt.reason or "",
+        allocation=undone.allocation,
+        instalments=[
+            ChangedInstalment(
+                number=payment.number,
+                payment_id=payment.payment_id,
+                status=payment.status,
+                amount=payment.owed.total,
+                amount_paid=payment.paid.total,
+                amount_due=payment.amount_due,
+            )
+            for payment in undone.changed
+        ],
+        interest_owed_again=undone.interest_owed_again,
+    )
+    type_ = "payment.refunded" if attempt.kind == "refund" else "payment.charged_back"
+    batch.tell(account, type_, told, cause)
+
+
+def common_fields(attempt: Attempt) -> dict[str, Any]:
+    """The fields that every event of an attempt has."""
+    return {
+        "attempt_id": attempt.attempt_id,
+        "payment_id": attempt.payment_id,
+        "number": attempt.number,
+        "lease_id": attempt.lease_id,
+        "kind": attempt.kind,
+        "amount": attempt.amount,
+        "currency": attempt.currency,
+        "payment_method": attempt.payment_method,
+    }
+
+
+def _touched(batch: Batch, original: Attempt) -> tuple[Account, list[Payment]]:
+    """Whose money it was: the account, and the instalment, or all of them where it was a payoff."""
+    account = batch.accounts[original.lease_id]
+    if original.payment_id is None:
+        return account, batch.payments_of(original.lease_id)
+    return account, [batch.payments[original.payment_id]]
+
+
+def _named(batch: Batch, asked: RecordChargeback) -> Attempt | None:
+    """The attempt that a notice names: by its id, by the gateway's reference, or by both."""
+    for each in batch.originals.values():
+        by_id = asked.attempt_id in (None, each.attempt_id)
+        if by_id and asked.gateway_reference in (None, each.gateway_reference):
+            return each if asked.attempt_id or asked.gateway_reference else None
+    return None
+
+
+def _recorded(batch: Batch, command: Command, attempt: Attempt) -> Outcome:
+    payment: Payment | None = batch.payments.get(attempt.payment_id) if attempt.payment_id else None
+    return Outcome(
+        command_id=command.command_id,
+        status="succeeded",
+        http_status=201,
+        body=msgspec.Raw(encode(attempt_view(attempt, payment))),
+        location=attempt_url(attempt.attempt_id),
+        token=token(batch.accounts[attempt.lease_id]),
+    )

@@ -1,0 +1,154 @@
+"""What it undoes when money that was collected is taken back, by a refund or a chargeback. Pure.
+
+On an instalment, the order of allocation is reversed: principal is undone first, then interest, fees and late
+fees. What a payoff has collected is put back from the last instalment it settled backwards, on each at most
+what the payoff had put on it; so while only a part is taken back, exactly that part is owed again. The
+interest which the payoff saved is owed again only once all of it has been taken back: then every instalment
+asks for what it asked for before.
+"""
+
+from msgspec import Struct
+
+from payment_svc.allocation import Allocation
+from payment_svc.attempt import Payment
+from payment_svc.payoff import Payoff, Settled
+
+NOTHING = Allocation()
+
+
+class Reversal(Struct, frozen=True, kw_only=True):
+    """What has been undone; money in minor units."""
+
+    allocation: Allocation  # by what it had been collected for; of a payoff, interest may be negative
+    interest_owed_again: int  # what a payoff had saved, once all of the payoff is taken back
+    changed: list[Payment]  # in order of number
+
+
+def principal_first(of: Allocation, amount: int) -> Allocation:
+    """The part of an allocation that is undone first. Raises ValueError for an amount it does not hold."""
+    if not 0 <= amount <= of.total:
+        raise ValueError(f"amount must be 0 to {of.total}, what has been collected")
+    principal = min(amount, of.principal)
+    amount -= principal
+    interest = min(amount, of.interest)
+    amount -= interest
+    fees = min(amount, of.fees)
+    return Allocation(principal=principal, interest=interest, fees=fees, late_fees=amount - fees)
+
+
+def of_instalment(payment: Payment, amount: int, standing: Payoff | None) -> Reversal:
+    """Take `amount` back from an instalment. `standing`: the payoff that has settled the lease, if any."""
+    _unsettle(payment, standing)
+    undone = principal_first(payment.paid, amount)
+    payment.paid -= undone
+    _restate(payment)
+    return Reversal(allocation=undone, interest_owed_again=0, changed=[payment])
+
+
+def of_closed(payments: list[Payment], payoff: Payoff | None, before: int, amount: int) -> Reversal:
+    """Take `amount` back from an instalment, or from a payoff, of a lease that was closed: nothing re-opens.
+
+    A payoff that succeeded after the closing has settled no instalment.
+    """
+    if payoff is None:
+        [payment] = payments
+        undone = principal_first(payment.paid, amount)
+        payment.paid -= undone
+        payment.status = "cancelled"
+        return Reversal(allocation=undone, interest_owed_again=0, changed=[payment])
+    earlier = principal_first(payoff.allocation, before)
+    undone = principal_first(payoff.allocation, before + amount) - earlier
+    return Reversal(allocation=undone, interest_owed_again=0, changed=[])
+
+
+def of_payoff(
+    payments: list[Payment], payoff: Payoff, before: int, amount: int, standing: Payoff | None
+) -> Reversal:
+    """Take `amount` back from a payoff of which `before` was taken back already.
+
+    `payments`: all of the lease; `standing`: the payoff that has settled it (this one or another), if any.
+    """
+    by_number = {payment.number: payment for payment in payments}
+    whole = before + amount == payoff.amount
+    earlier, now = _shares_undone(payoff, before), _shares_undone(payoff, before + amount)
+    undone = NOTHING
+    changed = []
+    for settled in payoff.instalments:
+        payment = by_number[settled.number]
+        share = now[settled.number] - earlier[settled.number]
+        if not (share.total or whole):
+            continue
+        was = (payment.owed, payment.paid, payment.status)
+        _unsettle(payment, standing)
+        undone += _take(payment, share)
+        if whole:
+            undone += _owe_savings_again(payment, settled)
+        _restate(payment)
+        if was != (payment.owed, payment.paid, payment.status):
+            changed.append(payment)
+    return Reversal(
+        allocation=undone, interest_owed_again=payoff.interest_saved if whole else 0, changed=changed
+    )
+
+
+def _shares_undone(payoff: Payoff, amount: int) -> dict[int, Allocation]:
+    """By number: what of each instalment's share is undone when `amount` of the payoff is taken back."""
+    undone = {}
+    for settled in reversed(payoff.instalments):
+        part = min(amount, settled.share.total)
+        undone[settled.number] = principal_first(settled.share, part)
+        amount -= part
+    return undone
+
+
+def _unsettle(payment: Payment, standing: Payoff | None) -> None:
+    """An instalment that a payoff cancelled becomes one that is paid: with what it had and its share.
+
+    It asks for no more than that: what the payoff saved stays saved.
+    """
+    if payment.status == "cancelled" and standing is not None:
+        [settled] = [each for each in standing.instalments if each.number == payment.number]
+        payment.owed -= settled.saved
+        payment.paid += settled.share
+        payment.status = "paid"
+
+
+def _take(payment: Payment, wanted: Allocation) -> Allocation:
+    """Take money off an instalment: these parts, or others for those that an earlier refund has taken."""
+    paid = payment.paid
+    found = Allocation(
+        late_fees=min(wanted.late_fees, paid.late_fees),
+        fees=min(wanted.fees, paid.fees),
+        interest=min(wanted.interest, paid.interest),
+        principal=min(wanted.principal, paid.principal),
+    )
+    taken = found + principal_first(paid - found, wanted.total - found.total)
+    payment.paid -= taken
+    return taken
+
+
+def _owe_savings_again(payment: Payment, settled: Settled) -> Allocation:
+    """Ask again for what the payoff saved on an instalment; gives what that moves between the parts.
+
+    A payoff gives credits as negative interest, also where they went beyond its interest and paid principal
+    or fees. So these come back as principal or fees, with as much less interest.
+    """
+    saved = settled.saved
+    if settled.status == "cancelled":
+        payment.owed += saved
+    else:  # the credit counts as paid on it
+        _take(payment, saved)
+    return Allocation(
+        late_fees=saved.late_fees,
+        fees=saved.fees,
+        interest=saved.interest - saved.total,
+        principal=saved.principal,
+    )
+
+
+def _restate(payment: Payment) -> None:
+    """Paid, or open again; one that was open stays what it was."""
+    if payment.paid == payment.owed:
+        payment.status = "paid"
+    elif payment.status == "paid":
+        payment.status = "scheduled"

@@ -1,0 +1,253 @@
+"""Money taken back, in any order and in any parts: right to the cent, and undone completely in the end."""
+
+from datetime import date
+from random import Random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lease_svc import schedule
+from payment_svc import attempt as attempts
+from payment_svc import payoff as payoffs
+from payment_svc import refund, reversal
+from payment_svc.allocation import Allocation
+from payment_svc.attempt import Account, Attempt, Payment
+from payment_svc.payoff import Payoff
+from tests.unit.payment_samples import LEASE, NOW, collected, payment
+
+randoms = st.integers(0, 2**63).map(Random)
+START = date(2026, 12, 1)
+
+
+def parts(money: Allocation) -> tuple[int, ...]:
+    return money.late_fees, money.fees, money.interest, money.principal
+
+
+class Books:
+    """A lease, what was collected on it and taken back, and a balance kept by other means than the code's."""
+
+    def __init__(self, principal: int, annual_rate: str, term: int) -> None:
+        self.account = Account(
+            lease_id=LEASE,
+            currency="USD",
+            principal=principal,
+            annual_rate=annual_rate,
+            day_count="30/360",
+            start_date=START,
+        )
+        terms = schedule.Terms(
+            currency="USD", principal=principal, annual_rate=annual_rate, term=term, frequency="monthly",
+            day_count="30/360", start_date=START, first_due_date=None, fees=2500,
+        )  # fmt: skip
+        self.payments = [
+            payment(
+                row.number,
+                row.due_date,
+                Allocation(fees=row.fees, interest=row.interest, principal=row.principal),
+                row.principal_balance,
+            )
+            for row in schedule.build(terms).rows
+        ]
+        self.asked = [each.owed for each in self.payments]
+        self.balance = sum(each.owed.total for each in self.payments)
+        self.attempts: list[Attempt] = []
+        self.kept = Allocation()  # collected and not taken back, by what it was for
+
+    def open_ones(self) -> list[Payment]:
+        return [each for each in self.payments if each.status not in ("paid", "cancelled")]
+
+    def late_fee(self, random: Random) -> None:
+        one = random.choice(self.open_ones())
+        one.owed += Allocation(late_fees=1500)
+        self.asked[one.number - 1] += Allocation(late_fees=1500)
+        self.balance += 1500
+
+    def pay(self, random: Random) -> None:
+        one = random.choice(self.open_ones())
+        amount = random.choice([one.amount_due, random.randint(1, one.amount_due)])
+        self.kept += attempts.collect(one, amount)
+        self.balance -= amount
+        self.attempts.append(collected(f"a{len(self.attempts)}", amount, one))
+
+    def pay_off(self, day: date) -> Payoff:
+        attempt_id = f"p{len(self.attempts)}"
+        attempt = attempts.start_payoff(self.account, self.payments, attempt_id, "c", "pm", day, NOW)
+        attempt.status = "succeeded"
+        attempts.settle_payoff(self.account, self.payments, attempt)
+        assert attempt.payoff is not None
+        assert self.open_ones() == []
+        self.balance -= attempt.amount + attempt.payoff.interest_saved
+        assert self.balance == 0
+        self.kept += attempt.payoff.allocation
+        self.attempts.append(attempt)
+        return attempt.payoff
+
+    def take_back(self, attempt: Attempt, amount: int) -> reversal.Reversal:
+        standing = self.account.payoff_standing
+        [payoff] = [each.payoff for each in self.attempts if each.attempt_id == standing] or [None]
+        due = sum(each.amount_due for each in self.payments)
+        whose = [each for each in self.payments if each.payment_id == attempt.payment_id] or self.payments
+        before = {each.number: (each.owed, each.paid, each.status) for each in self.payments}
+        undone = refund.take_back(self.account, whose, attempt, amount, payoff)
+        changed = {
+            each.number
+            for each in self.payments
+            if before[each.number] != (each.owed, each.paid, each.status)
+        }
+        assert [each.number for each in undone.changed] == sorted(changed)
+        assert undone.allocation.total == amount
+        assert min(undone.allocation.late_fees, undone.allocation.fees, undone.allocation.principal) >= 0
+        assert undone.allocation.interest >= 0 or attempt.kind == "payoff"
+        saved = attempt.payoff.interest_saved if attempt.payoff and not attempt.left else 0
+        assert undone.interest_owed_again == saved
+        assert sum(each.amount_due for each in self.payments) == due + amount + saved
+        self.balance += amount + saved
+        self.kept -= undone.allocation
+        return undone
+
+    def check(self) -> None:
+        """No part of an instalment is negative or paid beyond what is owed; the balance is what is due."""
+        for one in self.payments:
+            assert all(0 <= paid <= owed for paid, owed in zip(parts(one.paid), parts(one.owed), strict=True))
+            assert (one.status == "paid") == (one.paid == one.owed and one.status != "cancelled")
+        assert sum(each.amount_due for each in self.payments) == self.balance
+        assert self.kept.total == sum(each.left for each in self.attempts)
+
+    def refundable(self) -> list[Attempt]:
+        return [each for each in self.attempts if each.left]
+
+
+def books(random: Random) -> Books:
+    return Books(random.randint(2000, 300_000), random.choice(["0", "0.12", "1.5"]), random.randint(1, 8))
+
+
+def step(its: Books, random: Random) -> None:
+    if its.refundable() and random.random() < 0.45:
+        attempt = random.choice(its.refundable())
+        its.take_back(attempt, random.choice([attempt.left, random.randint(1, attempt.left)]))
+    elif its.open_ones() and random.random() < 0.75:
+        its.pay(random)
+    elif its.open_ones() and random.random() < 0.2:
+        its.late_fee(random)
+    elif its.open_ones():
+        its.pay_off(date(2026 + random.randint(0, 1), 12, random.randint(1, 28)))
+
+
+@settings(max_examples=400)
+@given(randoms)
+def test_any_life_adds_up_to_the_cent(random: Random) -> None:
+    """Payments, payoffs, late fees and takings back in any order; once all is taken back, all is owed again.
+
+    By what the money was for as well: what was undone is, part by part, what had been collected.
+    """
+    its = books(random)
+    for _ in range(random.randint(1, 25)):
+        step(its, random)
+        its.check()
+    while its.refundable():
+        attempt = random.choice(its.refundable())
+        its.take_back(attempt, random.randint(1, attempt.left))
+        its.check()
+    assert its.kept.total == 0
+    if not its.account.payoff_standing:  # a payoff that was free of charge stands for ever
+        assert [each.owed for each in its.payments] == its.asked
+        assert {(each.paid, each.status) for each in its.payments} == {(Allocation(), "scheduled")}
+        assert its.kept == Allocation()
+
+
+@given(randoms)
+def test_parts_undo_what_the_whole_does(random: Random) -> None:
+    """A payoff taken back in parts leaves exactly what taking it back at once does: all as it was before."""
+    its = books(random)
+    for _ in range(random.randint(0, 6)):
+        if its.open_ones():
+            its.pay(random)
+    if not its.open_ones():
+        return
+    before = [(each.owed, each.paid, each.status) for each in its.payments]
+    payoff = its.pay_off(date(2026 + random.randint(0, 1), 12, random.randint(1, 28)))
+    attempt = its.attempts[-1]
+    undone = Allocation()
+    while attempt.left:
+        undone += its.take_back(attempt, random.randint(1, attempt.left)).allocation
+        its.check()
+        if attempt.left:  # exactly what was taken back is open, and paying it costs no more
+            assert sum(each.amount_due for each in its.payments) - (
+                sum(owed.total - paid.total for owed, paid, _ in before)
+                - payoff.amount
+                - payoff.interest_saved
+            ) == attempt.refunded
+    if payoff.amount:
+        assert [(each.owed, each.paid, each.status) for each in its.payments] == before
+        assert undone == payoff.allocation
+        assert its.account.payoff_standing is None
+
+
+def test_principal_first() -> None:
+    """The order of allocation, the other way round; and no more than there is."""
+    paid = Allocation(late_fees=15, fees=25, interest=20, principal=100)
+    assert reversal.principal_first(paid, 100) == Allocation(principal=100)
+    assert reversal.principal_first(paid, 119) == Allocation(principal=100, interest=19)
+    assert reversal.principal_first(paid, 150) == Allocation(principal=100, interest=20, fees=25, late_fees=5)
+    assert reversal.principal_first(paid, 160) == paid
+    for amount in (-1, 161):
+        with pytest.raises(ValueError, match="0 to 160"):
+            reversal.principal_first(paid, amount)
+
+
+def test_a_payoff_by_hand() -> None:
+    """Two instalments of 1,020 and 1,010, paid off on the first day: 30 of interest are saved.
+
+    The first 900 come back on the second instalment; it asks for its principal only. The next 200 take the
+    last 100 of it and 100 of the first. The rest brings both back as they were, interest included.
+    """
+    its = Books(2000, "0", 2)
+    one, two = its.payments
+    one.owed, two.owed = Allocation(interest=20, principal=1000), Allocation(interest=10, principal=1000)
+    its.asked, its.balance = [one.owed, two.owed], 2030
+    assert its.pay_off(START).interest_saved == 30
+    [attempt] = its.attempts
+
+    def now() -> list[tuple[str, int, int]]:
+        return [(each.status, each.owed.total, each.paid.total) for each in its.payments]
+
+    its.take_back(attempt, 900)
+    assert now() == [("cancelled", 1020, 0), ("scheduled", 1000, 100)]
+    its.take_back(attempt, 200)
+    assert now() == [("scheduled", 1000, 900), ("scheduled", 1000, 0)]
+    assert its.take_back(attempt, 900).interest_owed_again == 30
+    assert now() == [("scheduled", 1020, 0), ("scheduled", 1010, 0)]
+
+
+def test_an_earlier_payment_of_an_instalment_that_a_payoff_cancelled() -> None:
+    """It is owed again, and neither more nor less; the payoff can be taken back all the same."""
+    its = Books(2000, "0", 2)
+    its.kept += attempts.collect(its.payments[1], 300)
+    its.attempts.append(collected("a0", 300, its.payments[1]))
+    its.balance -= 300
+    its.pay_off(START)
+    assert its.payments[1].status == "cancelled"
+    its.take_back(its.attempts[0], 300)
+    assert (its.payments[1].status, its.payments[1].amount_due, its.payments[0].status) == (
+        "scheduled", 300, "cancelled",
+    )  # fmt: skip
+    its.take_back(its.attempts[1], its.attempts[1].left)
+    assert [each.amount_due for each in its.payments] == [3500, 1000]
+
+
+def test_paying_again_what_was_taken_back_of_a_payoff() -> None:
+    """A second payoff costs what is open: interest is neither charged nor credited twice."""
+    its = Books(120_000, "0.12", 12)
+    its.kept += attempts.collect(its.payments[8], its.payments[8].amount_due)  # paid ahead, with its interest
+    its.attempts.append(collected("a0", its.payments[8].paid.total, its.payments[8]))
+    its.balance -= its.payments[8].paid.total
+    first = its.pay_off(date(2027, 2, 16))
+    assert first.breakdown.credits == its.payments[8].paid.interest > 0
+    its.take_back(its.attempts[1], 5)
+    again = its.pay_off(date(2027, 5, 20))
+    assert (again.amount, again.interest_saved, again.formula) == (5, 0, payoffs.REST)
+    assert its.account.payoff_standing == its.attempts[1].attempt_id
+    its.take_back(its.attempts[1], its.attempts[1].left)
+    assert its.account.payoff_standing is None
+    its.check()
