@@ -2,8 +2,11 @@
 
 import os
 from collections.abc import Mapping
+from datetime import time
 
 import msgspec
+
+_COLLECTIONS_AT = 'environment variable COLLECTIONS_AT: give a time of day in UTC such as "06:00", or "never"'
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -19,6 +22,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     gateway_timeout_s: float = 10.0  # a charge with no answer by then is `unknown`
     gateway_db: str = "gateway.sqlite"  # the sandbox gateway's own record
     gateway_latency_ms: str = "50-150"  # of the sandbox gateway; "0" for measurements
+    collections_at: str = "06:00"  # UTC time of the payment workers' daily collection run; "never"
 
     @classmethod
     def variables(cls) -> list[str]:
@@ -36,6 +40,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             words, _, path = str(error).partition(" - at `$.")
             raise ValueError(f"environment variable {path.rstrip('`').upper()}: {words}") from None
         settings.latency_range_ms()
+        settings.collections_time()
         if not settings.database_url.startswith(("postgresql://", "postgres://")):
             raise ValueError("environment variable DATABASE_URL: must begin with postgresql://")
         if not settings.amqp_url.startswith(("amqp://", "amqps://")):
@@ -52,3 +57,19 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         if not 0 <= bounds[0] <= bounds[1]:
             raise ValueError('environment variable GATEWAY_LATENCY_MS: give "0" or a range such as "50-150"')
         return bounds
+
+    def collections_time(self) -> time | None:
+        """The daily collection run's time of day in UTC; None: never. Raises ValueError."""
+        if self.collections_at == "never":
+            return None
+        hours, _, minutes = self.collections_at.partition(":")
+        if not (
+            len(self.collections_at) == 5
+            and f"{hours}{minutes}".isdecimal()
+            and f"{hours}{minutes}".isascii()
+        ):
+            raise ValueError(_COLLECTIONS_AT)
+        try:
+            return time(int(hours), int(minutes))
+        except ValueError:
+            raise ValueError(_COLLECTIONS_AT) from None

@@ -11,11 +11,11 @@ from lease_svc.schedule import Frequency
 
 SOURCE = "/lease-svc"
 
-Status = Literal["active", "paid_off"]
+Status = Literal["active", "delinquent", "paid_off"]
 
 
 class Instalment(msgspec.Struct, frozen=True, kw_only=True):
-    """One row of the schedule as agreed."""
+    """One row of the schedule as agreed; a late fee changes the balance, never the schedule."""
 
     number: int  # 1, 2, 3 …
     payment_id: str
@@ -85,3 +85,10 @@ class PayoffSucceeded(msgspec.Struct, frozen=True, kw_only=True):
     attempt_id: str
     amount: int  # minor units collected
     interest_saved: int  # minor units no longer owed
+
+
+class LateFeeAssessed(msgspec.Struct, frozen=True, kw_only=True):
+    """What is needed here of `lease.late_fee_assessed`."""
+
+    number: int  # of the instalment
+    amount: int  # minor units; what the instalment costs more

@@ -17,7 +17,7 @@ from common.worker import Poison, SequenceGap
 from lease_svc import lease as domain
 from lease_svc import render, schedule, store
 from lease_svc.commands import CreateLease
-from lease_svc.events import SOURCE, PaymentSucceeded, PayoffSucceeded
+from lease_svc.events import SOURCE, LateFeeAssessed, PaymentSucceeded, PayoffSucceeded
 from lease_svc.lease import Change, Lease
 
 log = structlog.get_logger()
@@ -25,6 +25,7 @@ log = structlog.get_logger()
 decode_create = msgspec.json.Decoder(CreateLease).decode
 decode_payment = msgspec.json.Decoder(PaymentSucceeded).decode
 decode_payoff = msgspec.json.Decoder(PayoffSucceeded).decode
+decode_late_fee = msgspec.json.Decoder(LateFeeAssessed).decode
 
 
 class Batch:
@@ -95,6 +96,21 @@ def payoff_succeeded(batch: Batch, lease: Lease, event: Event, now: datetime) ->
     _tell_paid_off(batch, lease, event, payoff.attempt_id, now)
 
 
+def late_fee_assessed(batch: Batch, lease: Lease, event: Event, now: datetime) -> None:
+    """An instalment costs more, because it is late."""
+    batch.changes += lease.assess_late_fee(decode_late_fee(event.data), bytes(event.data), now)
+
+
+def delinquent(batch: Batch, lease: Lease, event: Event, now: datetime) -> None:
+    """An instalment is late for longer than the grace."""
+    batch.changes += lease.turn(event.type, "active", "delinquent", bytes(event.data), now)
+
+
+def cured(batch: Batch, lease: Lease, event: Event, now: datetime) -> None:
+    """No instalment is late for longer than the grace any more."""
+    batch.changes += lease.turn(event.type, "delinquent", "active", bytes(event.data), now)
+
+
 def no_change(_batch: Batch, _lease: Lease, _event: Event, _now: datetime) -> None:
     """Attempts that moved no money change no lease."""
 
@@ -111,6 +127,10 @@ EVENTS: dict[str, Callable[[Batch, Lease, Event, datetime], None]] = {
     "payment.resolved": no_change,
     "payoff.succeeded": payoff_succeeded,
     "payoff.declined": no_change,
+    "payment.retry_scheduled": no_change,
+    "lease.late_fee_assessed": late_fee_assessed,
+    "lease.delinquent": delinquent,
+    "lease.cured": cured,
 }
 
 

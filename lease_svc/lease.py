@@ -10,6 +10,7 @@ from lease_svc.commands import CreateLease
 from lease_svc.events import (
     Contract,
     Instalment,
+    LateFeeAssessed,
     LeasePaidOff,
     PaymentSucceeded,
     PayoffSucceeded,
@@ -58,6 +59,7 @@ class Lease(msgspec.Struct, kw_only=True):
     next_due_date: date | None
     payments_made: int
     paid: list[int]  # minor units paid on instalment 1, 2, 3 …
+    late_fees: list[int] = []  # minor units that instalment 1, 2, 3 … costs more; empty: none does
     contract: bytes  # JSON of Contract
     schedule: bytes  # JSON of list[Instalment]
     event_sequence: int
@@ -67,11 +69,8 @@ class Lease(msgspec.Struct, kw_only=True):
 
     def pay(self, payment: PaymentSucceeded, data: bytes, now: datetime) -> list[Change]:
         """Money came in for one instalment."""
-        due = decode_due(self.schedule)
         self.paid[payment.number - 1] += payment.amount
-        open_rows = [row for row, paid in zip(due, self.paid, strict=True) if paid < row.amount]
-        self.payments_made = len(due) - len(open_rows)
-        self.next_due_date = open_rows[0].due_date if open_rows else None
+        self._count_payments()
         return self._collected("payment.succeeded", payment.amount, payment.amount, data, now)
 
     def pay_off(self, payoff: PayoffSucceeded, data: bytes, now: datetime) -> list[Change]:
@@ -79,6 +78,28 @@ class Lease(msgspec.Struct, kw_only=True):
         self.next_due_date = None
         settled = payoff.amount + payoff.interest_saved
         return self._collected("payoff.succeeded", payoff.amount, settled, data, now)
+
+    def assess_late_fee(self, fee: LateFeeAssessed, data: bytes, now: datetime) -> list[Change]:
+        """An instalment costs more, because it is late. The schedule stays what was agreed."""
+        self.late_fees = self.late_fees or [0] * len(self.paid)
+        self.late_fees[fee.number - 1] += fee.amount
+        self.balance += fee.amount
+        self._count_payments()
+        return [self._change("lease.late_fee_assessed", self.status, data, now)]
+
+    def turn(self, type_: str, before: Status, after: Status, data: bytes, now: datetime) -> list[Change]:
+        """Its status changes from `before`; a lease that has another one by now keeps it."""
+        return [self._change(type_, after, data, now)] if self.status == before else []
+
+    def _count_payments(self) -> None:
+        """How many instalments are paid in full, and when the first other one falls due."""
+        due = decode_due(self.schedule)
+        fees = self.late_fees or [0] * len(due)
+        open_rows = [
+            row for row, fee, paid in zip(due, fees, self.paid, strict=True) if paid < row.amount + fee
+        ]
+        self.payments_made = len(due) - len(open_rows)
+        self.next_due_date = open_rows[0].due_date if open_rows else None
 
     def _collected(self, type_: str, amount: int, settled: int, data: bytes, now: datetime) -> list[Change]:
         self.amount_paid += amount

@@ -13,11 +13,12 @@ SELECT lease_id, customer_id, status, version, amount_paid, balance, next_due_da
 UPDATE leases AS l
    SET status = n.status, version = n.version, amount_paid = n.amount_paid, balance = n.balance,
        next_due_date = n.next_due_date, payments_made = n.payments_made, paid = n.paid::bigint[],
-       event_sequence = n.event_sequence, payment_sequence = n.payment_sequence, updated_at = n.updated_at
+       event_sequence = n.event_sequence, payment_sequence = n.payment_sequence, updated_at = n.updated_at,
+       late_fees = n.late_fees::bigint[]
   FROM unnest($1::uuid[], $2::text[], $3::int[], $4::bigint[], $5::bigint[], $6::date[], $7::int[], $8::text[],
-              $9::int[], $10::int[], $11::timestamptz[])
+              $9::int[], $10::int[], $11::timestamptz[], $12::text[])
        AS n (lease_id, status, version, amount_paid, balance, next_due_date, payments_made, paid,
-             event_sequence, payment_sequence, updated_at)
+             event_sequence, payment_sequence, updated_at, late_fees)
  WHERE l.lease_id = n.lease_id
 
 -- name: insert_history
@@ -28,7 +29,7 @@ SELECT * FROM unnest($1::uuid[], $2::int[], $3::text[], $4::timestamptz[], $5::t
 -- name: lock_leases
 -- Whole leases, locked in one order so that two workers never wait for each other.
 SELECT lease_id::text, customer_id, status, version, amount_paid, balance, next_due_date, payments_made, paid,
-       contract, schedule, event_sequence, payment_sequence, created_at, updated_at
+       late_fees, contract, schedule, event_sequence, payment_sequence, created_at, updated_at
   FROM leases
  WHERE lease_id = ANY($1::uuid[])
  ORDER BY lease_id
@@ -36,14 +37,14 @@ SELECT lease_id::text, customer_id, status, version, amount_paid, balance, next_
 
 -- name: get_leases
 SELECT lease_id::text, customer_id, status, version, amount_paid, balance, next_due_date, payments_made, paid,
-       contract, schedule, event_sequence, payment_sequence, created_at, updated_at
+       late_fees, contract, schedule, event_sequence, payment_sequence, created_at, updated_at
   FROM leases
  WHERE lease_id = ANY($1::uuid[])
 
 -- name: list_leases
 -- Newest first, from before $3 on; $1 customer and $2 status filter where they are given.
 SELECT lease_id::text, customer_id, status, version, amount_paid, balance, next_due_date, payments_made, paid,
-       contract, '[]'::json AS schedule, event_sequence, payment_sequence, created_at, updated_at
+       late_fees, contract, '[]'::json AS schedule, event_sequence, payment_sequence, created_at, updated_at
   FROM leases
  WHERE ($1::text IS NULL OR customer_id = $1)
    AND ($2::text IS NULL OR status = $2)

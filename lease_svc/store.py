@@ -65,6 +65,7 @@ async def update(connection: Connection, leases: Sequence[Lease]) -> None:
             [lease.event_sequence for lease in leases],
             [lease.payment_sequence for lease in leases],
             [lease.updated_at for lease in leases],
+            [_array(lease.late_fees) for lease in leases],
         )
 
 

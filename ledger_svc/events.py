@@ -60,6 +60,10 @@ TYPES: dict[str, type[Data]] = {
     "payment.resolved": facts.PaymentResolved,
     "payoff.succeeded": facts.PayoffSucceeded,
     "payoff.declined": facts.PayoffDeclined,
+    "payment.retry_scheduled": facts.RetryScheduled,
+    "lease.late_fee_assessed": facts.LateFeeAssessed,
+    "lease.delinquent": facts.LeaseDelinquent,
+    "lease.cured": facts.LeaseCured,
 }
 
 # What decoding raises for bytes that are no event; RecursionError for those nested too deep.

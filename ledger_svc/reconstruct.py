@@ -21,6 +21,7 @@ from ledger_svc.facts import Data, ScheduledInstalment
 Basis = Literal["occurred", "recorded"]
 
 SCHEDULED = "scheduled"
+LATE = "late"
 PROCESSING = "processing"
 PAID = "paid"
 
@@ -31,6 +32,7 @@ class Progress(msgspec.Struct, frozen=True):
     status: str = SCHEDULED
     open_status: str = SCHEDULED  # what it falls back to when an attempt takes nothing
     amount_paid: int = 0  # minor units
+    late_fee: int = 0  # minor units that it costs more
 
 
 class LeaseState(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,11 +41,17 @@ class LeaseState(msgspec.Struct, frozen=True, kw_only=True):
     # by the lease service
     status: str | None = None  # None before lease.created
     schedule: tuple[ScheduledInstalment, ...] = ()
-    billed: int = 0  # total payable
+    agreed: int = 0  # total payable
     # by the payment service
+    delinquent: bool = False
     progress: dict[int, Progress] = {}  # by number; never changed in place
     collected: int = 0  # all money taken
     waived: int = 0  # interest no longer owed after an early payoff
+
+    @property
+    def billed(self) -> int:
+        """All that was ever to be paid: what was agreed, and late fees."""
+        return self.agreed + sum(each.late_fee for each in self.progress.values())
 
     @property
     def balance(self) -> int:
@@ -68,7 +76,7 @@ class PaymentState(msgspec.Struct, frozen=True, kw_only=True):
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """`state` of the contract's state-at-point."""
 
-    status: str  # "active", "paid_off"
+    status: str  # "active", "delinquent", "paid_off"
     balance: int  # minor units
     amount_paid: int  # minor units
     payments: list[PaymentState]  # by number
@@ -87,8 +95,8 @@ def apply_data(state: LeaseState, data: Data) -> LeaseState:
     """The same, where the event's data has been read already."""
     match data:
         case facts.LeaseCreated():
-            billed = data.total_payable
-            return replace(state, status="active", schedule=data.schedule, billed=billed)
+            agreed = data.total_payable
+            return replace(state, status="active", schedule=data.schedule, agreed=agreed)
         case facts.LeasePaidOff():
             return replace(state, status="paid_off")
         case facts.AttemptStarted() | facts.PaymentUnknown():
@@ -99,7 +107,13 @@ def apply_data(state: LeaseState, data: Data) -> LeaseState:
             return _paid(state, data)
         case facts.PayoffSucceeded():
             return _paid_off(state, data)
-        case facts.PaymentResolved() | facts.PayoffDeclined():
+        case facts.LateFeeAssessed():
+            return _late_fee(state, data)
+        case facts.LeaseDelinquent():
+            return _delinquent(state, data)
+        case facts.LeaseCured():
+            return replace(state, delinquent=False)
+        case facts.PaymentResolved() | facts.PayoffDeclined() | facts.RetryScheduled():
             return state  # the event that follows moves the money; a declined payoff moves none
         case _:
             assert_never(data)
@@ -120,9 +134,25 @@ def _attempted(state: LeaseState, number: int | None, *, in_flight: bool) -> Lea
 def _paid(state: LeaseState, data: facts.PaymentSucceeded) -> LeaseState:
     before = _progress(state, data.number)
     still_open = before.open_status if data.payment_status == PAID else data.payment_status
-    after = Progress(data.payment_status, still_open, data.amount_paid)
+    after = replace(before, status=data.payment_status, open_status=still_open, amount_paid=data.amount_paid)
     collected = state.collected + data.amount
     return replace(state, progress=state.progress | {data.number: after}, collected=collected)
+
+
+def _late_fee(state: LeaseState, data: facts.LateFeeAssessed) -> LeaseState:
+    before = _progress(state, data.number)
+    after = replace(_open(before, data.payment_status), late_fee=before.late_fee + data.amount)
+    return replace(state, progress=state.progress | {data.number: after})
+
+
+def _delinquent(state: LeaseState, data: facts.LeaseDelinquent) -> LeaseState:
+    late = {number: _open(_progress(state, number), LATE) for number in data.numbers}
+    return replace(state, delinquent=True, progress=state.progress | late)
+
+
+def _open(before: Progress, status: str) -> Progress:
+    """The instalment is open and this is what it is, an attempt in flight aside."""
+    return replace(before, status=PROCESSING if before.status == PROCESSING else status, open_status=status)
 
 
 def _paid_off(state: LeaseState, data: facts.PayoffSucceeded) -> LeaseState:
@@ -155,13 +185,13 @@ def snapshot(state: LeaseState) -> Snapshot | None:
                 number=row.number,
                 payment_id=row.payment_id,
                 status=progress.status,
-                amount=row.amount,
+                amount=row.amount + progress.late_fee,
                 amount_paid=progress.amount_paid,
             )
         )
-    return Snapshot(
-        status=state.status, balance=state.balance, amount_paid=state.collected, payments=payments
-    )
+    # The lease service's word stands, but for a lease that it takes for an ordinary one.
+    status = "delinquent" if state.delinquent and state.status == "active" else state.status
+    return Snapshot(status=status, balance=state.balance, amount_paid=state.collected, payments=payments)
 
 
 def select(

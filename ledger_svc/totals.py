@@ -24,7 +24,7 @@ class PaymentTotals(msgspec.Struct, frozen=True):
 class Amounts(msgspec.Struct, frozen=True):
     """Money of one currency, in its minor unit."""
 
-    billed: int = 0  # all that was ever to be paid, by the leases' schedules
+    billed: int = 0  # all that was ever to be paid, by the leases' schedules and as late fees
     collected: int = 0  # all money taken
     refunded: int = 0  # all money given back
     outstanding: int = 0  # the sum of all balances
@@ -77,7 +77,11 @@ def add(totals: Totals, event: Event) -> Totals:
             return _counted(totals, unknown=1)
         case facts.PaymentResolved():  # follows exactly one payment.unknown of its attempt
             return _counted(totals, unknown=-1)
+        case facts.LateFeeAssessed():
+            return _moved(totals, data.currency, billed=data.amount)
         case facts.AttemptStarted() | facts.PaymentFailed() | facts.LeasePaidOff():
+            return totals
+        case facts.RetryScheduled() | facts.LeaseDelinquent() | facts.LeaseCured():
             return totals
         case _:
             assert_never(data)

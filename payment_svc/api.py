@@ -18,7 +18,6 @@ from common.http.validation import read_query
 from common.ids import born_ms, uuid7
 from payment_svc import store
 from payment_svc.commands import AttemptPayment, NewAttempt, NewPayoff, PayOffLease
-from payment_svc.events import SOURCE
 from payment_svc.handlers import attempt_url
 from payment_svc.render import AttemptView, PaymentView, attempt_view, payment_view
 
@@ -220,7 +219,4 @@ class PaymentApi:
         await consistency.poll(here, ON_ITS_WAY_S, "This lease has not arrived here yet; try again.")
 
     async def _reached(self, position: consistency.Position) -> bool:
-        if position.source == SOURCE:
-            return True
-        account = await self._pool.fetchrow(queries.get_account, position.lease_id)
-        return account is not None and account["lease_sequence"] >= position.sequence
+        return await store.caught_up(self._pool, position)

@@ -37,9 +37,20 @@ class Account(msgspec.Struct, kw_only=True):
     annual_rate: str
     day_count: DayCount
     start_date: date
+    payment_method: str | None = None  # what autopay charges
+    autopay: bool = False
+    grace_days: int = 0  # days after a due date without consequences
+    late_fee: int = 0  # minor units; 0: none is ever assessed
+    delinquent: bool = False
+    next_look_on: date | None = None  # the next day on which a collection run has something to do here
+    collected_as_of: date | None = None  # of the last collection run that has worked through it
     payoff_in_flight: str | None = None
     event_sequence: int = 0
     lease_sequence: int = 1
+
+    def look_by(self, day: date) -> None:
+        """A collection run of that day has something to do here, if none does before."""
+        self.next_look_on = day if self.next_look_on is None else min(self.next_look_on, day)
 
 
 class Payment(msgspec.Struct, kw_only=True):
@@ -52,11 +63,19 @@ class Payment(msgspec.Struct, kw_only=True):
     owed: Allocation
     paid: Allocation
     principal_balance: int  # minor units of the lease after it, by the schedule
-    status: Literal["scheduled", "paid", "cancelled"]
+    status: Literal["scheduled", "due", "late", "paid", "cancelled"]
     in_flight: str | None  # the attempt that is not settled yet
     attempts: int
     next_retry_at: datetime | None
     last_attempt_id: str | None
+    autopay_since: date | None = None  # as_of of the collection run that first tried to collect it
+    autopay_declines: int = 0
+    autopay_over: bool = False  # no collection run is to try (again)
+
+    @property
+    def open(self) -> bool:
+        """Whether it is still to be paid."""
+        return self.status not in ("paid", "cancelled")
 
     @property
     def amount_due(self) -> int:
@@ -89,7 +108,9 @@ class Attempt(msgspec.Struct, kw_only=True):
     created_at: datetime
     settled_at: datetime | None = None
     checks: int = 0  # how often the gateway was asked about it
-    next_check_at: datetime | None = None
+    next_check_at: datetime | None = None  # while unknown, or started by a collection run: when to look again
+    run_id: str | None = None  # of the collection run; None: by hand, a command waits for the outcome
+    as_of: date | None = None  # of the collection run
 
     @property
     def in_flight(self) -> bool:
@@ -110,7 +131,7 @@ def start(
     if payment.in_flight or account.payoff_in_flight:
         what = "An attempt on this payment" if payment.in_flight else "A payoff of this lease"
         raise Refused(409, f"{what} is in flight; its outcome has to be known first.")
-    if payment.status != "scheduled":
+    if not payment.open:
         raise Refused(409, f"This payment is {payment.status}.")
     if amount is not None and amount > payment.amount_due:
         raise Refused(422, f"must be at most {payment.amount_due}, what is still due", "/amount")
@@ -143,7 +164,7 @@ def start_payoff(
     """Begin to collect all that is left. Raises Refused: 409 for the lease's state, 422 before it starts."""
     if account.payoff_in_flight or any(payment.in_flight for payment in payments):
         raise Refused(409, "An attempt on this lease is in flight; its outcome has to be known first.")
-    if all(payment.status != "scheduled" for payment in payments):
+    if not any(payment.open for payment in payments):
         raise Refused(409, "Nothing is left to be paid on this lease.")
     try:
         payoff = payoffs.payoff(
@@ -160,7 +181,7 @@ def start_payoff(
                     owed=payment.owed,
                     paid=payment.paid,
                     principal_balance=payment.principal_balance,
-                    open=payment.status == "scheduled",
+                    open=payment.open,
                 )
                 for payment in payments
             ],
@@ -194,6 +215,7 @@ def collect(payment: Payment, amount: int) -> Allocation:
     payment.in_flight = None
     if payment.amount_due == 0:
         payment.status = "paid"
+        _done(payment)
     return allocation
 
 
@@ -204,8 +226,16 @@ def settle_payoff(account: Account, payments: list[Payment], payoff: Payoff) -> 
     for payment in payments:
         if payment.number in settled:
             payment.status = settled[payment.number].status
+            payment.next_retry_at = None
             if payment.status == "paid":
                 payment.paid = payment.owed
+                _done(payment)
+
+
+def _done(payment: Payment) -> None:
+    """Nothing is left to collect; money that is given back later is not taken again by itself."""
+    payment.autopay_over = True
+    payment.next_retry_at = None
 
 
 def next_check(attempt: Attempt, now: datetime) -> None:

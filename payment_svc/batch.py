@@ -1,7 +1,10 @@
 """What a batch of messages has loaded and changed, and the events it tells."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import date, datetime
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -10,7 +13,10 @@ from common.envelope import Event, encode
 from common.http import consistency
 from common.ids import uuid7
 from payment_svc.attempt import Account, Attempt, Payment
-from payment_svc.events import SOURCE, AttemptStarted
+from payment_svc.events import SOURCE
+
+if TYPE_CHECKING:
+    from payment_svc.runs import Run
 
 
 class Cause(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,6 +37,8 @@ class Batch:
         self.started: list[Attempt] = []
         self.settled: list[Attempt] = []
         self.events: list[Event] = []
+        self.runs: dict[date, Run] = {}  # collection runs that commands ask for
+        self.waiting: list[tuple[str, str]] = []  # commands, each with the run it waits for
         self.touched_accounts: dict[str, Account] = {}
         self.touched_payments: dict[str, Payment] = {}
 
@@ -46,7 +54,7 @@ class Batch:
         self.touched_accounts[account.lease_id] = account
         self.touched_payments.update((payment.payment_id, payment) for payment in payments)
 
-    def tell(self, account: Account, type_: str, data: AttemptStarted, cause: Cause) -> Event:
+    def tell(self, account: Account, type_: str, data: msgspec.Struct, cause: Cause) -> Event:
         """Add an event about the account's lease, next in its sequence."""
         account.event_sequence += 1
         self.touch(account)

@@ -5,6 +5,7 @@ says is recorded by settlement.py, in a transaction of its own.
 """
 
 from collections.abc import Callable, Sequence
+from datetime import date
 
 import msgspec
 
@@ -15,14 +16,16 @@ from common.http.command_status import status_url
 from common.http.problems import TITLES, FieldError, problem
 from common.worker import Poison, SequenceGap
 from payment_svc import attempt as domain
-from payment_svc import store
+from payment_svc import run_store, store
 from payment_svc.attempt import Account, Attempt, Refused
 from payment_svc.batch import Batch, Cause, token
-from payment_svc.commands import AttemptPayment, PayOffLease
-from payment_svc.events import AttemptStarted, LeaseCreated
+from payment_svc.commands import AttemptPayment, PayOffLease, RunCollections
+from payment_svc.events import LeaseCreated
+from payment_svc.runs import cure, outcome_of, run_url, tell_started
 
 decode_attempt = msgspec.json.Decoder(AttemptPayment).decode
 decode_payoff = msgspec.json.Decoder(PayOffLease).decode
+decode_run = msgspec.json.Decoder(RunCollections).decode
 decode_created = msgspec.json.Decoder(LeaseCreated).decode
 
 
@@ -68,10 +71,20 @@ def pay_off_lease(batch: Batch, command: Command, asked: PayOffLease) -> Outcome
     return _started(batch, command, account, attempt)
 
 
-Asked = AttemptPayment | PayOffLease
+def run_collections(batch: Batch, command: Command, asked: RunCollections) -> Outcome:
+    """RunCollections: pending until the day's run is completed; it is one run, whoever asks."""
+    run = batch.runs[asked.as_of]
+    if run.status == "completed":
+        return outcome_of(run, command.command_id)
+    batch.waiting.append((command.command_id, run.run_id))
+    return Outcome(command_id=command.command_id, status="pending", location=run_url(run.run_id))
+
+
+Asked = AttemptPayment | PayOffLease | RunCollections
 COMMANDS: dict[str, tuple[Callable[[msgspec.Raw], Asked], Callable[[Batch, Command, Asked], Outcome]]] = {
     "AttemptPayment": (decode_attempt, attempt_payment),  # type: ignore[dict-item]
     "PayOffLease": (decode_payoff, pay_off_lease),  # type: ignore[dict-item]
+    "RunCollections": (decode_run, run_collections),  # type: ignore[dict-item]
 }
 # What each of the lease service's events brings here; those without a function change nothing.
 EVENTS: dict[str, Callable[[msgspec.Raw], LeaseCreated] | None] = {
@@ -96,6 +109,12 @@ class PaymentUnit:
                 row[0] for row in await connection.fetch(store.queries.leases_of_payments, payment_ids)
             )
         batch = await load(connection, leases, payment_ids=payment_ids, payoff_leases=payoff_leases)
+        days: dict[date, Command] = {}
+        for command, each in zip(commands, asked, strict=True):
+            if isinstance(each, RunCollections):
+                days.setdefault(each.as_of, command)
+        for day, command in sorted(days.items()):  # in one order: two workers never wait for each other
+            batch.runs[day] = await run_store.open_run(connection, day, command, batch.now)
         outcomes = [
             COMMANDS[command.type][1](batch, command, each)
             for command, each in zip(commands, asked, strict=True)
@@ -108,6 +127,7 @@ class PaymentUnit:
         accounts = await store.lock_accounts(connection, list({event.subject for event in events}))
         positions = {lease_id: account.lease_sequence for lease_id, account in accounts.items()}
         created: list[LeaseCreated] = []
+        batch = Batch(accounts, [], utcnow())
         for event in events:
             if event.type not in EVENTS:
                 raise Poison(f"unknown event {event.type}")
@@ -118,6 +138,8 @@ class PaymentUnit:
                 raise SequenceGap(f"{event.subject}: {event.sequence} after {position}")
             if (decode := EVENTS[event.type]) is not None:
                 created.append(decode(event.data))
+            elif event.type == "lease.paid_off" and event.subject in accounts:
+                _cure_paid_off(batch, accounts[event.subject], event)
             positions[event.subject] = event.sequence
         await store.insert_leases(connection, created)
         moved = [
@@ -126,7 +148,7 @@ class PaymentUnit:
         for account in moved:
             account.lease_sequence = positions[account.lease_id]
         await store.update(connection, moved, [])
-        return []
+        return batch.events
 
 
 async def load(
@@ -149,6 +171,16 @@ async def save(connection: Connection, batch: Batch) -> None:
     await store.update(
         connection, list(batch.touched_accounts.values()), list(batch.touched_payments.values())
     )
+    await run_store.insert_waiters(connection, batch.waiting)
+
+
+def _cure_paid_off(batch: Batch, account: Account, event: Event) -> None:
+    """A lease that was delinquent has been paid off: no run looks at it any more."""
+    if account.delinquent:
+        cause = Cause(
+            correlation_id=event.correlationid, causation_id=event.id, traceparent=event.traceparent
+        )
+        cure(batch, account, batch.now.date(), "nothing is left to be paid on the lease", cause)
 
 
 def _decode(command: Command) -> Asked:
@@ -159,21 +191,10 @@ def _decode(command: Command) -> Asked:
 
 def _started(batch: Batch, command: Command, account: Account, attempt: Attempt) -> Outcome:
     attempt.traceparent = command.traceparent
-    batch.started.append(attempt)
-    data = AttemptStarted(
-        attempt_id=attempt.attempt_id,
-        payment_id=attempt.payment_id,
-        number=attempt.number,
-        lease_id=attempt.lease_id,
-        kind=attempt.kind,
-        amount=attempt.amount,
-        currency=attempt.currency,
-        payment_method=attempt.payment_method,
-    )
     cause = Cause(
         correlation_id=command.command_id, causation_id=command.command_id, traceparent=command.traceparent
     )
-    batch.tell(account, "payment.attempt_started", data, cause)
+    tell_started(batch, account, attempt, cause)
     return Outcome(command_id=command.command_id, status="pending", location=attempt_url(attempt.attempt_id))
 
 

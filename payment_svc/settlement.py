@@ -1,13 +1,16 @@
 """What the gateway's answer makes of an attempt: state, events and the command's outcome. Pure."""
 
+from datetime import date
 from typing import Any
 
 import msgspec
 
-from common.envelope import Outcome, encode
+from common.clock import rfc3339
+from common.envelope import Event, Outcome, encode
 from common.http.command_status import status_url
 from common.http.problems import problem
 from payment_svc import attempt as domain
+from payment_svc import collecting
 from payment_svc.attempt import Account, Attempt, Payment
 from payment_svc.batch import Batch, Cause, token
 from payment_svc.declines import decline
@@ -18,6 +21,7 @@ from payment_svc.events import (
     PaymentSucceeded,
     PaymentUnknown,
     PayoffSucceeded,
+    RetryScheduled,
     SettledInstalment,
 )
 from payment_svc.gateway import Charged, ChargeResult, Declined, NoAnswer, NotReached
@@ -25,8 +29,11 @@ from payment_svc.handlers import attempt_url
 from payment_svc.render import attempt_view
 
 
-def settle(batch: Batch, attempt: Attempt, result: ChargeResult) -> Outcome:
-    """Record what the gateway said of an attempt in flight, and what the command's answer is."""
+def settle(batch: Batch, attempt: Attempt, result: ChargeResult) -> Outcome | None:
+    """Record what the gateway said of an attempt in flight, and what the command's answer is.
+
+    None: a collection run made the attempt, and no command waits for it.
+    """
     account = batch.accounts[attempt.lease_id]
     payment = batch.payments[attempt.payment_id] if attempt.payment_id else None
     cause = Cause(
@@ -43,13 +50,16 @@ def settle(batch: Batch, attempt: Attempt, result: ChargeResult) -> Outcome:
     batch.settled.append(attempt)
     match result:
         case Charged():
-            return _succeeded(batch, account, payment, attempt, result, cause)
+            outcome = _succeeded(batch, account, payment, attempt, result, cause)
         case Declined():
-            return _declined(batch, account, payment, attempt, result, cause)
+            outcome = _declined(batch, account, payment, attempt, result, cause)
         case NotReached():
-            return _failed(batch, account, payment, attempt, result, cause)
+            outcome = _failed(batch, account, payment, attempt, result, cause)
         case NoAnswer():
-            return _unknown(batch, account, payment, attempt, result, cause)
+            outcome = _unknown(batch, account, payment, attempt, result, cause)
+    if payment is not None:
+        collecting.settled(account, payment, attempt)
+    return outcome
 
 
 def keep_asking(batch: Batch, attempt: Attempt) -> None:
@@ -61,13 +71,14 @@ def keep_asking(batch: Batch, attempt: Attempt) -> None:
 
 def _succeeded(
     batch: Batch, account: Account, payment: Payment | None, attempt: Attempt, result: Charged, cause: Cause
-) -> Outcome:
+) -> Outcome | None:
     attempt.status = "succeeded"
     attempt.settled_at = batch.now
     attempt.next_check_at = None
     attempt.gateway_reference = result.reference or None
     if payment is not None:
         allocation = domain.collect(payment, attempt.amount)
+        collecting.not_done(payment, attempt)
         batch.touch(account, [payment])
         succeeded = PaymentSucceeded(
             **_common(attempt),
@@ -108,15 +119,20 @@ def _succeeded(
 
 def _declined(
     batch: Batch, account: Account, payment: Payment | None, attempt: Attempt, result: Declined, cause: Cause
-) -> Outcome:
+) -> Outcome | None:
     attempt.status = "declined"
     attempt.settled_at = batch.now
     attempt.next_check_at = None
     attempt.gateway_reference = result.reference
     attempt.decline = decline(result.code)
     _land(batch, account, payment)
+    retry_on = collecting.declined(account, payment, attempt, attempt.decline) if payment else None
+    if payment is not None and payment.next_retry_at is not None and retry_on is not None:
+        attempt.decline = msgspec.structs.replace(attempt.decline, retry_at=rfc3339(payment.next_retry_at))
     type_ = "payment.declined" if payment is not None else "payoff.declined"
-    batch.tell(account, type_, PaymentDeclined(**_common(attempt), decline=attempt.decline), cause)
+    told = batch.tell(account, type_, PaymentDeclined(**_common(attempt), decline=attempt.decline), cause)
+    if payment is not None and retry_on is not None:
+        _tell_retry(batch, account, payment, attempt, retry_on, told)
     return _problem(
         account,
         attempt,
@@ -134,10 +150,13 @@ def _failed(
     attempt: Attempt,
     result: NotReached,
     cause: Cause,
-) -> Outcome:
+) -> Outcome | None:
     attempt.status = "failed"
     attempt.settled_at = batch.now
+    attempt.next_check_at = None
     _land(batch, account, payment)
+    if payment is not None:
+        collecting.not_done(payment, attempt)
     batch.tell(account, "payment.failed", PaymentFailed(**_common(attempt), reason=result.reason), cause)
     detail = "The payment gateway was not reached; nothing was charged. It may be tried again."
     return _problem(account, attempt, 502, "Gateway not reached", detail, {})
@@ -145,7 +164,7 @@ def _failed(
 
 def _unknown(
     batch: Batch, account: Account, payment: Payment | None, attempt: Attempt, result: NoAnswer, cause: Cause
-) -> Outcome:
+) -> Outcome | None:
     domain.next_check(attempt, batch.now)
     batch.tell(account, "payment.unknown", PaymentUnknown(**_common(attempt), reason=result.reason), cause)
     return _outcome(account, payment, attempt, 202)
@@ -158,6 +177,25 @@ def _land(batch: Batch, account: Account, payment: Payment | None) -> None:
         batch.touch(account, [payment])
     else:
         account.payoff_in_flight = None
+
+
+def _tell_retry(
+    batch: Batch, account: Account, payment: Payment, attempt: Attempt, retry_on: date, declined: Event
+) -> None:
+    retry = RetryScheduled(
+        attempt_id=attempt.attempt_id,
+        payment_id=payment.payment_id,
+        number=payment.number,
+        lease_id=account.lease_id,
+        currency=account.currency,
+        retry_at=retry_on,
+        attempts=payment.autopay_declines,
+        reason=f"soft decline {payment.autopay_declines} of autopay, at most {collecting.MAX_ATTEMPTS}",
+    )
+    cause = Cause(
+        correlation_id=attempt.command_id, causation_id=declined.id, traceparent=attempt.traceparent
+    )
+    batch.tell(account, "payment.retry_scheduled", retry, cause)
 
 
 def _common(attempt: Attempt) -> dict[str, Any]:
@@ -173,7 +211,9 @@ def _common(attempt: Attempt) -> dict[str, Any]:
     }
 
 
-def _outcome(account: Account, payment: Payment | None, attempt: Attempt, http_status: int) -> Outcome:
+def _outcome(account: Account, payment: Payment | None, attempt: Attempt, http_status: int) -> Outcome | None:
+    if attempt.run_id is not None:
+        return None
     return Outcome(
         command_id=attempt.command_id,
         status="succeeded",
@@ -186,7 +226,9 @@ def _outcome(account: Account, payment: Payment | None, attempt: Attempt, http_s
 
 def _problem(
     account: Account, attempt: Attempt, http_status: int, title: str, detail: str, extra: dict[str, object]
-) -> Outcome:
+) -> Outcome | None:
+    if attempt.run_id is not None:
+        return None
     return Outcome(
         command_id=attempt.command_id,
         status="rejected",

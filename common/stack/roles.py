@@ -23,6 +23,7 @@ TUNABLES = {
     "LOG_LEVEL": "info",
     "GATEWAY_TIMEOUT_S": "10",
     "GATEWAY_LATENCY_MS": "50-150",
+    "COLLECTIONS_AT": "06:00",
 }
 
 
@@ -94,7 +95,7 @@ SERVICES = (
         role="worker",
         database_role="payment_svc",
         calls_gateway=True,
-        tunables=("LOG_LEVEL", "GATEWAY_TIMEOUT_S"),
+        tunables=("LOG_LEVEL", "GATEWAY_TIMEOUT_S", "COLLECTIONS_AT"),
     ),
     Service(
         name="ledger-api",

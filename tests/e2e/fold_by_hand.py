@@ -10,8 +10,9 @@ class Instalment:
     """One payment, in minor units."""
 
     amount: int
-    status: str = "scheduled"
+    status: str = "open"  # scheduled, due or late: that a day has come is not told
     paid: int = 0
+    late_fees: int = 0
 
 
 @dataclass
@@ -24,6 +25,8 @@ class Folded:
     last: dict[str, int] = field(default_factory=dict)  # sequence by source
     unsettled: set[str] = field(default_factory=set)  # attempts without an end
     ends: dict[str, str] = field(default_factory=dict)  # how attempts ended, by attempt_id
+    delinquent: bool = False
+    retries: dict[str, str] = field(default_factory=dict)  # days, by the attempt that was declined
 
     @property
     def balance(self) -> int:
@@ -50,10 +53,24 @@ def fold(events: Iterable[dict[str, Any]]) -> Folded:
             state.status = "paid_off"
         elif type_ == "payment.attempt_started":
             state.unsettled.add(data["attempt_id"])
+        elif type_ == "lease.late_fee_assessed":
+            instalment = state.instalments[data["payment_id"]]
+            assert not instalment.late_fees, "a late fee once"
+            instalment.late_fees = data["amount"]
+            instalment.amount += data["amount"]
+            assert data["amount_due"] == instalment.amount - instalment.paid
+        elif type_ in ("lease.delinquent", "lease.cured"):
+            assert state.delinquent == (type_ == "lease.cured"), event
+            state.delinquent = type_ == "lease.delinquent"
+        elif type_ == "payment.retry_scheduled":
+            assert state.ends[data["attempt_id"]] == "declined"
+            state.retries[data["attempt_id"]] = data["retry_at"]
         elif type_ not in ("payment.unknown", "payment.resolved"):
             state.unsettled.remove(data["attempt_id"])
             state.ends[data["attempt_id"]] = type_.partition(".")[2]
             _move_money(state, type_, data)
+    if state.status == "active" and state.delinquent:
+        state.status = "delinquent"
     return state
 
 
@@ -63,7 +80,7 @@ def _move_money(state: Folded, type_: str, data: dict[str, Any]) -> None:
         instalment.paid += data["amount"]
         assert instalment.paid == data["amount_paid"] <= instalment.amount
         assert sum(data["allocation"].values()) == data["amount"]
-        instalment.status = "paid" if instalment.paid == instalment.amount else "scheduled"
+        instalment.status = "paid" if instalment.paid == instalment.amount else "open"
         state.collected += data["amount"]
     elif type_ == "payoff.succeeded":
         for each in data["instalments"]:

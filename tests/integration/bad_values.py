@@ -31,6 +31,7 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("lease", "/api/v1/leases"): NEW_LEASE,
     ("payment", "/api/v1/payments/{payment_id}/attempt"): {"payment_method": "pm_card_ok", "amount": 5000},
     ("payment", "/api/v1/leases/{lease_id}/payoff"): {"payment_method": "pm_card_ok"},
+    ("payment", "/api/v1/collections/run"): {"as_of": "2027-01-01"},
     ("ledger", "/api/v1/audit/leases/{lease_id}/state-at-point"): {
         "as_of": "2026-12-01T00:00:00Z",
         "basis": "occurred",

@@ -15,7 +15,11 @@ def random_life(random: Random) -> Life:
     life.due = random.randrange(len(life.rows))
     life.create()
     for _ in range(random.randrange(26)):
-        payable = [row for row in life.rows if row.status == "scheduled"]
+        payable = [row for row in life.rows if row.status in ("scheduled", "late")]
+        if payable and random.random() < 0.15:
+            life.be_late(random.choice(payable).number)
+        elif life.status == "delinquent" and random.random() < 0.2:
+            life.be_cured()
         if life.unresolved and random.random() < 0.3:
             attempt = random.choice(list(life.unresolved.values()))
         elif payable and random.random() < 0.9:

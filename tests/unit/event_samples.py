@@ -31,6 +31,12 @@ class Row:
         self.amount = principal + interest + fees
         self.paid = 0
         self.status = "scheduled"
+        self.open_status = "scheduled"
+
+    def cost_more(self, late_fee: int) -> None:
+        """A late fee: paid before everything else, as any fee."""
+        self.fees += late_fee
+        self.amount += late_fee
 
     def unpaid(self) -> tuple[int, int, int]:
         """Fees, interest and principal still owed: money goes to them in this order."""
@@ -135,7 +141,7 @@ class Life:
             return
         row = self.rows[attempt["number"] - 1]
         row.paid += attempt["amount"]
-        row.status = "paid" if row.paid == row.amount else "scheduled"
+        row.status = "paid" if row.paid == row.amount else row.open_status
         allocation = {"late_fees": 0, "fees": 0, "interest": 0, "principal": attempt["amount"]}
         after = {"amount_paid": row.paid, "amount_due": row.amount - row.paid, "payment_status": row.status}
         more = {"gateway_reference": "ch_1", "allocation": allocation}
@@ -145,20 +151,41 @@ class Life:
 
     def decline(self, attempt: Attempt, retry_at: str | None = None) -> None:
         self._resolve(attempt, "declined")
-        self._mark(attempt, "scheduled")
+        self._open_again(attempt)
         code = {"code": "insufficient_funds", "class": "soft", "advice": "retry_later"}
         kind = "payment.declined" if attempt["number"] else "payoff.declined"
         self.emit(PAYMENTS, kind, attempt | {"decline": code | {"retry_at": retry_at}})
 
     def fail(self, attempt: Attempt) -> None:
         self._resolve(attempt, "not_found")
-        self._mark(attempt, "scheduled")
+        self._open_again(attempt)
         self.emit(PAYMENTS, "payment.failed", attempt | {"reason": "connection_refused"})
 
     def lose_sight(self, attempt: Attempt) -> None:
         """The gateway gives no answer; the next word on this attempt resolves it first."""
         self.emit(PAYMENTS, "payment.unknown", attempt | {"reason": "timeout"})
         self.unresolved[attempt["attempt_id"]] = attempt
+
+    def be_late(self, number: int, fee: int = 1500) -> None:
+        """A late fee for an instalment, which is late from now on; the first makes the lease delinquent."""
+        row = self.rows[number - 1]
+        row.cost_more(fee)
+        row.open_status = "late"
+        row.status = "processing" if row.status == "processing" else "late"
+        about = {"lease_id": self.lease_id, "currency": self.currency, "as_of": "2027-02-01"}
+        named = {"payment_id": payment_id(self.lease_id, number), "number": number, "due_date": row.due}
+        after = {"amount_due": row.amount - row.paid, "payment_status": "late", "reason": "late"}
+        self.emit(PAYMENTS, "lease.late_fee_assessed", about | named | after | {"amount": fee})
+        if self.status == "active":
+            self.status = "delinquent"
+            more = {"numbers": [number], "days_late": 6, "amount_late": row.amount - row.paid}
+            self.emit(PAYMENTS, "lease.delinquent", about | more | {"reason": "late"})
+
+    def be_cured(self) -> None:
+        """The lease is no longer delinquent."""
+        self.status = "active"
+        about = {"lease_id": self.lease_id, "currency": self.currency, "as_of": "2027-02-02"}
+        self.emit(PAYMENTS, "lease.cured", about | {"reason": "nothing is late any longer"})
 
     def payoff_amount(self) -> int:
         """What closes the lease on the due date of instalment `self.due`: later interest is not owed."""
@@ -193,6 +220,10 @@ class Life:
     def _mark(self, attempt: Attempt, status: str) -> None:
         if attempt["number"]:
             self.rows[attempt["number"] - 1].status = status
+
+    def _open_again(self, attempt: Attempt) -> None:
+        if attempt["number"]:
+            self._mark(attempt, self.rows[attempt["number"] - 1].open_status)
 
     def _resolve(self, attempt: Attempt, outcome: str) -> None:
         if self.unresolved.pop(attempt["attempt_id"], None):

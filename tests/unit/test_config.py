@@ -1,5 +1,7 @@
 """Settings from the environment: defaults, types, and mistakes named by their variable."""
 
+from datetime import time
+
 import pytest
 
 from common.config import Settings
@@ -42,6 +44,11 @@ def test_values() -> None:
         ("GATEWAY_LATENCY_MS", "fast"),
         ("GATEWAY_LATENCY_MS", "9-1"),
         ("GATEWAY_LATENCY_MS", "-5"),
+        ("COLLECTIONS_AT", "6:00"),
+        ("COLLECTIONS_AT", "24:00"),
+        ("COLLECTIONS_AT", "0600"),
+        ("COLLECTIONS_AT", "06:0x"),
+        ("COLLECTIONS_AT", "daily"),
     ],
 )
 def test_mistakes(variable: str, value: str) -> None:
@@ -56,3 +63,10 @@ def test_mistakes(variable: str, value: str) -> None:
 def test_latency(text: str, bounds: tuple[int, int]) -> None:
     """One number or a range."""
     assert Settings(gateway_latency_ms=text).latency_range_ms() == bounds
+
+
+def test_collections_time() -> None:
+    """A time of day, or never."""
+    assert Settings().collections_time() == time(6)
+    assert Settings(collections_at="23:59").collections_time() == time(23, 59)
+    assert Settings(collections_at="never").collections_time() is None

@@ -12,7 +12,14 @@ from common.ids import payment_id
 from lease_svc import lease as domain
 from lease_svc import render
 from lease_svc.commands import CreateLease, NewLease, rules
-from lease_svc.events import Contract, Instalment, LeaseCreated, PaymentSucceeded, PayoffSucceeded
+from lease_svc.events import (
+    Contract,
+    Instalment,
+    LateFeeAssessed,
+    LeaseCreated,
+    PaymentSucceeded,
+    PayoffSucceeded,
+)
 from lease_svc.lease import Lease
 from lease_svc.schedule import ScheduleError
 
@@ -201,3 +208,43 @@ def test_rules_of_some_fields() -> None:
         some = {key: value for key, value in right.items() if key != name}
         assert {error.pointer for error in rules(some)} == {"/currency", "/annual_rate"} - {f"/{name}"}
     assert rules({}) == []
+
+
+def late_fee(number: int, amount: int) -> LateFeeAssessed:
+    return LateFeeAssessed(number=number, amount=amount)
+
+
+def test_a_late_fee_is_owed_beside_the_schedule() -> None:
+    """The balance grows, the instalment is paid only with the fee; schedule and total stay as agreed."""
+    lease = create(fees=[])
+    agreed, before = lease.schedule, lease.balance
+    first, second, *_ = amounts(lease)
+    (change,) = lease.assess_late_fee(late_fee(1, 1500), b"{}", LATER)
+    assert (change.type, change.balance, change.status_after) == (
+        "lease.late_fee_assessed",
+        before + 1500,
+        "active",
+    )
+    lease.pay(payment(1, first), b"{}", LATER)
+    assert (lease.payments_made, lease.next_due_date) == (0, date(2027, 1, 1))
+    lease.pay(payment(1, 1500), b"{}", LATER)
+    assert (lease.payments_made, lease.next_due_date) == (1, date(2027, 2, 1))
+    lease.pay(payment(2, second), b"{}", LATER)
+    lease.assess_late_fee(late_fee(3, 1), b"{}", LATER)
+    assert lease.late_fees == [1500, 0, 1, *[0] * 9]
+    assert lease.balance == sum(amounts(lease)) + 1501 - lease.amount_paid
+    assert lease.schedule == agreed
+
+
+def test_delinquent_and_cured() -> None:
+    """Both change an ordinary lease only: one that is paid off stays so, without a line in its history."""
+    lease = create(term=1, fees=[])
+    assert lease.turn("lease.cured", "delinquent", "active", b"{}", LATER) == []
+    (change,) = lease.turn("lease.delinquent", "active", "delinquent", b"{}", LATER)
+    assert (change.status_before, change.status_after, lease.status) == ("active", "delinquent", "delinquent")
+    assert [each.status_after for each in lease.pay(payment(1, lease.balance), b"{}", LATER)] == [
+        "delinquent",
+        "paid_off",
+    ]
+    assert lease.turn("lease.cured", "delinquent", "active", b"{}", LATER) == []
+    assert lease.status == "paid_off"

@@ -199,3 +199,22 @@ def test_one_point_only() -> None:
     """A time and a seq at once are refused."""
     with pytest.raises(ValueError, match="not both"):
         select([], as_of=START, seq=1)
+
+
+def test_late_fees_and_delinquency() -> None:
+    """A fee raises the instalment and the balance; the lease is delinquent until cured, or paid off."""
+    life = Life(term=2, principal=20_000)
+    life.create()
+    before = life.balance
+    started = life.start(1)
+    life.be_late(1, fee=700)
+    state = snapshot(fold(record(life.raws)))
+    assert state
+    assert (state.status, state.balance) == ("delinquent", before + 700)
+    assert (state.payments[0].status, state.payments[0].amount) == ("processing", life.rows[0].amount)
+    life.decline(started)
+    assert statuses(life)[0] == ("late", 0)
+    life.be_cured()
+    state = snapshot(fold(record(life.raws)))
+    assert state
+    assert state.status == "active"

@@ -91,3 +91,14 @@ def test_wrong_data_is_not_counted_silently() -> None:
     life.emit(LEASES, "lease.created", {"currency": "USD"})
     with pytest.raises(events.MalformedEvent):
         total(life.raws)
+
+
+def test_a_late_fee_is_billed_and_outstanding() -> None:
+    """It is money to be paid, in the currency of its lease."""
+    life = Life(term=1, principal=10_000)
+    life.create()
+    before = total(life.raws).amounts["USD"]
+    life.be_late(1, fee=700)
+    after = total(life.raws).amounts["USD"]
+    assert (after.billed - before.billed, after.outstanding - before.outstanding) == (700, 700)
+    assert after.collected == 0
