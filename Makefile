@@ -11,7 +11,7 @@ STACK_COMMAND := .venv/bin/python -m common.stack
 STAMP := .venv/installed-requirements.txt
 CODE := common lease_svc payment_svc ledger_svc perf tests
 
-.PHONY: help up down ps logs env clean demo figures docs test lint types contracts unit integration e2e servers venv
+.PHONY: help up down ps logs env clean demo figures collections docs test lint types contracts unit integration e2e servers venv
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +39,9 @@ demo: up ## Start it, then tell a lease's life in the terminal
 
 figures: up ## Start it, then measure its headline figures against their thresholds
 	@eval "$$($(STACK_COMMAND) env)" && .venv/bin/python -m perf.figures
+
+collections: servers ## Measure collections on a private system, also killed half way (LEASES=100000)
+	@LEASES=$(or $(LEASES),20000) .venv/bin/python -m perf.collections_run
 
 docs: $(STAMP) ## Generate docs/events, docs/openapi and docs/DECLINES.md from the code
 	@.venv/bin/python -m common.docs lease_svc payment_svc ledger_svc

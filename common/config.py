@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from datetime import time
 from typing import Literal
 from urllib.parse import urlsplit
 
@@ -13,6 +14,7 @@ LATENCY_MAX_MS = 60_000
 # Not to be shown; URLs hold passwords.
 _SECRET = frozenset({"amqp_url", "database_url", "stripe_api_key", "webhook_secret"})
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
+_COLLECTIONS_AT = 'environment variable COLLECTIONS_AT: give a time of day in UTC such as "06:00", or "never"'
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,6 +34,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     stripe_api_key: str = ""  # secret; needed with GATEWAY=stripe
     stripe_url: str = "https://api.stripe.com"  # another one for tests
     webhook_secret: str = ""  # what the gateway's webhooks are signed with
+    collections_at: str = "06:00"  # UTC time of the payment workers' daily collection run; "never"
 
     @classmethod
     def variables(cls) -> list[str]:
@@ -58,6 +61,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         if settings.log_level.upper() not in LOG_LEVELS:
             raise ValueError(f"environment variable LOG_LEVEL: one of {', '.join(LOG_LEVELS)}")
         settings._check_stripe()
+        settings.collections_time()
         if not settings.database_url.startswith(("postgresql://", "postgres://")):
             raise ValueError("environment variable DATABASE_URL: must begin with postgresql://")
         if not settings.amqp_url.startswith(("amqp://", "amqps://")):
@@ -74,6 +78,22 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         if not 0 <= bounds[0] <= bounds[1] <= LATENCY_MAX_MS:
             raise ValueError('environment variable GATEWAY_LATENCY_MS: give "0" or a range such as "50-150"')
         return bounds
+
+    def collections_time(self) -> time | None:
+        """The daily collection run's time of day in UTC; None: never. Raises ValueError."""
+        if self.collections_at == "never":
+            return None
+        hours, _, minutes = self.collections_at.partition(":")
+        if not (
+            len(self.collections_at) == 5
+            and f"{hours}{minutes}".isdecimal()
+            and f"{hours}{minutes}".isascii()
+        ):
+            raise ValueError(_COLLECTIONS_AT)
+        try:
+            return time(int(hours), int(minutes))
+        except ValueError:
+            raise ValueError(_COLLECTIONS_AT) from None
 
     def _check_stripe(self) -> None:
         if self.gateway == "stripe" and not self.stripe_api_key:

@@ -8,7 +8,7 @@ import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Protocol
 
 import structlog
 import uvloop
@@ -16,7 +16,6 @@ from aiohttp import web
 from prometheus_client import start_http_server
 
 from common import telemetry
-from common.bus.consumer import BatchConsumer
 from common.config import Settings
 from common.http.connection import Runner
 from common.tasks import end
@@ -24,6 +23,14 @@ from common.tasks import end
 log = structlog.get_logger()
 
 DRAIN_S = 8.0
+
+
+class Draining(Protocol):
+    """Something that works until it is told to stop, and then finishes what it has in hand."""
+
+    async def run(self) -> None: ...
+    def stop(self) -> None: ...
+
 
 Role = Callable[[Settings], AbstractAsyncContextManager[None]]
 Task = Callable[[Settings], Coroutine[Any, Any, None]]
@@ -97,7 +104,7 @@ async def background(*coroutines: Coroutine[Any, Any, None]) -> AsyncIterator[No
 
 
 @asynccontextmanager
-async def drained(consumers: Sequence[BatchConsumer]) -> AsyncIterator[None]:
+async def drained(consumers: Sequence[Draining]) -> AsyncIterator[None]:
     """Consumers that run beside the block; afterwards each finishes the batch it has in hand."""
     tasks = [asyncio.ensure_future(consumer.run()) for consumer in consumers]
     for task in tasks:

@@ -15,7 +15,7 @@ Status = Literal["active", "delinquent", "paid_off", "cancelled", "charged_off"]
 
 
 class Instalment(msgspec.Struct, frozen=True, kw_only=True):
-    """One row of the schedule as agreed."""
+    """One row of the schedule as agreed; a late fee changes the balance, never the schedule."""
 
     number: int  # 1, 2, 3 …
     payment_id: str
@@ -148,3 +148,10 @@ class MoneyTakenBack(msgspec.Struct, frozen=True, kw_only=True):
     attempt_id: str  # of the refund or chargeback
     amount: int  # minor units
     instalments: list[ChangedInstalment]  # those it changed
+
+
+class LateFeeAssessed(msgspec.Struct, frozen=True, kw_only=True):
+    """What is needed here of `lease.late_fee_assessed`."""
+
+    number: int  # of the instalment
+    amount: int  # minor units; what the instalment costs more

@@ -20,6 +20,7 @@ from lease_svc.batch import Batch, token
 from lease_svc.commands import CancelLease, ChargeOffLease, CreateLease
 from lease_svc.events import (
     SOURCE,
+    LateFeeAssessed,
     LeaseCancelled,
     LeaseChargedOff,
     LeasePaidOff,
@@ -38,6 +39,7 @@ decode_charge_off = msgspec.json.Decoder(ChargeOffLease).decode
 decode_payment = msgspec.json.Decoder(PaymentSucceeded).decode
 decode_taken_back = msgspec.json.Decoder(MoneyTakenBack).decode
 decode_payoff = msgspec.json.Decoder(PayoffSucceeded).decode
+decode_late_fee = msgspec.json.Decoder(LateFeeAssessed).decode
 
 
 def create_lease(batch: Batch, command: Command, asked: CreateLease, now: datetime) -> Outcome:
@@ -97,6 +99,21 @@ def money_taken_back(batch: Batch, lease: Lease, event: Event, now: datetime) ->
         _tell(batch, lease, event, "lease.reopened", told, now)
 
 
+def late_fee_assessed(batch: Batch, lease: Lease, event: Event, now: datetime) -> None:
+    """An instalment costs more, because it is late."""
+    batch.changes += lease.assess_late_fee(decode_late_fee(event.data), bytes(event.data), now)
+
+
+def delinquent(batch: Batch, lease: Lease, event: Event, now: datetime) -> None:
+    """An instalment is late for longer than the grace."""
+    batch.changes += lease.turn(event.type, "active", "delinquent", bytes(event.data), now)
+
+
+def cured(batch: Batch, lease: Lease, event: Event, now: datetime) -> None:
+    """No instalment is late for longer than the grace any more."""
+    batch.changes += lease.turn(event.type, "delinquent", "active", bytes(event.data), now)
+
+
 def no_change(_batch: Batch, _lease: Lease, _event: Event, _now: datetime) -> None:
     """What moved no money changes no lease."""
 
@@ -121,6 +138,10 @@ EVENTS: dict[str, Callable[[Batch, Lease, Event, datetime], None]] = {
     "payoff.succeeded": payoff_succeeded,
     "payoff.declined": no_change,
     "payoff.quoted": no_change,
+    "payment.retry_scheduled": no_change,
+    "lease.late_fee_assessed": late_fee_assessed,
+    "lease.delinquent": delinquent,
+    "lease.cured": cured,
 }
 
 

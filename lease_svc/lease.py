@@ -11,6 +11,7 @@ from lease_svc.commands import CreateLease
 from lease_svc.events import (
     Contract,
     Instalment,
+    LateFeeAssessed,
     LeasePaidOff,
     LeaseReopened,
     MoneyTakenBack,
@@ -118,6 +119,20 @@ class Lease(msgspec.Struct, kw_only=True):
         ]
         self.payments_made = len(due) - len(left)
         self.next_due_date = left[0].due_date if left and not self.closed else None
+
+    def assess_late_fee(self, fee: LateFeeAssessed, data: bytes, now: datetime) -> list[Change]:
+        """An instalment costs more, because it is late. The schedule stays what was agreed."""
+        if not self.closed:
+            now_are = self._instalments()
+            was = now_are[fee.number - 1]
+            now_are[fee.number - 1] = msgspec.structs.replace(was, amount=was.amount + fee.amount)
+            self.balance += fee.amount
+            self._amend(now_are)
+        return [self._change("lease.late_fee_assessed", self.status, data, now)]
+
+    def turn(self, type_: str, before: Status, after: Status, data: bytes, now: datetime) -> list[Change]:
+        """Its status changes from `before`; a lease that has another one by now keeps it."""
+        return [self._change(type_, after, data, now)] if self.status == before else []
 
     def _collected(self, type_: str, amount: int, settled: int, data: bytes, now: datetime) -> list[Change]:
         self.amount_paid += amount

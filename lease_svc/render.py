@@ -18,7 +18,7 @@ class LeaseSummary(Contract, frozen=True, kw_only=True):
     status: Status
     version: int  # changes so far
     amount_paid: int  # minor units
-    balance: int  # minor units still to be paid
+    balance: int  # minor units still to be paid, late fees included
     next_due_date: date | None  # of the first instalment not paid in full
     payments_made: int  # instalments paid in full
     created_at: datetime

@@ -1,6 +1,7 @@
 """What the log knows of closed leases, as far as the totals of a batch depend on it.
 
-Money and the closing of its lease are told by different services, so either may be recorded first.
+Money and late fees are told by one service and the closing of their lease by another, so either may be
+recorded first.
 """
 
 from collections import defaultdict
@@ -9,11 +10,11 @@ from collections.abc import Sequence
 from common.db import Connection
 from ledger_svc import events, store
 from ledger_svc.events import Event
-from ledger_svc.totals import CLOSINGS, SUCCESSES, Closing
+from ledger_svc.totals import CLOSINGS, MOVES, Closing
 
 
 class Recorded:
-    """Closings and successes that were recorded before, by lease; it grows with the batch."""
+    """Closings and moves of balances that were recorded before, by lease; it grows with the batch."""
 
     def __init__(self, before: Sequence[Event] = ()) -> None:
         self._by_lease: defaultdict[str, list[Event]] = defaultdict(list)
@@ -26,18 +27,18 @@ class Recorded:
 
     def note(self, event: Event) -> None:
         """It is recorded now."""
-        if event.type in CLOSINGS or event.type in SUCCESSES:
+        if event.type in CLOSINGS or event.type in MOVES:
             self._by_lease[event.subject].append(event)
 
 
 async def recorded(connection: Connection, batch: Sequence[Event]) -> Recorded:
     """What the log has already that the totals of this batch depend on."""
-    paid = {event.subject for event in batch if event.type in SUCCESSES}
+    moved = {event.subject for event in batch if event.type in MOVES}
     closed = {event.subject: data for event in batch if isinstance(data := _closing(event), Closing)}
-    before = await store.closings(connection, list(paid)) if paid else []
+    before = await store.closings(connection, list(moved)) if moved else []
     if closed:
         positions = {lease_id: data.payment_sequence for lease_id, data in closed.items()}
-        before += await store.successes_after(connection, positions)
+        before += await store.moves_after(connection, positions)
     return Recorded(before)
 
 

@@ -66,6 +66,10 @@ TYPES: dict[str, type[Data]] = {
     "payoff.succeeded": facts.PayoffSucceeded,
     "payoff.declined": facts.PayoffDeclined,
     "payoff.quoted": facts.PayoffQuoted,
+    "payment.retry_scheduled": facts.RetryScheduled,
+    "lease.late_fee_assessed": facts.LateFeeAssessed,
+    "lease.delinquent": facts.LeaseDelinquent,
+    "lease.cured": facts.LeaseCured,
 }
 
 # What decoding raises for bytes that are no event; RecursionError for those nested too deep.

@@ -180,6 +180,40 @@ class PayoffQuoted(msgspec.Struct, frozen=True, kw_only=True):
     expires_at: Annotated[datetime, Meta(tz=True)]  # exclusive
 
 
+class RetryScheduled(msgspec.Struct, frozen=True, kw_only=True):
+    """`payment.retry_scheduled`"""
+
+    number: Count
+    retry_at: date
+    attempts: int  # declined so far
+
+
+class LateFeeAssessed(msgspec.Struct, frozen=True, kw_only=True):
+    """`lease.late_fee_assessed`: told by the payment service."""
+
+    number: Count
+    amount: int  # the fee
+    currency: str
+    due_date: date
+    payment_status: str  # what the instalment is, an attempt in flight aside
+
+
+class LeaseDelinquent(msgspec.Struct, frozen=True, kw_only=True):
+    """`lease.delinquent`: told by the payment service."""
+
+    numbers: tuple[Count, ...]  # instalments late beyond the grace
+    days_late: int  # of the oldest
+    amount_late: int
+    currency: str
+
+
+class LeaseCured(msgspec.Struct, frozen=True, kw_only=True):
+    """`lease.cured`: told by the payment service."""
+
+    as_of: date
+    reason: str
+
+
 Data = (
     LeaseCreated
     | LeasePaidOff
@@ -196,4 +230,8 @@ Data = (
     | PayoffSucceeded
     | PayoffDeclined
     | PayoffQuoted
+    | RetryScheduled
+    | LateFeeAssessed
+    | LeaseDelinquent
+    | LeaseCured
 )

@@ -26,12 +26,14 @@ SELECT event_id::text FROM entries WHERE event_id = ANY($1::uuid[])
 -- Where these leases were closed before they were paid.
 SELECT raw FROM entries WHERE lease_id = ANY($1::uuid[]) AND type IN ('lease.cancelled', 'lease.charged_off')
 
--- name: successes_after
--- Money of these leases, taken or given back, that the payment service told of after a number of its own.
+-- name: moves_after
+-- Money of these leases, taken or given back, and late fees, that the payment service told of after a number of
+-- its own.
 SELECT raw
   FROM entries AS e JOIN unnest($1::uuid[], $2::int[]) AS w (lease_id, sequence)
     ON e.lease_id = w.lease_id AND e.source = '/payment-svc' AND e.sequence > w.sequence
- WHERE e.type IN ('payment.succeeded', 'payoff.succeeded', 'payment.refunded', 'payment.charged_back')
+ WHERE e.type IN ('payment.succeeded', 'payoff.succeeded', 'payment.refunded', 'payment.charged_back',
+                  'lease.late_fee_assessed')
 
 -- name: append_entries
 INSERT INTO entries (seq, event_id, type, source, sequence, lease_id, occurred_at, recorded_at, raw, leaf_hash)

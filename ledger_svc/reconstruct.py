@@ -21,6 +21,7 @@ from ledger_svc.facts import Data, ScheduledInstalment
 Basis = Literal["occurred", "recorded"]
 
 SCHEDULED = "scheduled"
+LATE = "late"
 PROCESSING = "processing"
 PAID = "paid"
 CANCELLED = "cancelled"
@@ -34,6 +35,7 @@ class Progress(msgspec.Struct, frozen=True):
     open_status: str = SCHEDULED  # what it falls back to when an attempt moves nothing
     amount_paid: int = 0  # minor units
     amount: int | None = None  # minor units it asks for, where that is not what the schedule says
+    late_fee: int = 0  # minor units of late fees, ever; `amount` holds them too
 
 
 class LeaseState(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,8 +44,9 @@ class LeaseState(msgspec.Struct, frozen=True, kw_only=True):
     # by the lease service
     status: str | None = None  # None before lease.created
     schedule: tuple[ScheduledInstalment, ...] = ()
-    billed: int = 0  # total payable
+    agreed: int = 0  # total payable
     # by the payment service
+    delinquent: bool = False
     progress: dict[int, Progress] = {}  # by number; never changed in place
     collected: int = 0  # all money taken and not given back
     waived: int = 0  # interest no longer owed after an early payoff
@@ -52,6 +55,11 @@ class LeaseState(msgspec.Struct, frozen=True, kw_only=True):
     def closed(self) -> bool:
         """Whether the lease was closed before it was paid."""
         return self.status in (CANCELLED, CHARGED_OFF)
+
+    @property
+    def billed(self) -> int:
+        """All that was ever to be paid: what was agreed, and late fees."""
+        return self.agreed + sum(each.late_fee for each in self.progress.values())
 
     @property
     def balance(self) -> int:
@@ -78,7 +86,7 @@ class PaymentState(msgspec.Struct, frozen=True, kw_only=True):
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """`state` of the contract's state-at-point."""
 
-    status: str  # "active", "paid_off", "cancelled", "charged_off"
+    status: str  # "active", "delinquent", "paid_off", "cancelled", "charged_off"
     balance: int  # minor units
     amount_paid: int  # minor units
     payments: list[PaymentState]  # by number
@@ -97,8 +105,8 @@ def apply_data(state: LeaseState, data: Data) -> LeaseState:
     """The same, where the event's data has been read already."""
     match data:
         case facts.LeaseCreated():
-            billed = data.total_payable
-            return replace(state, status="active", schedule=data.schedule, billed=billed)
+            agreed = data.total_payable
+            return replace(state, status="active", schedule=data.schedule, agreed=agreed)
         case facts.LeasePaidOff():
             return replace(state, status="paid_off")
         case facts.LeaseCancelled():
@@ -117,7 +125,13 @@ def apply_data(state: LeaseState, data: Data) -> LeaseState:
             return replace(state, status="active")
         case facts.MoneyTakenBack():
             return _taken_back(state, data)
-        case facts.PaymentResolved() | facts.PayoffDeclined():
+        case facts.LateFeeAssessed():
+            return _late_fee(state, data)
+        case facts.LeaseDelinquent():
+            return _delinquent(state, data)
+        case facts.LeaseCured():
+            return replace(state, delinquent=False)
+        case facts.PaymentResolved() | facts.PayoffDeclined() | facts.RetryScheduled():
             return state  # the event that follows moves the money; a declined payoff moves none
         case facts.PayoffQuoted():
             return state  # a promise; nobody has to take it up
@@ -145,6 +159,26 @@ def _paid(state: LeaseState, data: facts.PaymentSucceeded) -> LeaseState:
     return replace(state, progress=state.progress | {data.number: after}, collected=collected)
 
 
+def _late_fee(state: LeaseState, data: facts.LateFeeAssessed) -> LeaseState:
+    before = _progress(state, data.number)
+    after = replace(
+        _open(before, data.payment_status),
+        amount=None if before.amount is None else before.amount + data.amount,
+        late_fee=before.late_fee + data.amount,
+    )
+    return replace(state, progress=state.progress | {data.number: after})
+
+
+def _delinquent(state: LeaseState, data: facts.LeaseDelinquent) -> LeaseState:
+    late = {number: _open(_progress(state, number), LATE) for number in data.numbers}
+    return replace(state, delinquent=True, progress=state.progress | late)
+
+
+def _open(before: Progress, status: str) -> Progress:
+    """The instalment is open and this is what it is, an attempt in flight aside."""
+    return replace(before, status=PROCESSING if before.status == PROCESSING else status, open_status=status)
+
+
 def _paid_off(state: LeaseState, data: facts.PayoffSucceeded) -> LeaseState:
     closed = {
         each.number: replace(
@@ -166,7 +200,13 @@ def _paid_off(state: LeaseState, data: facts.PayoffSucceeded) -> LeaseState:
 def _taken_back(state: LeaseState, data: facts.MoneyTakenBack) -> LeaseState:
     landed = _attempted(state, data.number, in_flight=False)
     changed = {
-        each.number: Progress(each.status, each.status, each.amount_paid, each.amount)
+        each.number: replace(
+            _progress(landed, each.number),
+            status=each.status,
+            open_status=each.status,
+            amount_paid=each.amount_paid,
+            amount=each.amount,
+        )
         for each in data.instalments
     }
     return replace(
@@ -197,13 +237,13 @@ def snapshot(state: LeaseState) -> Snapshot | None:
                 number=row.number,
                 payment_id=row.payment_id,
                 status=status,
-                amount=row.amount if progress.amount is None else progress.amount,
+                amount=row.amount + progress.late_fee if progress.amount is None else progress.amount,
                 amount_paid=progress.amount_paid,
             )
         )
-    return Snapshot(
-        status=state.status, balance=state.balance, amount_paid=state.collected, payments=payments
-    )
+    # The lease service's word stands, but for a lease that it takes for an ordinary one.
+    status = "delinquent" if state.delinquent and state.status == "active" else state.status
+    return Snapshot(status=status, balance=state.balance, amount_paid=state.collected, payments=payments)
 
 
 def select(

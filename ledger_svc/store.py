@@ -77,9 +77,9 @@ async def closings(connection: Connection, lease_ids: Sequence[str]) -> list[Eve
     return [events.decode(row["raw"]) for row in await connection.fetch(queries.closings, lease_ids)]
 
 
-async def successes_after(connection: Connection, positions: Mapping[str, int]) -> list[Event]:
-    """Money taken or given back on these leases that the payment service told of after the given numbers."""
-    rows = await connection.fetch(queries.successes_after, list(positions), list(positions.values()))
+async def moves_after(connection: Connection, positions: Mapping[str, int]) -> list[Event]:
+    """What moved these leases' balances and the payment service told of after the given numbers."""
+    rows = await connection.fetch(queries.moves_after, list(positions), list(positions.values()))
     return [events.decode(row["raw"]) for row in rows]
 
 

@@ -146,6 +146,16 @@ def _tell(data: Data, *, term: int) -> tuple[str, str, int]:
             return *_paid_early(data), data.amount
         case facts.PayoffQuoted():
             return "Payoff quoted", _quoted(data), data.amount
+        case facts.RetryScheduled():
+            text = f"{_named(data.number, term)}: decline {data.attempts} of autopay"
+            return "Retry scheduled", f"{text}; the next try is on {day(data.retry_at)}", 0
+        case facts.LateFeeAssessed():
+            text = f"{_named(data.number, term)}, due on {day(data.due_date)}, was not paid within the grace"
+            return "Late fee", f"{text}; it costs {money(data.amount, data.currency)} more", data.amount
+        case facts.LeaseDelinquent():
+            return "Lease delinquent", _delinquent(data), data.amount_late
+        case facts.LeaseCured():
+            return "Lease cured", f"As of {day(data.as_of)}: {data.reason}", 0
         case _:
             assert_never(data)
 
@@ -195,6 +205,13 @@ def _quoted(data: facts.PayoffQuoted) -> str:
     return f"{text}; the quote is good for one payoff before {day(until.date())}, {until:%H:%M} UTC"
 
 
+def _delinquent(data: facts.LeaseDelinquent) -> str:
+    which = ", ".join(map(str, data.numbers))
+    text = f"{'Instalment' if len(data.numbers) == 1 else 'Instalments'} {which} late beyond the grace"
+    late = f"{data.days_late} day{'' if data.days_late == 1 else 's'}"
+    return f"{text}, the oldest by {late}; {money(data.amount_late, data.currency)} to be paid"
+
+
 def _declined(data: facts.PaymentDeclined | facts.PayoffDeclined, term: int) -> str:
     text = f"{_subject(data, term)}: {_price(data)} by {data.payment_method} was declined"
     return f"{text} ({_words(data.decline.code)}); {_next(data.decline)}"
@@ -209,7 +226,11 @@ def _next(decline: facts.Decline) -> str:
 def _subject(data: Attempt, term: int) -> str:
     if data.number is None:
         return "Early payoff"
-    return f"Instalment {data.number} of {term}" if term else f"Instalment {data.number}"
+    return _named(data.number, term)
+
+
+def _named(number: int, term: int) -> str:
+    return f"Instalment {number} of {term}" if term else f"Instalment {number}"
 
 
 def _price(data: Attempt) -> str:

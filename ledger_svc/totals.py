@@ -25,7 +25,7 @@ class PaymentTotals(msgspec.Struct, frozen=True):
 class Amounts(msgspec.Struct, frozen=True):
     """Money of one currency, in its minor unit."""
 
-    billed: int = 0  # all that was ever to be paid, by the leases' schedules
+    billed: int = 0  # all that was ever to be paid, by the leases' schedules and as late fees
     collected: int = 0  # all money taken
     refunded: int = 0  # all money given back
     outstanding: int = 0  # the sum of all balances
@@ -42,10 +42,15 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True):
 
 
 CLOSINGS = frozenset({"lease.cancelled", "lease.charged_off"})
-# Money that moved: what was taken, and what was given back.
-SUCCESSES = frozenset({"payment.succeeded", "payoff.succeeded", "payment.refunded", "payment.charged_back"})
+# What moves a balance that a closing takes away: money taken, money given back, and late fees.
+MOVES = frozenset(
+    {
+        *("payment.succeeded", "payoff.succeeded", "payment.refunded", "payment.charged_back"),
+        "lease.late_fee_assessed",
+    }
+)
 Closing = facts.LeaseCancelled | facts.LeaseChargedOff
-Success = facts.PaymentSucceeded | facts.PayoffSucceeded | facts.MoneyTakenBack
+Move = facts.PaymentSucceeded | facts.PayoffSucceeded | facts.MoneyTakenBack | facts.LateFeeAssessed
 
 EMPTY = Totals()
 _NOTHING = Amounts()
@@ -60,10 +65,10 @@ def success_rate(payments: PaymentTotals) -> float | None:
 def add(totals: Totals, event: Event, recorded: Iterable[Event] = ()) -> Totals:
     """The totals with one more event; the work does not grow with the number of events or leases.
 
-    `recorded`: what the log has already of the same lease and this event's effect depends on. For a success,
-    money given back included, the lease's closing: money that it did not know of moves no balance. For a
-    closing, the successes that it did not know of: they have moved a balance that it now takes away as a
-    whole. Others do no harm.
+    `recorded`: what the log has already of the same lease and this event's effect depends on. For money that
+    was taken or given back and for a late fee, the lease's closing: what it did not know of moves no balance.
+    For a closing, those that it did not know of: they have moved a balance that it now takes away as a whole.
+    Others do no harm.
 
     An event of a type that this code does not know is counted but moves nothing, for the record must go on:
     it shows in `events_by_type`, and the totals have to be made anew with code that knows it.
@@ -77,16 +82,16 @@ def add(totals: Totals, event: Event, recorded: Iterable[Event] = ()) -> Totals:
     match data:
         case facts.LeaseCreated():
             totals = replace(totals, leases_total=totals.leases_total + 1)
-            return _moved(totals, data.currency, billed=data.total_payable)
+            return _moved(totals, data.currency, billed=data.total_payable, lowered=-data.total_payable)
         case facts.PaymentSucceeded():
-            totals, paid = _counted(totals, succeeded=1), _paid(event, data, recorded)
-            return _moved(totals, data.currency, collected=data.amount, lowered=paid)
+            totals, lowered = _counted(totals, succeeded=1), _lowered(event, data, recorded)
+            return _moved(totals, data.currency, collected=data.amount, lowered=lowered)
         case facts.PayoffSucceeded():
-            totals, paid = _counted(totals, succeeded=1), _paid(event, data, recorded)
-            return _moved(totals, data.currency, collected=data.amount, lowered=paid)
+            totals, lowered = _counted(totals, succeeded=1), _lowered(event, data, recorded)
+            return _moved(totals, data.currency, collected=data.amount, lowered=lowered)
         case facts.MoneyTakenBack():
-            paid = _paid(event, data, recorded)
-            return _moved(totals, data.currency, refunded=data.amount, lowered=paid)
+            lowered = _lowered(event, data, recorded)
+            return _moved(totals, data.currency, refunded=data.amount, lowered=lowered)
         case facts.LeaseCancelled():
             return _moved(totals, data.currency, lowered=data.balance - _overtaken(data, recorded))
         case facts.LeaseChargedOff():
@@ -99,18 +104,23 @@ def add(totals: Totals, event: Event, recorded: Iterable[Event] = ()) -> Totals:
             return _counted(totals, unknown=1)
         case facts.PaymentResolved():  # follows exactly one payment.unknown of its attempt
             return _counted(totals, unknown=-1)
+        case facts.LateFeeAssessed():
+            lowered = _lowered(event, data, recorded)
+            return _moved(totals, data.currency, billed=data.amount, lowered=lowered)
         case facts.AttemptStarted() | facts.PaymentFailed() | facts.PayoffQuoted():
             return totals
         case facts.LeasePaidOff() | facts.LeaseReopened():
+            return totals
+        case facts.RetryScheduled() | facts.LeaseDelinquent() | facts.LeaseCured():
             return totals
         case _:
             assert_never(data)
 
 
-def _paid(event: Event, data: Success, recorded: Iterable[Event]) -> int:
-    """What a success takes off its lease's balance: nothing where the lease was closed without it.
+def _lowered(event: Event, data: Move, recorded: Iterable[Event]) -> int:
+    """What an event takes off its lease's balance: nothing where the lease was closed without it.
 
-    Negative where money was given back, which is owed again.
+    Negative where the balance rises: by money that was given back and is owed again, and by a late fee.
     """
     for each in recorded:
         closing = events.data_of(each) if each.type in CLOSINGS else None
@@ -120,18 +130,20 @@ def _paid(event: Event, data: Success, recorded: Iterable[Event]) -> int:
 
 
 def _overtaken(closing: Closing, recorded: Iterable[Event]) -> int:
-    """What successes that the closing did not know of have taken off the balance before it came."""
+    """What events that the closing did not know of have taken off the balance before it came."""
     later = [
         events.data_of(each)
         for each in recorded
-        if each.type in SUCCESSES and each.sequence > closing.payment_sequence
+        if each.type in MOVES and each.sequence > closing.payment_sequence
     ]
-    return sum(_settled(data) for data in later if isinstance(data, Success))
+    return sum(_settled(data) for data in later if isinstance(data, Move))
 
 
-def _settled(data: Success) -> int:
+def _settled(data: Move) -> int:
     if isinstance(data, facts.MoneyTakenBack):
         return -data.owed_again
+    if isinstance(data, facts.LateFeeAssessed):
+        return -data.amount
     return data.amount + (data.interest_saved if isinstance(data, facts.PayoffSucceeded) else 0)
 
 
@@ -155,6 +167,6 @@ def _moved(
         billed=before.billed + billed,
         collected=before.collected + collected,
         refunded=before.refunded + refunded,
-        outstanding=before.outstanding + billed - lowered,
+        outstanding=before.outstanding - lowered,
     )
     return replace(totals, amounts=totals.amounts | {currency: after})

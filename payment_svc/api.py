@@ -15,7 +15,6 @@ from common.http.validation import read_query
 from common.ids import uuid7
 from payment_svc import store
 from payment_svc.commands import AttemptPayment, NewAttempt, NewRefund, RefundAttempt
-from payment_svc.events import SOURCE
 from payment_svc.payoff_api import PROBLEM, PayoffApi
 from payment_svc.render import AttemptView, PaymentView, attempt_url, attempt_view, payment_view
 
@@ -222,7 +221,4 @@ class PaymentApi:
             raise unavailable("This lease has not arrived here yet; try again.")
 
     async def _reached(self, position: consistency.Position) -> bool:
-        if position.source == SOURCE:
-            return True
-        account = await self._pool.fetchrow(queries.get_account, position.lease_id)
-        return account is not None and account["lease_sequence"] >= position.sequence
+        return await store.caught_up(self._pool, position)

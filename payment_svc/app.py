@@ -10,26 +10,35 @@ from common.bus.consumer import BatchConsumer
 from common.bus.publisher import Publisher
 from common.bus.replies import ReplyInbox, ReplySender
 from common.config import Settings
-from common.db import open_pool
+from common.db import Pool, open_pool
 from common.http.commands import CommandFront
+from common.http.routes import Route
 from common.http.server import build_app, checks
 from common.inbox import outcomes_of
 from common.outbox import Relay
 from common.process import background, drained, serve
 from common.worker import EVENT_PACE_S, CommandProcessor, EventProcessor
 from payment_svc.api import PaymentApi
+from payment_svc.collector import Collector
 from payment_svc.gateways.choose import gateway_of
 from payment_svc.handlers import PaymentUnit
+from payment_svc.run_api import RunApi
 from payment_svc.sandbox.app import serving
-from payment_svc.settler import Settler
+from payment_svc.scheduler import Scheduler
+from payment_svc.settler import RUN_CHARGES, Settler
 
 SCHEMA = "payment"
 PORT = 8001
 GATEWAY_PORT = 8003
 TITLE = "Payment service"
 API_POOL = 8
-WORKER_POOL = 6
+WORKER_POOL = 8
 CHARGES_IN_FLIGHT = 400  # per worker
+
+
+def routes(pool: Pool, front: CommandFront) -> list[Route]:
+    """All routes of the front."""
+    return [*PaymentApi(pool, front).routes(), *RunApi(pool, front).routes()]
 
 
 @asynccontextmanager
@@ -39,24 +48,27 @@ async def api(settings: Settings) -> AsyncIterator[None]:
         publisher = Publisher(settings.amqp_url, "payment-api")
         replies = ReplyInbox(settings.amqp_url, "payment-api", outcomes_of(pool))
         front = CommandFront(topology.PAYMENT_COMMANDS, publisher, replies, pool)
-        app = build_app(TITLE, PaymentApi(pool, front).routes(), checks(pool, publisher))
+        app = build_app(TITLE, routes(pool, front), checks(pool, publisher))
         async with background(publisher.run(), replies.run()), serve(app, settings, PORT):
             yield
 
 
 @asynccontextmanager
 async def worker(settings: Settings) -> AsyncIterator[None]:
-    """Carries out commands through the gateway, projects lease events, relays the outbox."""
+    """Carries out commands and collections through the gateway, projects lease events, relays the outbox."""
     async with (
         open_pool(settings.database_url, SCHEMA, name="payment-worker", size=WORKER_POOL) as pool,
-        gateway_of(settings, CHARGES_IN_FLIGHT) as gateway,
+        gateway_of(settings, CHARGES_IN_FLIGHT + RUN_CHARGES) as gateway,
     ):
         publisher = Publisher(settings.amqp_url, "payment-relay", timeout_s=10)
         replies = ReplySender(settings.amqp_url, "payment-worker")
         relay = Relay("payment", pool, publisher)
         unit = PaymentUnit()
         settler = Settler(pool, gateway, replies, relay.wake)
-        commands = CommandProcessor(pool, unit, replies, relay.wake, settler.resume)
+        collector = Collector(pool, settler, replies, relay.wake)
+        scheduler = Scheduler(publisher, settings.collections_time())
+        resume = collector.resume(settler.resume)
+        commands = CommandProcessor(pool, unit, replies, relay.wake, resume)
         consumers = [
             BatchConsumer(
                 settings.amqp_url,
@@ -74,8 +86,8 @@ async def worker(settings: Settings) -> AsyncIterator[None]:
             ),
         ]
         async with (
-            background(publisher.run(), replies.run(), relay.run(), settler.run()),
-            drained(consumers),
+            background(publisher.run(), replies.run(), relay.run(), settler.run(), scheduler.run()),
+            drained([*consumers, collector]),
         ):
             yield
 

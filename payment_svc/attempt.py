@@ -42,11 +42,22 @@ class Account(msgspec.Struct, kw_only=True):
     annual_rate: str
     day_count: DayCount
     start_date: date
+    payment_method: str | None = None  # what autopay charges
+    autopay: bool = False
+    grace_days: int = 0  # days after a due date without consequences
+    late_fee: int = 0  # minor units; 0: none is ever assessed
+    delinquent: bool = False
+    next_look_on: date | None = None  # the next day on which a collection run has something to do here
+    collected_as_of: date | None = None  # of the last collection run that has worked through it
     payoff_in_flight: str | None = None  # the payoff, or the refund of one
     payoff_standing: str | None = None  # the payoff that settled the lease and is not taken back whole
     closed: Closed | None = None  # how the lease was closed before it was paid
     event_sequence: int = 0
     lease_sequence: int = 1
+
+    def look_by(self, day: date) -> None:
+        """A collection run of that day has something to do here, if none does before."""
+        self.next_look_on = day if self.next_look_on is None else min(self.next_look_on, day)
 
 
 class Payment(msgspec.Struct, kw_only=True):
@@ -59,11 +70,19 @@ class Payment(msgspec.Struct, kw_only=True):
     owed: Allocation
     paid: Allocation
     principal_balance: int  # minor units of the lease after it, by the schedule
-    status: Literal["scheduled", "paid", "cancelled"]
+    status: Literal["scheduled", "due", "late", "paid", "cancelled"]
     in_flight: str | None  # the attempt that is not settled yet
     attempts: int
     next_retry_at: datetime | None
     last_attempt_id: str | None
+    autopay_since: date | None = None  # as_of of the collection run that first tried to collect it
+    autopay_declines: int = 0
+    autopay_over: bool = False  # no collection run is to try (again)
+
+    @property
+    def open(self) -> bool:
+        """Whether it is still to be paid."""
+        return self.status not in ("paid", "cancelled")
 
     @property
     def amount_due(self) -> int:
@@ -96,7 +115,9 @@ class Attempt(msgspec.Struct, kw_only=True):
     created_at: datetime
     settled_at: datetime | None = None
     checks: int = 0  # how often the gateway was asked about it
-    next_check_at: datetime | None = None
+    next_check_at: datetime | None = None  # while unknown, or started by a collection run: when to look again
+    run_id: str | None = None  # of the collection run; None: by hand, a command waits for the outcome
+    as_of: date | None = None  # of the collection run
     refunds: str | None = None  # of a refund or chargeback: the attempt whose money it takes back
     reason: str | None = None  # of a refund or chargeback
     notice_id: str | None = None  # of a chargeback: the gateway's
@@ -132,7 +153,7 @@ def start(
     if payment.in_flight or account.payoff_in_flight:
         what = "An attempt on this payment" if payment.in_flight else "A payoff of this lease or its refund"
         raise Refused(409, f"{what} is in flight; its outcome has to be known first.")
-    if payment.status != "scheduled":
+    if not payment.open:
         raise Refused(409, f"This payment is {payment.status}.")
     if amount is not None and amount > payment.amount_due:
         raise Refused(422, f"must be at most {payment.amount_due}, what is still due", "/amount")
@@ -182,7 +203,7 @@ def nothing_in_flight(account: Account, payments: list[Payment]) -> None:
 
 def something_left(payments: list[Payment]) -> None:
     """Raises Refused 409 where no instalment is open."""
-    if all(payment.status in ("paid", "cancelled") for payment in payments):
+    if not any(payment.open for payment in payments):
         raise Refused(409, "Nothing is left to be paid on this lease.")
 
 
@@ -196,7 +217,7 @@ def payoff_of(account: Account, payments: list[Payment], as_of: date) -> Payoff:
             owed=payment.owed,
             paid=payment.paid,
             principal_balance=payment.principal_balance,
-            open=payment.status not in ("paid", "cancelled"),
+            open=payment.open,
         )
         for payment in payments
     ]
@@ -245,6 +266,7 @@ def collect(payment: Payment, amount: int) -> Allocation:
     payment.in_flight = None
     if payment.amount_due == 0 and payment.status != "cancelled":
         payment.status = "paid"
+        _done(payment)
     return allocation
 
 
@@ -261,8 +283,16 @@ def settle_payoff(account: Account, payments: list[Payment], attempt: Attempt) -
     for payment in payments:
         if payment.number in settled:
             payment.status = settled[payment.number].status
+            payment.next_retry_at = None
             if payment.status == "paid":
                 payment.paid = payment.owed
+                _done(payment)
+
+
+def _done(payment: Payment) -> None:
+    """Nothing is left to collect; money that is given back later is not taken again by itself."""
+    payment.autopay_over = True
+    payment.next_retry_at = None
 
 
 def next_check(attempt: Attempt, now: datetime) -> None:

@@ -1,7 +1,10 @@
 """What a batch of messages has loaded and changed, and the events it tells."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import date, datetime
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -12,6 +15,9 @@ from common.ids import uuid7
 from payment_svc.attempt import Account, Attempt, Payment
 from payment_svc.events import SOURCE
 from payment_svc.quote import Quote
+
+if TYPE_CHECKING:
+    from payment_svc.runs import Run
 
 
 class Cause(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,6 +46,8 @@ class Batch:
         self.taken_back: dict[str, Attempt] = {}  # of these, those of which money was taken back
         self.owing: dict[str, Payment] = {}  # instalments that may ask for another amount than before
         self.notices: dict[str, Attempt] = {}  # chargebacks by the gateway's notice
+        self.runs: dict[date, Run] = {}  # collection runs that commands ask for
+        self.waiting: list[tuple[str, str]] = []  # commands, each with the run it waits for
         self.touched_accounts: dict[str, Account] = {}
         self.touched_payments: dict[str, Payment] = {}
 

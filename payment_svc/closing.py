@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from msgspec.structs import replace
 
-from payment_svc.attempt import Closed, Payment
+from payment_svc.attempt import Account, Closed, Payment
 from payment_svc.payoff import Payoff
 
 # How each of the lease service's events closes a lease.
@@ -17,10 +17,17 @@ HOW: dict[str, Closed] = {"lease.cancelled": "cancelled", "lease.charged_off": "
 
 def cancel_open(payments: Iterable[Payment]) -> list[Payment]:
     """Cancel those that are open; what was paid on them stays paid. Returns what has changed."""
-    changed = [payment for payment in payments if payment.status not in ("paid", "cancelled")]
+    changed = [payment for payment in payments if payment.open]
     for payment in changed:
         payment.status = "cancelled"
+        payment.next_retry_at = None
     return changed
+
+
+def forget(account: Account) -> None:
+    """No collection run has anything more to do on the lease; what it was before its closing is history."""
+    account.delinquent = False
+    account.next_look_on = None
 
 
 def settles_nothing(payoff: Payoff) -> Payoff:

@@ -1,13 +1,17 @@
 """What the payment service can be told to do, and the requests that become it."""
 
+from collections.abc import Mapping
 from datetime import date
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta
 
+from common.calendar import LAST_DAY
+from common.http.problems import FieldError
 from payment_svc.quote import DAYS_AHEAD_MAX
 
+FIRST_AS_OF = date(1970, 1, 1)  # a run's id is made of its day, and a UUIDv7 knows none before
 AMOUNT_MAX = 10**15  # minor units; above any instalment of a lease
 
 # `$` alone would let a final newline pass
@@ -65,6 +69,19 @@ class NewQuote(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     ]
 
 
+class NewRun(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The body of `POST /api/v1/collections/run`."""
+
+    as_of: date  # the day that collections are run for
+
+
+def run_rules(right: Mapping[str, Any]) -> list[FieldError]:
+    """What the types of NewRun cannot say."""
+    if "as_of" in right and not FIRST_AS_OF <= right["as_of"] <= LAST_DAY:
+        return [FieldError("/as_of", f"must lie between {FIRST_AS_OF} and {LAST_DAY}")]
+    return []
+
+
 class AttemptPayment(msgspec.Struct, frozen=True, kw_only=True):
     """Collect one instalment, or a part of it."""
 
@@ -111,3 +128,9 @@ class RecordChargeback(msgspec.Struct, frozen=True, kw_only=True):
     gateway_reference: str | None = None
     amount: int  # minor units
     reason: str  # the gateway's word for it, such as "fraudulent"
+
+
+class RunCollections(msgspec.Struct, frozen=True, kw_only=True):
+    """Work through all that is due as of a day; once for each day, however often it is asked for."""
+
+    as_of: date

@@ -13,17 +13,18 @@ from common.http.server import build_app
 from common.ids import payment_id
 from payment_svc import handlers, quoting, refunding, settlement
 from payment_svc.allocation import Allocation
-from payment_svc.api import PaymentApi
-from payment_svc.app import TITLE
+from payment_svc.app import TITLE, routes
 from payment_svc.attempt import Account, Payment
 from payment_svc.batch import Batch
 from payment_svc.commands import AttemptPayment, PayOffLease, QuotePayoff, RecordChargeback, RefundAttempt
 from payment_svc.declines import TABLE
 from payment_svc.events import CATALOGUE
 from payment_svc.gateways.port import Charged, ChargeResult, Declined, NoAnswer, NotReached
+from payment_svc.runs import Counts, Run, run_id_of, work_through
 
 LEASE_ID = "01982f3a-6c00-7000-8000-00000000a000"
 NOW = datetime(2027, 1, 16, 14, 5, tzinfo=UTC)
+ATTEMPT_IDS = ("01982f3a-6c00-7000-8000-0000000000c1", "01982f3a-6c00-7000-8000-0000000000c2")
 PRINCIPAL = 120_000
 # Due date, principal, interest, fees, and the principal left: the schedule of the lease service's example.
 SCHEDULE = (
@@ -52,7 +53,7 @@ def documented() -> Documented:
     """This service for the generator."""
     nothing = cast(Any, None)  # the routes are asked for, never called
     front = CommandFront(topology.PAYMENT_COMMANDS, nothing, nothing, nothing)
-    app = build_app(TITLE, PaymentApi(nothing, front).routes(), {})
+    app = build_app(TITLE, routes(nothing, front), {})
     return Documented(name="payment", app=app, catalogue=CATALOGUE, examples=examples(), pages=pages())
 
 
@@ -77,6 +78,7 @@ def examples() -> dict[str, Event]:
         *_quote(),
         *_take_back("refund"),
         *_take_back("chargeback"),
+        *_run_collections(declined),
     ]
     first: dict[str, Event] = {}
     for event in told:
@@ -88,7 +90,7 @@ def _collect(method: str, *answers: ChargeResult) -> list[Event]:
     """What is told when instalment 1 is collected and the gateway says these things, one after the other."""
     batch = _batch()
     asked = AttemptPayment(
-        attempt_id="01982f3a-6c00-7000-8000-0000000000c1",
+        attempt_id=ATTEMPT_IDS[0],
         payment_id=payment_id(LEASE_ID, 1),
         payment_method=method,
         amount=None,
@@ -100,9 +102,7 @@ def _collect(method: str, *answers: ChargeResult) -> list[Event]:
 def _pay_off(method: str, *answers: ChargeResult) -> list[Event]:
     """The same for an early payoff."""
     batch = _batch()
-    asked = PayOffLease(
-        attempt_id="01982f3a-6c00-7000-8000-0000000000c2", lease_id=LEASE_ID, payment_method=method
-    )
+    asked = PayOffLease(attempt_id=ATTEMPT_IDS[1], lease_id=LEASE_ID, payment_method=method)
     handlers.pay_off_lease(batch, _command("PayOffLease"), asked)
     return _answered(batch, answers)
 
@@ -150,6 +150,34 @@ def _answered(batch: Batch, answers: tuple[ChargeResult, ...]) -> list[Event]:
     return batch.events
 
 
+def _run_collections(answer: ChargeResult) -> list[Event]:
+    """The lease as if on autopay: declined on the due date, late beyond the grace six days on, then paid."""
+    batch = _batch()
+    account, payments = batch.accounts[LEASE_ID], batch.payments_of(LEASE_ID)
+    account.autopay = True
+    for day in (1, 7, 8):
+        as_of = date(2027, 1, day)
+        reached = [payment for payment in payments if payment.due_date <= as_of and payment.open]
+        work_through(batch, _run(as_of), account, reached, SCHEDULE[1][0])
+        for attempt in [each for each in batch.started if each.in_flight]:
+            settlement.settle(batch, attempt, answer)
+        answer = Charged(reference="ch_9f2c")
+    return batch.events
+
+
+def _run(as_of: date) -> Run:
+    return Run(
+        run_id=run_id_of(as_of),
+        as_of=as_of,
+        status="running",
+        command_id="01982f3a-6c00-7000-8000-0000000000d2",
+        traceparent=None,
+        started_at=NOW,
+        completed_at=None,
+        counts=Counts(),
+    )
+
+
 def _batch() -> Batch:
     account = Account(
         lease_id=LEASE_ID,
@@ -158,6 +186,9 @@ def _batch() -> Batch:
         annual_rate="0.12",
         day_count="30/360",
         start_date=date(2026, 12, 1),
+        payment_method="pm_card_ok",
+        grace_days=5,
+        late_fee=1_500,
     )
     payments = [
         Payment(
@@ -190,6 +221,12 @@ def _command(type_: str) -> Command:
 
 def _settled_ids(event: Event, number: int) -> Event:
     """The same event with ids that do not change from one making of the page to the next."""
+    data = msgspec.json.decode(event.data)
+    if "attempt_id" in data and data["attempt_id"] not in ATTEMPT_IDS:  # a run makes its own
+        data["attempt_id"] = ATTEMPT_IDS[0]
     return msgspec.structs.replace(
-        event, id=f"01982f3a-6c00-7000-8000-000000000{240 + number:03x}", causationid=event.correlationid
+        event,
+        id=f"01982f3a-6c00-7000-8000-000000000{240 + number:03x}",
+        causationid=event.correlationid,
+        data=msgspec.Raw(encode(data)),
     )

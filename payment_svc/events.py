@@ -13,7 +13,7 @@ from payment_svc.payoff import Breakdown
 SOURCE = "/payment-svc"
 
 Kind = Literal["instalment", "payoff", "refund", "chargeback"]
-PaymentStatus = Literal["scheduled", "processing", "paid", "cancelled"]
+PaymentStatus = Literal["scheduled", "due", "late", "processing", "paid", "cancelled"]
 
 
 class AttemptStarted(msgspec.Struct, frozen=True, kw_only=True):
@@ -121,6 +121,55 @@ class MoneyTakenBack(AttemptStarted, frozen=True, kw_only=True):
     interest_owed_again: int  # minor units a payoff had saved, once all of the payoff is taken back; else 0
 
 
+class RetryScheduled(msgspec.Struct, frozen=True, kw_only=True):
+    """`payment.retry_scheduled`: a soft decline of an autopay attempt; a collection run will try again."""
+
+    attempt_id: str  # the attempt that was declined
+    payment_id: str
+    number: int  # of the instalment
+    lease_id: str
+    currency: str  # ISO 4217
+    retry_at: date  # the first collection run as of this day or later tries again
+    attempts: int  # autopay attempts on this instalment that were declined so far
+    reason: str
+
+
+class LateFeeAssessed(msgspec.Struct, frozen=True, kw_only=True):
+    """`lease.late_fee_assessed`: an instalment is late beyond the grace; its late fee is owed from now on."""
+
+    lease_id: str
+    currency: str  # ISO 4217
+    payment_id: str
+    number: int  # of the instalment
+    amount: int  # minor units; the fee
+    due_date: date
+    as_of: date  # of the collection run
+    amount_due: int  # minor units left on the instalment, the fee included
+    payment_status: PaymentStatus  # of the instalment, an attempt in flight aside
+    reason: str
+
+
+class LeaseDelinquent(msgspec.Struct, frozen=True, kw_only=True):
+    """`lease.delinquent`: at least one instalment is late for longer than the grace."""
+
+    lease_id: str
+    currency: str  # ISO 4217
+    as_of: date  # of the collection run
+    numbers: list[int]  # of the instalments that are late beyond the grace
+    days_late: int  # of the oldest of them
+    amount_late: int  # minor units left on all of them
+    reason: str
+
+
+class LeaseCured(msgspec.Struct, frozen=True, kw_only=True):
+    """`lease.cured`: a delinquent lease has no instalment left that is late beyond the grace."""
+
+    lease_id: str
+    currency: str  # ISO 4217
+    as_of: date  # of the collection run, or the day the lease was paid off
+    reason: str
+
+
 CATALOGUE: dict[str, type[msgspec.Struct]] = {
     "payment.attempt_started": AttemptStarted,
     "payment.succeeded": PaymentSucceeded,
@@ -133,6 +182,10 @@ CATALOGUE: dict[str, type[msgspec.Struct]] = {
     "payoff.succeeded": PayoffSucceeded,
     "payoff.declined": PaymentDeclined,
     "payoff.quoted": PayoffQuoted,
+    "payment.retry_scheduled": RetryScheduled,
+    "lease.late_fee_assessed": LateFeeAssessed,
+    "lease.delinquent": LeaseDelinquent,
+    "lease.cured": LeaseCured,
 }
 
 
@@ -148,6 +201,13 @@ class ScheduledInstalment(msgspec.Struct, frozen=True, kw_only=True):
     principal_balance: int  # minor units
 
 
+class LateFee(msgspec.Struct, frozen=True, kw_only=True):
+    """What an instalment costs that is paid late."""
+
+    grace_days: int  # days after the due date
+    amount: int  # minor units
+
+
 class LeaseCreated(msgspec.Struct, frozen=True, kw_only=True):
     """What is needed here of `lease.created`."""
 
@@ -157,4 +217,7 @@ class LeaseCreated(msgspec.Struct, frozen=True, kw_only=True):
     annual_rate: str
     day_count: DayCount
     start_date: date
+    payment_method: str | None  # for autopay
+    autopay: bool
+    late_fee: LateFee | None
     schedule: list[ScheduledInstalment]

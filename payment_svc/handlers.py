@@ -5,6 +5,7 @@ says is recorded by settlement.py, in a transaction of its own.
 """
 
 from collections.abc import Callable, Sequence
+from datetime import date, timedelta
 
 import msgspec
 
@@ -13,21 +14,31 @@ from common.db import Connection
 from common.envelope import Command, Event, Outcome
 from common.worker import Poison, SequenceGap
 from payment_svc import attempt as domain
-from payment_svc import quote_store, refunding, store
+from payment_svc import closing, quote_store, refunding, run_store, store
 from payment_svc.attempt import Account, Attempt, Refused
 from payment_svc.batch import Batch, Cause
-from payment_svc.closing import cancel_open
-from payment_svc.commands import AttemptPayment, PayOffLease, QuotePayoff, RecordChargeback, RefundAttempt
-from payment_svc.events import AttemptStarted
+from payment_svc.commands import (
+    AttemptPayment,
+    PayOffLease,
+    QuotePayoff,
+    RecordChargeback,
+    RefundAttempt,
+    RunCollections,
+)
 from payment_svc.news import EVENTS, News
 from payment_svc.quote import start_quoted_payoff
 from payment_svc.quoting import decode_quote, quote_payoff
-from payment_svc.refunding import common_fields, decode_chargeback, decode_refund, record_chargeback
+from payment_svc.refunding import decode_chargeback, decode_refund, record_chargeback
 from payment_svc.refusal import refusal
 from payment_svc.render import attempt_url
+from payment_svc.runs import cure, outcome_of, run_url, tell_started
+
+# A command that was lost with its broker must not leave an attempt behind for ever.
+ABANDONED = timedelta(minutes=10)
 
 decode_attempt = msgspec.json.Decoder(AttemptPayment).decode
 decode_payoff = msgspec.json.Decoder(PayOffLease).decode
+decode_run = msgspec.json.Decoder(RunCollections).decode
 
 
 def attempt_payment(batch: Batch, command: Command, asked: AttemptPayment) -> Outcome:
@@ -80,13 +91,23 @@ def refund_attempt(batch: Batch, command: Command, asked: RefundAttempt) -> Outc
     return _started(batch, command, batch.accounts[begun.lease_id], begun)
 
 
-Asked = AttemptPayment | PayOffLease | QuotePayoff | RefundAttempt | RecordChargeback
+def run_collections(batch: Batch, command: Command, asked: RunCollections) -> Outcome:
+    """RunCollections: pending until the day's run is completed; it is one run, whoever asks."""
+    run = batch.runs[asked.as_of]
+    if run.status == "completed":
+        return outcome_of(run, command.command_id)
+    batch.waiting.append((command.command_id, run.run_id))
+    return Outcome(command_id=command.command_id, status="pending", location=run_url(run.run_id))
+
+
+Asked = AttemptPayment | PayOffLease | QuotePayoff | RefundAttempt | RecordChargeback | RunCollections
 COMMANDS: dict[str, tuple[Callable[[msgspec.Raw], Asked], Callable[[Batch, Command, Asked], Outcome]]] = {
     "AttemptPayment": (decode_attempt, attempt_payment),  # type: ignore[dict-item]
     "PayOffLease": (decode_payoff, pay_off_lease),  # type: ignore[dict-item]
     "QuotePayoff": (decode_quote, quote_payoff),  # type: ignore[dict-item]
     "RefundAttempt": (decode_refund, refund_attempt),  # type: ignore[dict-item]
     "RecordChargeback": (decode_chargeback, record_chargeback),  # type: ignore[dict-item]
+    "RunCollections": (decode_run, run_collections),  # type: ignore[dict-item]
 }
 
 
@@ -117,6 +138,12 @@ class PaymentUnit:
             notices=refunding.notices(asked),
         )
         batch.quotes = await quote_store.get(connection, quote_ids)  # read under the accounts' locks
+        days: dict[date, Command] = {}
+        for command, each in zip(commands, asked, strict=True):
+            if isinstance(each, RunCollections):
+                days.setdefault(each.as_of, command)
+        for day, command in sorted(days.items()):  # in one order: two workers never wait for each other
+            batch.runs[day] = await run_store.open_run(connection, day, command, batch.now)
         outcomes = [
             COMMANDS[command.type][1](batch, command, each)
             for command, each in zip(commands, asked, strict=True)
@@ -129,6 +156,7 @@ class PaymentUnit:
         accounts = await store.lock_accounts(connection, list({event.subject for event in events}))
         positions = {lease_id: account.lease_sequence for lease_id, account in accounts.items()}
         news = News()
+        batch = Batch(accounts, [], utcnow())
         for event in events:
             if event.type not in EVENTS:
                 raise Poison(f"unknown event {event.type}")
@@ -138,6 +166,8 @@ class PaymentUnit:
             if event.sequence > position + 1:
                 raise SequenceGap(f"{event.subject}: {event.sequence} after {position}")
             EVENTS[event.type](news, event)
+            if event.type == "lease.paid_off" and event.subject in accounts:
+                _cure_paid_off(batch, accounts[event.subject], event)
             positions[event.subject] = event.sequence
         await store.insert_leases(connection, news.created, positions)
         moved = [
@@ -145,10 +175,13 @@ class PaymentUnit:
         ]
         for account in moved:
             account.lease_sequence = positions[account.lease_id]
+        for lease_id in news.closed:
+            if lease_id in accounts:
+                closing.forget(accounts[lease_id])
         open_until_now = await store.payments(connection, lease_ids=list(news.closed)) if news.closed else []
-        await store.update(connection, moved, cancel_open(open_until_now))
+        await store.update(connection, moved, closing.cancel_open(open_until_now))
         await store.close(connection, news.closed)
-        return []
+        return batch.events
 
 
 async def load(
@@ -192,6 +225,16 @@ async def save(connection: Connection, batch: Batch) -> None:
     await store.update(
         connection, list(batch.touched_accounts.values()), list(batch.touched_payments.values())
     )
+    await run_store.insert_waiters(connection, batch.waiting)
+
+
+def _cure_paid_off(batch: Batch, account: Account, event: Event) -> None:
+    """A lease that was delinquent has been paid off: no run looks at it any more."""
+    if account.delinquent:
+        cause = Cause(
+            correlation_id=event.correlationid, causation_id=event.id, traceparent=event.traceparent
+        )
+        cure(batch, account, batch.now.date(), "nothing is left to be paid on the lease", cause)
 
 
 def _decode(command: Command) -> Asked:
@@ -202,10 +245,9 @@ def _decode(command: Command) -> Asked:
 
 def _started(batch: Batch, command: Command, account: Account, attempt: Attempt) -> Outcome:
     attempt.traceparent = command.traceparent
-    batch.started.append(attempt)
-    data = AttemptStarted(**common_fields(attempt))
+    attempt.next_check_at = batch.now + ABANDONED
     cause = Cause(
         correlation_id=command.command_id, causation_id=command.command_id, traceparent=command.traceparent
     )
-    batch.tell(account, "payment.attempt_started", data, cause)
+    tell_started(batch, account, attempt, cause)
     return Outcome(command_id=command.command_id, status="pending", location=attempt_url(attempt.attempt_id))

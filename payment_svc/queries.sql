@@ -1,7 +1,9 @@
 -- name: insert_accounts
 -- Leases told of for the first time.
-INSERT INTO accounts (lease_id, currency, principal, annual_rate, day_count, start_date, lease_sequence)
-SELECT * FROM unnest($1::uuid[], $2::text[], $3::bigint[], $4::text[], $5::text[], $6::date[], $7::int[])
+INSERT INTO accounts (lease_id, currency, principal, annual_rate, day_count, start_date, lease_sequence,
+                      payment_method, autopay, grace_days, late_fee, next_look_on)
+SELECT * FROM unnest($1::uuid[], $2::text[], $3::bigint[], $4::text[], $5::text[], $6::date[], $7::int[], $8::text[],
+                     $9::boolean[], $10::int[], $11::bigint[], $12::date[])
 
 -- name: insert_payments
 INSERT INTO payments (payment_id, lease_id, number, due_date, principal, interest, fees, principal_balance)
@@ -10,8 +12,9 @@ SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::int[], $4::date[], $5::bigint[]
 
 -- name: lock_accounts
 -- Locked in one order, so that two workers never wait for each other.
-SELECT lease_id::text, currency, principal, annual_rate, day_count, start_date, payoff_in_flight::text,
-       payoff_standing::text, closed, event_sequence, lease_sequence
+SELECT lease_id::text, currency, principal, annual_rate, day_count, start_date, payment_method, autopay, grace_days,
+       late_fee, delinquent, next_look_on, collected_as_of, payoff_in_flight::text, payoff_standing::text, closed,
+       event_sequence, lease_sequence
   FROM accounts
  WHERE lease_id = ANY($1::uuid[])
  ORDER BY lease_id
@@ -24,7 +27,7 @@ SELECT DISTINCT lease_id::text FROM payments WHERE payment_id = ANY($1::uuid[])
 -- Payments by id ($1) or by lease ($2), in order.
 SELECT payment_id::text, lease_id::text, number, due_date, principal, interest, fees, late_fees, paid_principal,
        paid_interest, paid_fees, paid_late_fees, principal_balance, status, in_flight::text, attempts,
-       next_retry_at, last_attempt_id::text
+       next_retry_at, last_attempt_id::text, autopay_since, autopay_declines, autopay_over
   FROM payments
  WHERE payment_id = ANY($1::uuid[]) OR lease_id = ANY($2::uuid[])
  ORDER BY lease_id, number
@@ -32,9 +35,11 @@ SELECT payment_id::text, lease_id::text, number, due_date, principal, interest, 
 -- name: update_accounts
 UPDATE accounts AS a
    SET payoff_in_flight = n.payoff_in_flight, payoff_standing = n.payoff_standing,
-       event_sequence = n.event_sequence, lease_sequence = n.lease_sequence
-  FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::int[], $5::int[])
-       AS n (lease_id, payoff_in_flight, payoff_standing, event_sequence, lease_sequence)
+       event_sequence = n.event_sequence, lease_sequence = n.lease_sequence,
+       delinquent = n.delinquent, next_look_on = n.next_look_on, collected_as_of = n.collected_as_of
+  FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::int[], $5::int[], $6::boolean[], $7::date[], $8::date[])
+       AS n (lease_id, payoff_in_flight, payoff_standing, event_sequence, lease_sequence, delinquent, next_look_on,
+             collected_as_of)
  WHERE a.lease_id = n.lease_id
 
 -- name: close_accounts
@@ -47,11 +52,12 @@ UPDATE accounts AS a
 UPDATE payments AS p
    SET paid_principal = n.paid_principal, paid_interest = n.paid_interest, paid_fees = n.paid_fees,
        paid_late_fees = n.paid_late_fees, status = n.status, in_flight = n.in_flight, attempts = n.attempts,
-       last_attempt_id = n.last_attempt_id
+       last_attempt_id = n.last_attempt_id, late_fees = n.late_fees, next_retry_at = n.next_retry_at,
+       autopay_since = n.autopay_since, autopay_declines = n.autopay_declines, autopay_over = n.autopay_over
   FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::text[], $7::uuid[], $8::int[],
-              $9::uuid[])
+              $9::uuid[], $10::bigint[], $11::timestamptz[], $12::date[], $13::int[], $14::boolean[])
        AS n (payment_id, paid_principal, paid_interest, paid_fees, paid_late_fees, status, in_flight, attempts,
-             last_attempt_id)
+             last_attempt_id, late_fees, next_retry_at, autopay_since, autopay_declines, autopay_over)
  WHERE p.payment_id = n.payment_id
 
 -- name: update_owed
@@ -64,10 +70,11 @@ UPDATE payments AS p
 
 -- name: insert_attempts
 INSERT INTO attempts (attempt_id, command_id, lease_id, payment_id, number, kind, amount, currency, payment_method,
-                      status, payoff, traceparent, created_at, refunds, reason, notice_id)
+                      status, payoff, traceparent, created_at, refunds, reason, notice_id, next_check_at, run_id,
+                      as_of)
 SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::int[], $6::text[], $7::bigint[], $8::text[],
                      $9::text[], $10::text[], $11::json[], $12::text[], $13::timestamptz[], $14::uuid[],
-                     $15::text[], $16::text[])
+                     $15::text[], $16::text[], $17::timestamptz[], $18::uuid[], $19::date[])
 
 -- name: update_attempts
 -- What became of attempts whose accounts are locked.
@@ -89,9 +96,9 @@ UPDATE attempts AS a
 -- Attempts by id ($1) or by the command that asked for them ($2).
 SELECT attempt_id::text, command_id::text, lease_id::text, payment_id::text, number, kind, amount, currency,
        payment_method, status, decline, gateway_reference, payoff, traceparent, created_at, settled_at,
-       checks, next_check_at, refunds::text, reason, notice_id, refunded
+       checks, next_check_at, refunds::text, reason, notice_id, refunded, run_id::text, as_of
   FROM attempts
- WHERE attempt_id = ANY($1::uuid[]) OR command_id = ANY($2::uuid[])
+ WHERE attempt_id = ANY($1::uuid[]) OR (command_id = ANY($2::uuid[]) AND run_id IS NULL)
 
 -- name: find_collected
 -- Attempts that have collected money, by the gateway's references of it.
@@ -102,7 +109,7 @@ SELECT attempt_id::text
 -- name: get_charged_back
 SELECT attempt_id::text, command_id::text, lease_id::text, payment_id::text, number, kind, amount, currency,
        payment_method, status, decline, gateway_reference, payoff, traceparent, created_at, settled_at,
-       checks, next_check_at, refunds::text, reason, notice_id, refunded
+       checks, next_check_at, refunds::text, reason, notice_id, refunded, run_id::text, as_of
   FROM attempts
  WHERE notice_id = ANY($1::text[])
 
@@ -110,7 +117,7 @@ SELECT attempt_id::text, command_id::text, lease_id::text, payment_id::text, num
 -- Attempts on a payment after $2, oldest first.
 SELECT attempt_id::text, command_id::text, lease_id::text, payment_id::text, number, kind, amount, currency,
        payment_method, status, decline, gateway_reference, payoff, traceparent, created_at, settled_at,
-       checks, next_check_at, refunds::text, reason, notice_id, refunded
+       checks, next_check_at, refunds::text, reason, notice_id, refunded, run_id::text, as_of
   FROM attempts
  WHERE payment_id = $1 AND ($2::uuid IS NULL OR attempt_id > $2)
  ORDER BY attempt_id

@@ -71,7 +71,7 @@ def state_of(payments: Iterable[Payment]) -> str:
     Not the payoff worked out anew: a later version of the formula must not break a promise of this one.
     """
     rows = [
-        (payment.number, payment.status in ("paid", "cancelled"), _parts(payment.owed), _parts(payment.paid))
+        (payment.number, not payment.open, _parts(payment.owed), _parts(payment.paid))
         for payment in sorted(payments, key=lambda payment: payment.number)
     ]
     return sha256(msgspec.json.encode(rows)).hexdigest()

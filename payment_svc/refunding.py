@@ -129,6 +129,9 @@ def taken_back(batch: Batch, attempt: Attempt, cause: Cause) -> None:
     undone = domain.take_back(account, payments, original, attempt.amount, standing)
     batch.taken_back[original.attempt_id] = original
     batch.touch(account, undone.changed)
+    for payment in undone.changed:
+        if payment.open:
+            account.look_by(payment.due_date)
     batch.owing.update((payment.payment_id, payment) for payment in undone.changed)
     told = MoneyTakenBack(
         **common_fields(attempt),

@@ -1,12 +1,15 @@
 """What the gateway's answer makes of an attempt: state, events and the command's outcome. Pure."""
 
+from datetime import date
+
 import msgspec
 
-from common.envelope import Outcome, encode
+from common.clock import rfc3339
+from common.envelope import Event, Outcome, encode
 from common.http.command_status import status_url
 from common.http.problems import problem
 from payment_svc import attempt as domain
-from payment_svc import closing
+from payment_svc import closing, collecting
 from payment_svc.attempt import Account, Attempt, Payment
 from payment_svc.batch import Batch, Cause, token
 from payment_svc.declines import decline
@@ -17,6 +20,7 @@ from payment_svc.events import (
     PaymentSucceeded,
     PaymentUnknown,
     PayoffSucceeded,
+    RetryScheduled,
     SettledInstalment,
 )
 from payment_svc.gateways.port import Charged, ChargeResult, Declined, NoAnswer, NotReached
@@ -24,8 +28,11 @@ from payment_svc.refunding import common_fields, taken_back
 from payment_svc.render import attempt_url, attempt_view
 
 
-def settle(batch: Batch, attempt: Attempt, result: ChargeResult) -> Outcome:
-    """Record what the gateway said of an attempt in flight, and what the command's answer is."""
+def settle(batch: Batch, attempt: Attempt, result: ChargeResult) -> Outcome | None:
+    """Record what the gateway said of an attempt in flight, and what the command's answer is.
+
+    None: a collection run made the attempt, and no command waits for it.
+    """
     account = batch.accounts[attempt.lease_id]
     payment = batch.payments[attempt.payment_id] if attempt.payment_id else None
     cause = Cause(
@@ -42,13 +49,16 @@ def settle(batch: Batch, attempt: Attempt, result: ChargeResult) -> Outcome:
     batch.settled.append(attempt)
     match result:
         case Charged():
-            return _succeeded(batch, account, payment, attempt, result, cause)
+            outcome = _succeeded(batch, account, payment, attempt, result, cause)
         case Declined():
-            return _declined(batch, account, payment, attempt, result, cause)
+            outcome = _declined(batch, account, payment, attempt, result, cause)
         case NotReached():
-            return _failed(batch, account, payment, attempt, result, cause)
+            outcome = _failed(batch, account, payment, attempt, result, cause)
         case NoAnswer():
-            return _unknown(batch, account, payment, attempt, result, cause)
+            outcome = _unknown(batch, account, payment, attempt, result, cause)
+    if payment is not None:
+        collecting.settled(account, payment, attempt)
+    return outcome
 
 
 def keep_asking(batch: Batch, attempt: Attempt) -> None:
@@ -60,7 +70,7 @@ def keep_asking(batch: Batch, attempt: Attempt) -> None:
 
 def _succeeded(
     batch: Batch, account: Account, payment: Payment | None, attempt: Attempt, result: Charged, cause: Cause
-) -> Outcome:
+) -> Outcome | None:
     attempt.status = "succeeded"
     attempt.settled_at = batch.now
     attempt.next_check_at = None
@@ -70,6 +80,7 @@ def _succeeded(
         taken_back(batch, attempt, cause)
     elif payment is not None:
         allocation = domain.collect(payment, attempt.amount)
+        collecting.not_done(payment, attempt)
         batch.touch(account, [payment])
         succeeded = PaymentSucceeded(
             **common_fields(attempt),
@@ -112,15 +123,24 @@ def _succeeded(
 
 def _declined(
     batch: Batch, account: Account, payment: Payment | None, attempt: Attempt, result: Declined, cause: Cause
-) -> Outcome:
+) -> Outcome | None:
     attempt.status = "declined"
     attempt.settled_at = batch.now
     attempt.next_check_at = None
     attempt.gateway_reference = result.reference
     attempt.decline = decline(result.code)
     _land(batch, account, payment, attempt)
+    retry_on = None
+    if payment is not None and attempt.kind == "instalment":
+        retry_on = collecting.declined(account, payment, attempt, attempt.decline)
+        if payment.next_retry_at is not None and retry_on is not None:
+            retry_at = rfc3339(payment.next_retry_at)
+            attempt.decline = msgspec.structs.replace(attempt.decline, retry_at=retry_at)
     type_ = "payoff.declined" if attempt.kind == "payoff" else "payment.declined"
-    batch.tell(account, type_, PaymentDeclined(**common_fields(attempt), decline=attempt.decline), cause)
+    data = PaymentDeclined(**common_fields(attempt), decline=attempt.decline)
+    told = batch.tell(account, type_, data, cause)
+    if payment is not None and retry_on is not None:
+        _tell_retry(batch, account, payment, attempt, retry_on, told)
     title, detail = "Payment declined", f"The issuer declined the charge: {result.code}."
     if attempt.kind == "refund":
         title, detail = "Refund declined", f"The gateway declined the refund: {result.code}."
@@ -135,10 +155,13 @@ def _failed(
     attempt: Attempt,
     result: NotReached,
     cause: Cause,
-) -> Outcome:
+) -> Outcome | None:
     attempt.status = "failed"
     attempt.settled_at = batch.now
+    attempt.next_check_at = None
     _land(batch, account, payment, attempt)
+    if payment is not None and attempt.kind == "instalment":
+        collecting.not_done(payment, attempt)
     told = PaymentFailed(**common_fields(attempt), reason=result.reason)
     batch.tell(account, "payment.failed", told, cause)
     detail = "The payment gateway was not reached; no money has moved. It may be tried again."
@@ -147,7 +170,7 @@ def _failed(
 
 def _unknown(
     batch: Batch, account: Account, payment: Payment | None, attempt: Attempt, result: NoAnswer, cause: Cause
-) -> Outcome:
+) -> Outcome | None:
     domain.next_check(attempt, batch.now)
     told = PaymentUnknown(**common_fields(attempt), reason=result.reason)
     batch.tell(account, "payment.unknown", told, cause)
@@ -165,7 +188,28 @@ def _land(batch: Batch, account: Account, payment: Payment | None, attempt: Atte
             batch.freed.append(attempt.attempt_id)
 
 
-def _outcome(account: Account, payment: Payment | None, attempt: Attempt, http_status: int) -> Outcome:
+def _tell_retry(
+    batch: Batch, account: Account, payment: Payment, attempt: Attempt, retry_on: date, declined: Event
+) -> None:
+    retry = RetryScheduled(
+        attempt_id=attempt.attempt_id,
+        payment_id=payment.payment_id,
+        number=payment.number,
+        lease_id=account.lease_id,
+        currency=account.currency,
+        retry_at=retry_on,
+        attempts=payment.autopay_declines,
+        reason=f"soft decline {payment.autopay_declines} of autopay, at most {collecting.MAX_ATTEMPTS}",
+    )
+    cause = Cause(
+        correlation_id=attempt.command_id, causation_id=declined.id, traceparent=attempt.traceparent
+    )
+    batch.tell(account, "payment.retry_scheduled", retry, cause)
+
+
+def _outcome(account: Account, payment: Payment | None, attempt: Attempt, http_status: int) -> Outcome | None:
+    if attempt.run_id is not None:
+        return None
     return Outcome(
         command_id=attempt.command_id,
         status="succeeded",
@@ -178,7 +222,9 @@ def _outcome(account: Account, payment: Payment | None, attempt: Attempt, http_s
 
 def _problem(
     account: Account, attempt: Attempt, http_status: int, title: str, detail: str, extra: dict[str, object]
-) -> Outcome:
+) -> Outcome | None:
+    if attempt.run_id is not None:
+        return None
     return Outcome(
         command_id=attempt.command_id,
         status="rejected",

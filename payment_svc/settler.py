@@ -16,6 +16,7 @@ from common.clock import utcnow
 from common.db import Pool, transaction
 from common.envelope import Outcome
 from common.errors import Retry
+from common.pacing import Pacer
 from common.tasks import together
 from common.worker import Pending
 from payment_svc import store
@@ -35,6 +36,8 @@ from payment_svc.settlement import keep_asking, settle
 log = structlog.get_logger()
 
 MAX_BATCH = 200
+RUN_PACE_S = 0.04  # between transactions that record answers, while a collection run is at work
+RUN_CHARGES = 200  # of collection runs, in flight at a time: beside those that commands ask for
 RETRY_PAUSE_S = 0.5
 RESOLVE_EVERY_S = 0.5
 RESOLVE_AT_ONCE = 50  # look-ups of one worker at a time
@@ -58,6 +61,9 @@ class Settler:
         self._committed = committed
         self._answers: asyncio.Queue[_Answer] = asyncio.Queue()
         self._charging: dict[str, list[Delivery]] = {}  # by attempt, until its answer is recorded
+        self._of_runs: set[str] = set()  # those of them that have one of these places
+        self._run_places = asyncio.Semaphore(RUN_CHARGES)
+        self._pacer = Pacer(RUN_PACE_S)
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def resume(self, pending: Sequence[Pending]) -> None:
@@ -77,10 +83,36 @@ class Settler:
                 under_way.append(each.delivery)
                 continue
             self._charging[attempt.attempt_id] = [each.delivery]
-            charge = charges.get(attempt.refunds or "")
-            task = asyncio.create_task(self._carry_out(attempt, charge, again=not each.fresh))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._begin(attempt, charges.get(attempt.refunds or ""), again=not each.fresh)
+
+    async def charge(self, attempts: Sequence[Attempt], *, again: bool, stopping: Callable[[], bool]) -> None:
+        """Carry out attempts that no message asks for; returns once all of them have found a place.
+
+        `again`: they may have been charged before. Those that have no place when it is `stopping` are left
+        as they are, for another worker.
+        """
+        charges = await store.charge_references(
+            self._pool, [attempt.refunds for attempt in attempts if attempt.refunds]
+        )
+        fresh = [attempt for attempt in attempts if not self.charging(attempt.attempt_id)]
+        without_place = {attempt.attempt_id for attempt in fresh}
+        self._charging.update((attempt_id, []) for attempt_id in without_place)
+        try:
+            for attempt in fresh:
+                await self._run_places.acquire()
+                if stopping():
+                    self._run_places.release()
+                    return
+                without_place.remove(attempt.attempt_id)
+                self._of_runs.add(attempt.attempt_id)
+                self._begin(attempt, charges.get(attempt.refunds or ""), again=again)
+        finally:
+            for attempt_id in without_place:
+                del self._charging[attempt_id]
+
+    def charging(self, attempt_id: str) -> bool:
+        """Whether this worker is about to charge for an attempt, or to record the answer."""
+        return attempt_id in self._charging
 
     async def drained(self) -> None:
         """Return when nothing is being charged or recorded."""
@@ -90,6 +122,18 @@ class Settler:
     async def run(self) -> None:
         """Record answers and resolve unknown attempts, until cancelled."""
         await together(self._record(), self._resolve())
+
+    def _begin(self, attempt: Attempt, charge: str | None, *, again: bool) -> None:
+        task = asyncio.create_task(self._carry_out(attempt, charge, again=again))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _ended(self, attempt_id: str) -> list[Delivery]:
+        """Nothing more is to be done about an attempt here: the messages that asked for it."""
+        if attempt_id in self._of_runs:
+            self._of_runs.discard(attempt_id)
+            self._run_places.release()
+        return self._charging.pop(attempt_id, [])
 
     async def _carry_out(self, attempt: Attempt, charge: str | None, *, again: bool) -> None:
         """Charge; or, for a refund, give back from the charge with that reference."""
@@ -131,6 +175,8 @@ class Settler:
     async def _record(self) -> None:
         while True:
             answers = [await self._answers.get()]
+            if self._of_runs:  # nobody waits for these with a request in hand: let them gather
+                await self._pacer.wait()
             while len(answers) < MAX_BATCH and not self._answers.empty():
                 answers.append(self._answers.get_nowait())
             await self._record_with_patience(answers)
@@ -149,11 +195,11 @@ class Settler:
                     for answer in answers:
                         await self._record_with_patience([answer])
                     return
-                # left in flight: its message is delivered again, or the resolver asks about it
-                self._charging.pop(answers[0].attempt_id, None)
+                # left in flight: its message is delivered again, or it is taken up or asked about once more
+                self._ended(answers[0].attempt_id)
                 return
         self._committed()
-        deliveries = [self._charging.pop(answer.attempt_id, []) for answer in answers]
+        deliveries = [self._ended(answer.attempt_id) for answer in answers]
         await self._replies.send(
             (theirs[0].reply_to, outcome)
             for theirs, outcome in zip(deliveries, outcomes, strict=True)

@@ -7,10 +7,11 @@ from typing import Any
 import msgspec
 
 from common.db import Connection, Pool, Queries
+from common.http.consistency import Position
 from payment_svc.allocation import Allocation
 from payment_svc.attempt import Account, Attempt, Closed, Payment
 from payment_svc.declines import Decline
-from payment_svc.events import LeaseCreated
+from payment_svc.events import SOURCE, LeaseCreated
 from payment_svc.payoff import Payoff
 
 queries = Queries(Path(__file__).with_name("queries.sql"))
@@ -35,6 +36,11 @@ async def insert_leases(
         [lease.day_count for lease in leases],
         [lease.start_date for lease in leases],
         [positions[lease.lease_id] for lease in leases],
+        [lease.payment_method for lease in leases],
+        [lease.autopay for lease in leases],
+        [lease.late_fee.grace_days if lease.late_fee else 0 for lease in leases],
+        [lease.late_fee.amount if lease.late_fee else 0 for lease in leases],
+        [lease.schedule[0].due_date for lease in leases],
     )
     rows = [(lease.lease_id, row) for lease in leases for row in lease.schedule]
     await connection.execute(
@@ -66,7 +72,7 @@ async def payments(
     connection: Connection | Pool, *, ids: Sequence[str] = (), lease_ids: Sequence[str] = ()
 ) -> list[Payment]:
     """Payments by their ids or by their leases, in order of lease and number."""
-    return [_payment(row) for row in await connection.fetch(queries.get_payments, ids, lease_ids)]
+    return [payment_from(row) for row in await connection.fetch(queries.get_payments, ids, lease_ids)]
 
 
 async def attempts(
@@ -84,7 +90,7 @@ async def collected(
     return await attempts(connection, ids=[*ids, *(row["attempt_id"] for row in rows)])
 
 
-async def charge_references(connection: Connection, ids: Sequence[str]) -> dict[str, str]:
+async def charge_references(connection: Connection | Pool, ids: Sequence[str]) -> dict[str, str]:
     """The gateway's references of what these attempts have collected."""
     found = await attempts(connection, ids=ids) if ids else []
     return {each.attempt_id: each.gateway_reference for each in found if each.gateway_reference}
@@ -117,6 +123,9 @@ async def insert_attempts(connection: Connection, started: Sequence[Attempt]) ->
             [attempt.refunds for attempt in started],
             [attempt.reason for attempt in started],
             [attempt.notice_id for attempt in started],
+            [attempt.next_check_at for attempt in started],
+            [attempt.run_id for attempt in started],
+            [attempt.as_of for attempt in started],
         )
 
 
@@ -168,6 +177,9 @@ async def update(connection: Connection, accounts: Sequence[Account], changed: S
             [account.payoff_standing for account in accounts],
             [account.event_sequence for account in accounts],
             [account.lease_sequence for account in accounts],
+            [account.delinquent for account in accounts],
+            [account.next_look_on for account in accounts],
+            [account.collected_as_of for account in accounts],
         )
     if changed:
         await connection.execute(
@@ -181,6 +193,11 @@ async def update(connection: Connection, accounts: Sequence[Account], changed: S
             [payment.in_flight for payment in changed],
             [payment.attempts for payment in changed],
             [payment.last_attempt_id for payment in changed],
+            [payment.owed.late_fees for payment in changed],
+            [payment.next_retry_at for payment in changed],
+            [payment.autopay_since for payment in changed],
+            [payment.autopay_declines for payment in changed],
+            [payment.autopay_over for payment in changed],
         )
 
 
@@ -188,6 +205,14 @@ async def close(connection: Connection, closed: Mapping[str, Closed]) -> None:
     """Note of leases how they were closed; their accounts are locked or new."""
     if closed:
         await connection.execute(queries.close_accounts, list(closed), list(closed.values()))
+
+
+async def caught_up(pool: Pool, position: Position) -> bool:
+    """Whether what is read here holds all up to a position of a Consistency-Token."""
+    if position.source == SOURCE:
+        return True
+    account = await pool.fetchrow(queries.get_account, position.lease_id)
+    return account is not None and account["lease_sequence"] >= position.sequence
 
 
 def attempt_from(row: Any) -> Attempt:
@@ -198,7 +223,8 @@ def attempt_from(row: Any) -> Attempt:
     return Attempt(**columns)
 
 
-def _payment(row: Any) -> Payment:
+def payment_from(row: Any) -> Payment:
+    """A payment from the columns that the queries of payments give."""
     return Payment(
         payment_id=row["payment_id"],
         lease_id=row["lease_id"],
@@ -219,4 +245,7 @@ def _payment(row: Any) -> Payment:
         attempts=row["attempts"],
         next_retry_at=row["next_retry_at"],
         last_attempt_id=row["last_attempt_id"],
+        autopay_since=row["autopay_since"],
+        autopay_declines=row["autopay_declines"],
+        autopay_over=row["autopay_over"],
     )

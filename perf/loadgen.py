@@ -4,6 +4,7 @@ It speaks to the socket directly: a client library costs more per request than t
 """
 
 import asyncio
+import math
 import re
 import time
 from collections import Counter
@@ -88,7 +89,12 @@ class _Connection(asyncio.Protocol):
 
 class _Run:
     def __init__(
-        self, make_request: MakeRequest, on_body: OnBody | None, seconds: float, connections: int
+        self,
+        make_request: MakeRequest,
+        on_body: OnBody | None,
+        seconds: float,
+        connections: int,
+        requests: float,
     ) -> None:
         self.make_request = make_request
         self.result = Result()
@@ -96,9 +102,12 @@ class _Run:
         self._on_body = on_body
         self._ends_at = time.perf_counter() + seconds
         self._open = connections
+        self._left = requests
 
     def over(self) -> bool:
-        return time.perf_counter() >= self._ends_at
+        """Whether no further request is to be sent; to be asked before each."""
+        self._left -= 1
+        return self._left < 0 or time.perf_counter() >= self._ends_at
 
     def answered(self, status: int, latency_ms: float, body: bytes | bytearray) -> None:
         self.result.statuses[status] += 1
@@ -130,16 +139,22 @@ def post(url: str, body: bytes) -> bytes:
 
 
 async def run(
-    url: str, make_request: MakeRequest, *, seconds: float, connections: int, on_body: OnBody | None = None
+    url: str,
+    make_request: MakeRequest,
+    *,
+    seconds: float,
+    connections: int,
+    on_body: OnBody | None = None,
+    requests: float = math.inf,
 ) -> Result:
-    """Load the server of `url` for `seconds`; what was begun by then is still awaited.
+    """Load the server of `url` for `seconds`, or with `requests`; what was begun by then is still awaited.
 
     Raises OSError where it cannot be reached.
     """
     parts = urlsplit(url)
     loop = asyncio.get_running_loop()
     started = time.perf_counter()
-    running = _Run(make_request, on_body, seconds, connections)
+    running = _Run(make_request, on_body, seconds, connections, requests)
     for _ in range(connections):
         await loop.create_connection(lambda: _Connection(running), str(parts.hostname), parts.port or 80)
     await running.done.wait()

@@ -59,10 +59,19 @@ class WorkQueue:
 WORK_QUEUES = (
     WorkQueue(name=LEASE_COMMANDS, exchange=COMMANDS, binding=[LEASE_COMMANDS]),
     WorkQueue(name=PAYMENT_COMMANDS, exchange=COMMANDS, binding=[PAYMENT_COMMANDS]),
+    # Both services tell of a lease's status; each is to get all that the other tells, and nothing of its own.
     WorkQueue(
-        name=LEASE_PAYMENT_EVENTS, exchange=EVENTS, binding=["payment.#", "payoff.#"], single_active=True
+        name=LEASE_PAYMENT_EVENTS,
+        exchange=EVENTS,
+        binding=["payment.#", "payoff.#", "lease.late_fee_assessed", "lease.delinquent", "lease.cured"],
+        single_active=True,
     ),
-    WorkQueue(name=PAYMENT_LEASE_EVENTS, exchange=EVENTS, binding=["lease.#"], single_active=True),
+    WorkQueue(
+        name=PAYMENT_LEASE_EVENTS,
+        exchange=EVENTS,
+        binding=["lease.created", "lease.paid_off", "lease.reopened", "lease.cancelled", "lease.charged_off"],
+        single_active=True,
+    ),
 )
 
 DEAD_QUEUE_ARGUMENTS: dict[str, object] = {

@@ -127,7 +127,7 @@ def _readers(type_: str) -> str:
     return " and ".join(
         f"{_READERS[queue]} (`{queue}`)"
         for queue, keys in bindings
-        if any(type_.startswith(key.removesuffix("#")) for key in keys)
+        if any(type_ == key or (key.endswith("#") and type_.startswith(key[:-1])) for key in keys)
     )
 
 

@@ -25,6 +25,7 @@ TUNABLES = {
     "STRIPE_API_KEY": "",
     "GATEWAY_TIMEOUT_S": "10",
     "GATEWAY_LATENCY_MS": "50-150",
+    "COLLECTIONS_AT": "06:00",
 }
 
 
@@ -96,7 +97,7 @@ SERVICES = (
         role="worker",
         database_role="payment_svc",
         calls_gateway=True,
-        tunables=("LOG_LEVEL", "GATEWAY", "STRIPE_API_KEY", "GATEWAY_TIMEOUT_S"),
+        tunables=("LOG_LEVEL", "GATEWAY", "STRIPE_API_KEY", "GATEWAY_TIMEOUT_S", "COLLECTIONS_AT"),
     ),
     Service(
         name="ledger-api",

@@ -19,6 +19,25 @@ def system() -> Iterator[System]:
         system.stop()
 
 
+@pytest.fixture(scope="session")
+def collections() -> Iterator[System]:
+    """Another one, for tests that move the business date: a run of collections has to do with every lease."""
+    system = System()
+    try:
+        system.start()
+        yield system
+    finally:
+        system.stop()
+
+
+@pytest.fixture
+async def client_of_collections(collections: System) -> AsyncIterator[Client]:
+    """A client of that one."""
+    urls = {name: collections.url(name) for name in ("lease", "payment", "ledger", "gateway")}
+    async with open_session() as session:
+        yield Client(session, urls)
+
+
 @pytest.fixture
 async def client(system: System) -> AsyncIterator[Client]:
     """A client of the system, with a record of its own."""
@@ -33,7 +52,8 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """A failed test shows what the processes logged while it ran: afterwards the logs are gone."""
     report = yield
-    system = getattr(item, "funcargs", {}).get("system")
+    given = getattr(item, "funcargs", {})
+    system = given.get("system") or given.get("collections")
     if report.when == "call" and report.failed and isinstance(system, System):
         report.sections.append(("what the processes logged", system.complaints(since=call.start)))
     return report

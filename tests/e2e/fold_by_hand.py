@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 CLOSINGS = ("lease.cancelled", "lease.charged_off")
-SETTLED = ("paid", "cancelled")
+SETTLED = ("paid", "cancelled")  # every other status is open
 
 
 @dataclass
@@ -13,8 +13,9 @@ class Instalment:
     """One payment, in minor units."""
 
     amount: int
-    status: str = "scheduled"
+    status: str = "open"  # scheduled, due or late: that a day has come is not told
     paid: int = 0
+    late_fees: int = 0
 
 
 @dataclass
@@ -28,6 +29,8 @@ class Folded:
     last: dict[str, int] = field(default_factory=dict)  # sequence by source
     unsettled: set[str] = field(default_factory=set)  # attempts without an end
     ends: dict[str, str] = field(default_factory=dict)  # how attempts ended, by attempt_id
+    delinquent: bool = False
+    retries: dict[str, str] = field(default_factory=dict)  # days, by the attempt that was declined
 
     @property
     def closed(self) -> bool:
@@ -67,6 +70,18 @@ def fold(events: Iterable[dict[str, Any]]) -> Folded:
                 state.unsettled.remove(data["attempt_id"])
             state.ends[data["attempt_id"]] = "succeeded"
             _take_back(state, data)
+        elif type_ == "lease.late_fee_assessed":
+            instalment = state.instalments[data["payment_id"]]
+            assert not instalment.late_fees, "a late fee once"
+            instalment.late_fees = data["amount"]
+            instalment.amount += data["amount"]
+            assert data["amount_due"] == instalment.amount - instalment.paid
+        elif type_ in ("lease.delinquent", "lease.cured"):
+            assert state.delinquent == (type_ == "lease.cured"), event
+            state.delinquent = type_ == "lease.delinquent"
+        elif type_ == "payment.retry_scheduled":
+            assert state.ends[data["attempt_id"]] == "declined"
+            state.retries[data["attempt_id"]] = data["retry_at"]
         elif type_ not in ("payment.unknown", "payment.resolved", "payoff.quoted"):
             state.unsettled.remove(data["attempt_id"])
             state.ends[data["attempt_id"]] = type_.partition(".")[2]
@@ -78,6 +93,8 @@ def fold(events: Iterable[dict[str, Any]]) -> Folded:
     else:
         paid = (each for each in state.instalments.values() if each.status == "paid")
         assert all(each.amount == each.paid for each in paid)
+    if state.status == "active" and state.delinquent:
+        state.status = "delinquent"
     return state
 
 
@@ -87,7 +104,7 @@ def _move_money(state: Folded, type_: str, data: dict[str, Any]) -> None:
         instalment.paid += data["amount"]
         assert instalment.paid == data["amount_paid"] <= instalment.amount
         assert sum(data["allocation"].values()) == data["amount"]
-        instalment.status = "paid" if instalment.paid == instalment.amount else "scheduled"
+        instalment.status = "paid" if instalment.paid == instalment.amount else "open"
         if data["payment_status"] == "cancelled":  # the lease had been closed while it was in flight
             instalment.status = "cancelled"
         state.collected += data["amount"]
@@ -108,7 +125,7 @@ def _take_back(state: Folded, data: dict[str, Any]) -> None:
             assert each["amount"] == instalment.amount
             assert each["amount_paid"] == instalment.paid - data["amount"] >= 0
         instalment.amount, instalment.paid = each["amount"], each["amount_paid"]
-        instalment.status = each["status"]
+        instalment.status = each["status"] if each["status"] in SETTLED else "open"
         due = 0 if each["status"] == "cancelled" else instalment.amount - instalment.paid
         assert each["amount_due"] == due
     if knows:

@@ -21,21 +21,23 @@ from common.http.routes import Route
 from common.stack.ports import Ports
 from lease_svc.api import LeaseApi
 from ledger_svc.api import LedgerApi
-from payment_svc.api import PaymentApi
 from tests.integration.broker import Watch
 from tests.servers import Servers
 
 NOTHING = cast(Any, None)  # routes are described without anything behind them
 ROUTES: dict[str, list[Route]] = {
     "lease": LeaseApi(NOTHING, CommandFront("", NOTHING, NOTHING, NOTHING)).routes(),
-    "payment": PaymentApi(NOTHING, CommandFront("", NOTHING, NOTHING, NOTHING)).routes(),
+    "payment": payment_svc.app.routes(NOTHING, CommandFront("", NOTHING, NOTHING, NOTHING)),
     "ledger": LedgerApi(NOTHING).routes(),
 }
 PROBLEM_MEMBERS = {"type", "title", "status", "detail", "instance"}
 # Tables whose rows a refused request must not change.
 TABLES = {
     "lease": ("commands", "outbox", "outbox_pending", "leases", "history"),
-    "payment": ("commands", "outbox", "outbox_pending", "accounts", "payments", "attempts", "quotes"),
+    "payment": (
+        *("commands", "outbox", "outbox_pending", "accounts", "payments", "attempts"),
+        *("quotes", "collection_runs", "collection_waiters"),
+    ),
     "ledger": ("entries", "nodes", "batches"),
 }
 

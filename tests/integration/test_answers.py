@@ -64,6 +64,7 @@ async def checked(servers: Servers, fronts: Fronts, tmp_path_factory: Any) -> As
                 database_url=servers.dsn(role),
                 gateway_url=gateway,
                 gateway_timeout_s=0.5,
+                collections_at="never",
             )
             await stack.enter_async_context(run(settings))
         yield Checked(fronts)
@@ -133,9 +134,7 @@ async def test_a_lease_and_its_payments(checked: Checked) -> None:
     assert (await checked.ask("payment", "POST", refund, {"reason": "returned"})).status == 409
     refund = "/api/v1/attempts/01890a5d-ac96-774b-8bce-b302099a8057/refund"
     assert (await checked.ask("payment", "POST", refund, {"reason": "returned"})).status == 404
-    assert (
-        await checked.ask("payment", "GET", f"/api/v1/attempts/{back.json['attempt_id']}")
-    ).status == 200
+    assert (await checked.ask("payment", "GET", f"/api/v1/attempts/{back.json['attempt_id']}")).status == 200
 
     closed, _ = await new_lease(checked)
     payoff = f"/api/v1/leases/{closed['lease_id']}/payoff"
@@ -254,6 +253,27 @@ async def test_commands(checked: Checked) -> None:
     assert missing.status == 404
     looked_up = await checked.ask("payment", "GET", missing.json["instance"])
     assert (looked_up.json["http_status"], looked_up.json["outcome"]) == (404, missing.json)
+
+
+async def test_collections(checked: Checked) -> None:
+    """A run, before any of its answers' fields is other than nothing and after; and one that never was."""
+    run = "/api/v1/collections/run"
+    nothing_due = await checked.ask("payment", "POST", run, {"as_of": "1999-12-31"}, Prefer="wait=25")
+    assert (nothing_due.status, nothing_due.json["leases"]) == (200, 0)
+    lease, _ = await new_lease(
+        checked, start_date="2000-01-01", first_due_date="2000-02-01", term=2, autopay=True
+    )
+    done = await checked.ask("payment", "POST", run, {"as_of": "2000-02-29"}, Prefer="wait=25")
+    assert (done.status, done.json["succeeded"], done.json["late_fees"]) == (200, 1, 1)
+    url = done.headers["location"]
+    assert (await checked.ask("payment", "GET", url)).json["status"] == "completed"
+    waits = await checked.ask("payment", "POST", run, {"as_of": "2000-03-01"}, Prefer="respond-async")
+    assert waits.status == 202
+    missing = await checked.ask("payment", "GET", f"/api/v1/collections/runs/{lease['lease_id']}")
+    assert missing.status == 404
+    assert (await checked.ask("payment", "POST", run, {"as_of": "1969-12-31"})).status == 422
+    payments = f"/api/v1/leases/{lease['lease_id']}/payments"
+    assert (await checked.ask("payment", "GET", payments)).json["items"][0]["status"] == "paid"
 
 
 async def test_audit(checked: Checked) -> None:

@@ -133,8 +133,10 @@ async def test_totals_over_batches(servers: Servers, its: asyncpg.Connection) ->
     life.succeed(late)
     life.refund(first, 300)
     life.refund(first, 20, "chargeback")
-    life.close(unseen=4)  # it did not know of instalment 2, and of nothing that was given back
+    life.be_late(1, fee=700)  # two events
+    life.close(unseen=6)  # of instalment 2, of what was given back and of the late fee it did not know
     life.refund(late, 1)
+    life.be_late(3, fee=500)
     life.learn()
     life.succeed(later)
     life.refund(later, 7, "chargeback")
@@ -153,8 +155,8 @@ async def test_totals_over_batches(servers: Servers, its: asyncpg.Connection) ->
                 )
                 await store.append(connection, [seal(each, raw, seq=number, recorded_at=utcnow())], [], head)
     assert head.totals == _at_once(events)
-    billed = sum(row.amount for row in life.rows)
-    assert head.totals.amounts == {"USD": Amounts(billed=billed, collected=billed, refunded=328)}
+    sums = Amounts(billed=life.agreed + 1200, collected=life.agreed, refunded=328)
+    assert head.totals.amounts == {"USD": sums}
 
 
 def _at_once(events: list[Event]) -> totals.Totals:

@@ -34,6 +34,9 @@ def created(lease_id: str, sequence: int = 1, **changes: Any) -> Event:
         "annual_rate": "0.1",
         "day_count": "30/360",
         "start_date": "2026-12-01",
+        "payment_method": None,
+        "autopay": False,
+        "late_fee": None,
         "schedule": [
             {
                 "number": 1,

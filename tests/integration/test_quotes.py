@@ -78,6 +78,7 @@ async def new_lease(pool: Pool) -> str:
     ]
     terms = {"lease_id": lease_id, "currency": "USD", "principal": 120_000, "annual_rate": "0.12"}
     more = {"day_count": "30/360", "start_date": "2026-12-01", "schedule": schedule}
+    more |= {"payment_method": None, "autopay": False, "late_fee": None}
     created = Event(
         id=uuid7(),
         source="/lease-svc",

@@ -77,6 +77,9 @@ async def original(workers: list[Pool], its: asyncpg.Connection) -> Attempt:
         annual_rate="0.12",
         day_count="30/360",
         start_date=date(2026, 12, 1),
+        payment_method=None,
+        autopay=False,
+        late_fee=None,
         schedule=[row],
     )
     made = attempt()

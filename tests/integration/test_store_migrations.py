@@ -11,7 +11,10 @@ from tests.servers import Servers
 
 TABLES = {
     "lease": {"commands", "outbox", "outbox_pending", "leases", "history"},
-    "payment": {"commands", "outbox", "outbox_pending", "accounts", "payments", "attempts", "quotes"},
+    "payment": {
+        *("commands", "outbox", "outbox_pending", "accounts", "payments", "attempts"),
+        *("quotes", "collection_runs", "collection_waiters"),
+    },
     "ledger": {"entries", "nodes", "batches"},
 }
 # role → schema → privileges on its tables
@@ -34,6 +37,8 @@ GRANTS: dict[str, dict[str, dict[str, set[str]]]] = {
             "payments": {"SELECT", "INSERT", "UPDATE"},
             "attempts": {"SELECT", "INSERT", "UPDATE"},
             "quotes": {"SELECT", "INSERT", "UPDATE"},
+            "collection_runs": {"SELECT", "INSERT", "UPDATE"},
+            "collection_waiters": {"SELECT", "INSERT", "UPDATE", "DELETE"},
         }
     },
     "ledger_writer": {"ledger": {table: {"SELECT", "INSERT"} for table in TABLES["ledger"]}},

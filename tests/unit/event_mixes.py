@@ -19,15 +19,19 @@ def random_life(random: Random) -> Life:
     life.due = random.randrange(len(life.rows))
     life.create()
     for _ in range(random.randrange(26)):
-        if life.status == "active" and random.random() < 0.04:
+        if life.status in ("active", "delinquent") and random.random() < 0.04:
             life.close("charged_off", unseen=random.randint(0, min(6, life.unapplied)))
         elif life.closed and not life.knows and random.random() < 0.3:
             life.learn()
         if random.random() < 0.15 and give_back(life, random):
             continue
-        payable = [row for row in life.rows if row.status == "scheduled"]
+        payable = [row for row in life.rows if row.status in ("scheduled", "late")]
         if payable and random.random() < 0.1:
             life.quote()
+        if payable and random.random() < 0.15:
+            life.be_late(random.choice(payable).number)
+        elif life.delinquent and random.random() < 0.2:
+            life.be_cured()
         if life.unresolved and random.random() < 0.3:
             attempt = random.choice(list(life.unresolved.values()))
         elif payable and random.random() < 0.9:

@@ -31,6 +31,12 @@ class Row:
         self.amount = principal + interest + fees
         self.paid = 0
         self.status = "scheduled"
+        self.open_status = "scheduled"
+
+    def cost_more(self, late_fee: int) -> None:
+        """A late fee: paid before everything else, as any fee."""
+        self.fees += late_fee
+        self.amount += late_fee
 
     def unpaid(self) -> tuple[int, int, int]:
         """Fees, interest and principal still owed: money goes to them in this order."""
@@ -55,6 +61,7 @@ class Life:
         self.given_back: dict[str, int] = {}  # of it, by attempt
         self.settled: dict[str, list[tuple[Row, int, int]]] = {}  # by payoff: row, amount, paid before
         self.status = "active"
+        self.delinquent = False  # as the payment service has it
         self.due = 0  # instalments due by the day of an early payoff
         self.sequences = {LEASES: 0, PAYMENTS: 0}
         self.applied = 0  # the payment service's events that the lease service has certainly applied
@@ -68,6 +75,7 @@ class Life:
             due = date(2027 + (number - 1) // 12, (number - 1) % 12 + 1, 1)
             self.rows.append(Row(number, due, part, left // 100, 2500 if number == 1 else 0))
             left -= part
+        self.agreed = sum(row.amount for row in self.rows)
 
     @property
     def closed(self) -> bool:
@@ -159,7 +167,7 @@ class Life:
             return
         row = self.rows[attempt["number"] - 1]
         row.paid += attempt["amount"]
-        row.status = "paid" if row.paid == row.amount else "scheduled"
+        row.status = "paid" if row.paid == row.amount else row.open_status
         if self.knows:
             row.status = "cancelled"
         allocation = {"late_fees": 0, "fees": 0, "interest": 0, "principal": attempt["amount"]}
@@ -173,7 +181,7 @@ class Life:
     def close(self, how: str = "charged_off", unseen: int = 0) -> None:
         """The lease is cancelled or charged off, `unseen` of the payment service's events not yet applied."""
         seen = self.sequences[PAYMENTS] - unseen
-        before = self.owed_after[seen - 1] if seen else sum(row.amount for row in self.rows)
+        before = self.owed_after[seen - 1] if seen else self.agreed
         about = {"lease_id": self.lease_id, "currency": self.currency, "reason": "returned unused"}
         amount = {"balance" if how == "cancelled" else "amount": before, "payment_sequence": seen}
         self.status = how
@@ -181,7 +189,7 @@ class Life:
 
     def learn(self) -> None:
         """The payment service hears of it: open instalments are cancelled, those in flight when they land."""
-        self.knows = True
+        self.knows, self.delinquent = True, False
         for row in self.open_rows():
             row.status = "processing" if row.status == "processing" else "cancelled"
 
@@ -205,7 +213,9 @@ class Life:
             rows, saved = [self.rows[collected["number"] - 1]], 0
             rows[0].paid -= amount
         for row in rows:
-            row.status = "cancelled" if self.knows else "scheduled"
+            if row.status in ("paid", "cancelled"):
+                row.open_status = "scheduled"
+            row.status = "cancelled" if self.knows else row.open_status
         changed = [
             {
                 "number": row.number,
@@ -234,20 +244,46 @@ class Life:
 
     def decline(self, attempt: Attempt, retry_at: str | None = None) -> None:
         self._resolve(attempt, "declined")
-        self._mark(attempt, "scheduled")
+        self._open_again(attempt)
         code = {"code": "insufficient_funds", "class": "soft", "advice": "retry_later"}
         kind = "payment.declined" if attempt["number"] else "payoff.declined"
         self.emit(PAYMENTS, kind, attempt | {"decline": code | {"retry_at": retry_at}})
 
     def fail(self, attempt: Attempt) -> None:
         self._resolve(attempt, "not_found")
-        self._mark(attempt, "scheduled")
+        self._open_again(attempt)
         self.emit(PAYMENTS, "payment.failed", attempt | {"reason": "connection_refused"})
 
     def lose_sight(self, attempt: Attempt) -> None:
         """The gateway gives no answer; the next word on this attempt resolves it first."""
         self.emit(PAYMENTS, "payment.unknown", attempt | {"reason": "timeout"})
         self.unresolved[attempt["attempt_id"]] = attempt
+
+    def be_late(self, number: int, fee: int = 1500) -> None:
+        """A late fee for an instalment, which is late from now on; the first makes the lease delinquent.
+
+        The payment service says so as long as it does not know that the lease was closed.
+        """
+        row = self.rows[number - 1]
+        row.cost_more(fee)
+        row.open_status = "late"
+        row.status = "processing" if row.status == "processing" else "late"
+        about = {"lease_id": self.lease_id, "currency": self.currency, "as_of": "2027-02-01"}
+        named = {"payment_id": payment_id(self.lease_id, number), "number": number, "due_date": row.due}
+        after = {"amount_due": row.amount - row.paid, "payment_status": "late", "reason": "late"}
+        self.emit(PAYMENTS, "lease.late_fee_assessed", about | named | after | {"amount": fee})
+        if not self.delinquent:
+            self.delinquent = True
+            self.status = "delinquent" if self.status == "active" else self.status
+            more = {"numbers": [number], "days_late": 6, "amount_late": row.amount - row.paid}
+            self.emit(PAYMENTS, "lease.delinquent", about | more | {"reason": "late"})
+
+    def be_cured(self) -> None:
+        """The lease is no longer delinquent."""
+        self.delinquent = False
+        self.status = "active" if self.status == "delinquent" else self.status
+        about = {"lease_id": self.lease_id, "currency": self.currency, "as_of": "2027-02-02"}
+        self.emit(PAYMENTS, "lease.cured", about | {"reason": "nothing is late any longer"})
 
     def payoff_amount(self) -> int:
         """What closes the lease on the due date of instalment `self.due`: later interest is not owed."""
@@ -293,12 +329,18 @@ class Life:
         about = {"lease_id": self.lease_id, "currency": self.currency, "attempt_id": attempt["attempt_id"]}
         paid = self.collected - self.refunded
         self.emit(LEASES, "lease.paid_off", about | {"amount_paid": paid, "cause": cause})
+        if self.delinquent:  # the payment service, as soon as it hears of it
+            self.be_cured()
 
     def _mark(self, attempt: Attempt, status: str) -> None:
-        if self.knows and status == "scheduled":
+        if self.knows and status != "processing":
             status = "cancelled"
         if attempt["number"]:
             self.rows[attempt["number"] - 1].status = status
+
+    def _open_again(self, attempt: Attempt) -> None:
+        if attempt["number"]:
+            self._mark(attempt, self.rows[attempt["number"] - 1].open_status)
 
     def _resolve(self, attempt: Attempt, outcome: str) -> None:
         if self.unresolved.pop(attempt["attempt_id"], None):

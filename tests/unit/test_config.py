@@ -1,5 +1,7 @@
 """Settings from the environment: defaults, types, and mistakes named by their variable."""
 
+from datetime import time
+
 import pytest
 
 from common.config import Settings
@@ -54,6 +56,11 @@ def test_values() -> None:
         ("STRIPE_API_KEY", "sk_test_ü"),
         ("STRIPE_URL", "http://api.stripe.com"),
         ("STRIPE_URL", "api.stripe.com"),
+        ("COLLECTIONS_AT", "6:00"),
+        ("COLLECTIONS_AT", "24:00"),
+        ("COLLECTIONS_AT", "0600"),
+        ("COLLECTIONS_AT", "06:0x"),
+        ("COLLECTIONS_AT", "daily"),
     ],
 )
 def test_mistakes(variable: str, value: str) -> None:
@@ -89,3 +96,10 @@ def test_secrets_do_not_show() -> None:
         assert "SECRET" not in text
         assert "port=8100" in text
     assert "stripe_api_key=''" in repr(Settings())
+
+
+def test_collections_time() -> None:
+    """A time of day, or never."""
+    assert Settings().collections_time() == time(6)
+    assert Settings(collections_at="23:59").collections_time() == time(23, 59)
+    assert Settings(collections_at="never").collections_time() is None

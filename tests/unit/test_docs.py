@@ -19,7 +19,7 @@ from lease_svc.handlers import EVENTS as LEASE_READS
 from ledger_svc import events as ledger_events
 from ledger_svc import writer  # its metrics register themselves
 from payment_svc import docs as payment_docs
-from payment_svc.handlers import EVENTS as PAYMENT_READS
+from payment_svc.news import EVENTS as PAYMENT_READS
 
 PROJECT = Path(__file__).parents[2]
 DOCS = PROJECT / "docs"

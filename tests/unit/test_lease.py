@@ -9,13 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.ids import payment_id
+from lease_svc import instalments, render
 from lease_svc import lease as domain
-from lease_svc import render
 from lease_svc.commands import CreateLease, NewLease, rules
 from lease_svc.events import (
     ChangedInstalment,
     Contract,
     Instalment,
+    LateFeeAssessed,
     LeaseCreated,
     MoneyTakenBack,
     PaymentSucceeded,
@@ -217,9 +218,7 @@ def test_an_early_payoff_given_back() -> None:
     assert (reopened, lease.status, lease.balance) == (True, "active", 500)
     assert (lease.next_due_date, lease.payments_made) == (date(2027, 12, 1), 1)
     all_of_them = [changed(number, amounts(lease)[number - 1], 0) for number in range(2, 13)]
-    _, reopened = lease.take_back(
-        "payment.charged_back", taken_back(110038, *all_of_them), b"{}", LATER
-    )
+    _, reopened = lease.take_back("payment.charged_back", taken_back(110038, *all_of_them), b"{}", LATER)
     assert not reopened
     assert (
         lease.balance, lease.next_due_date, lease.payments_made, lease.amended, list(lease.paid)
@@ -281,3 +280,72 @@ def test_rules_of_some_fields() -> None:
         some = {key: value for key, value in right.items() if key != name}
         assert {error.pointer for error in rules(some)} == {"/currency", "/annual_rate"} - {f"/{name}"}
     assert rules({}) == []
+
+
+def late_fee(number: int, amount: int) -> LateFeeAssessed:
+    return LateFeeAssessed(number=number, amount=amount)
+
+
+def test_a_late_fee_is_owed_beside_the_schedule() -> None:
+    """The balance grows, the instalment is paid only with the fee; schedule and total stay as agreed."""
+    lease = create(fees=[])
+    agreed, before = lease.schedule, lease.balance
+    first, second, *_ = amounts(lease)
+    (change,) = lease.assess_late_fee(late_fee(1, 1500), b"{}", LATER)
+    assert (change.type, change.balance, change.status_after) == (
+        "lease.late_fee_assessed",
+        before + 1500,
+        "active",
+    )
+    lease.pay(payment(1, first), b"{}", LATER)
+    assert (lease.payments_made, lease.next_due_date) == (0, date(2027, 1, 1))
+    lease.pay(payment(1, 1500), b"{}", LATER)
+    assert (lease.payments_made, lease.next_due_date) == (1, date(2027, 2, 1))
+    lease.pay(payment(2, second), b"{}", LATER)
+    lease.assess_late_fee(late_fee(3, 1), b"{}", LATER)
+    asked = [each.amount for each in instalments.now(lease.schedule, lease.amended)]
+    fees = [after - before for after, before in zip(asked, amounts(lease), strict=True)]
+    assert fees == [1500, 0, 1, *[0] * 9]
+    assert lease.balance == sum(amounts(lease)) + 1501 - lease.amount_paid
+    assert lease.schedule == agreed
+
+
+@pytest.mark.parametrize("status", ["cancelled", "charged_off"])
+def test_a_late_fee_on_a_closed_lease_is_not_owed(status: str) -> None:
+    """The payment service had not heard of the closing: it shows in the history and moves nothing."""
+    lease = create(fees=[])
+    lease.status, lease.balance = status, 0  # type: ignore[assignment]
+    (change,) = lease.assess_late_fee(late_fee(1, 1500), b"{}", LATER)
+    assert (change.type, change.balance, change.status_after) == ("lease.late_fee_assessed", 0, status)
+    assert lease.turn("lease.delinquent", "active", "delinquent", b"{}", LATER) == []
+    assert (lease.status, lease.balance) == (status, 0)
+
+
+def test_a_late_fee_that_was_paid_and_given_back() -> None:
+    """The instalment asks for its late fee again, and the lease that it had paid off is active."""
+    lease = create(term=1, fees=[])
+    lease.assess_late_fee(late_fee(1, 1500), b"{}", LATER)
+    owed = lease.balance
+    lease.pay(payment(1, owed), b"{}", LATER)
+    assert (lease.status, lease.balance) == ("paid_off", 0)
+    back = taken_back(2000, changed(1, owed, owed - 2000))
+    changes, reopened = lease.take_back("payment.refunded", back, b"{}", LATER)
+    assert reopened
+    assert [(each.type, each.status_after) for each in changes][-1] == ("lease.reopened", "active")
+    assert (lease.status, lease.balance, lease.amount_paid) == ("active", 2000, owed - 2000)
+    lease.pay(payment(1, 2000), b"{}", LATER)
+    assert (lease.status, lease.balance, lease.payments_made) == ("paid_off", 0, 1)
+
+
+def test_delinquent_and_cured() -> None:
+    """Both change an ordinary lease only: one that is paid off stays so, without a line in its history."""
+    lease = create(term=1, fees=[])
+    assert lease.turn("lease.cured", "delinquent", "active", b"{}", LATER) == []
+    (change,) = lease.turn("lease.delinquent", "active", "delinquent", b"{}", LATER)
+    assert (change.status_before, change.status_after, lease.status) == ("active", "delinquent", "delinquent")
+    assert [each.status_after for each in lease.pay(payment(1, lease.balance), b"{}", LATER)] == [
+        "delinquent",
+        "paid_off",
+    ]
+    assert lease.turn("lease.cured", "delinquent", "active", b"{}", LATER) == []
+    assert lease.status == "paid_off"

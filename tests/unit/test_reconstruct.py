@@ -331,3 +331,104 @@ def test_money_given_back_on_a_closed_lease_is_not_owed() -> None:
     life.emit(PAYMENTS, "payment.refunded", data | {"interest_owed_again": 0})
     after = fold(record(life.raws))
     assert (after.balance, after.collected) == (before.balance, 0)
+
+
+def test_late_fees_and_delinquency() -> None:
+    """A fee raises the instalment and the balance; the lease is delinquent until cured, or paid off."""
+    life = Life(term=2, principal=20_000)
+    life.create()
+    before = life.balance
+    started = life.start(1)
+    life.be_late(1, fee=700)
+    state = snapshot(fold(record(life.raws)))
+    assert state
+    assert (state.status, state.balance) == ("delinquent", before + 700)
+    assert (state.payments[0].status, state.payments[0].amount) == ("processing", life.rows[0].amount)
+    life.decline(started)
+    assert statuses(life)[0] == ("late", 0)
+    life.be_cured()
+    state = snapshot(fold(record(life.raws)))
+    assert state
+    assert state.status == "active"
+
+
+@pytest.mark.parametrize("kind", ["refund", "chargeback"])
+@given(random=randoms)
+def test_a_late_fee_that_was_paid_and_given_back(kind: str, random: Random) -> None:
+    """The instalment asks for its late fee again; the lease that it had paid off is active, in any order."""
+    life = Life(term=1, principal=20_000)
+    life.create()
+    life.be_late(1, fee=700)
+    paying = life.start(1)
+    life.succeed(paying)
+    with_fee = life.agreed + 700
+    assert (paying["amount"], life.status) == (with_fee, "paid_off")
+    assert statuses(life) == [("paid", with_fee)]
+    life.refund(paying, 1000, kind)
+    entries = record(interleave(life.raws, random))
+    assert fold(entries) == fold(record(life.raws))
+    state = snapshot(fold(entries))
+    assert state
+    assert (state.status, state.balance, state.amount_paid) == ("active", 1000, with_fee - 1000)
+    [payment] = state.payments
+    assert (payment.status, payment.amount, payment.amount_paid) == ("scheduled", with_fee, with_fee - 1000)
+    assert fold(entries).billed == with_fee
+
+
+@given(random=randoms)
+def test_a_late_fee_after_money_was_given_back(random: Random) -> None:
+    """It is added to what the refund said the instalment asks for; a part of it given back leaves it late."""
+    life = Life(term=2, principal=20_000)
+    life.create()
+    paying = life.start(1)
+    life.succeed(paying)
+    life.refund(paying, 1000)
+    life.be_late(1, fee=700)
+    state = snapshot(fold(record(interleave(life.raws, random))))
+    assert state
+    assert (state.status, state.balance) == ("delinquent", life.balance)
+    late = state.payments[0]
+    with_fee = paying["amount"] + 700
+    assert (late.status, late.amount, late.amount_paid) == ("late", with_fee, paying["amount"] - 1000)
+    life.refund(paying, 50, "chargeback")
+    state = snapshot(fold(record(interleave(life.raws, random))))
+    assert state
+    late = state.payments[0]
+    assert (late.status, late.amount, late.amount_paid) == ("late", with_fee, paying["amount"] - 1050)
+
+
+@pytest.mark.parametrize("how", ["cancelled", "charged_off"])
+@given(random=randoms)
+def test_late_fees_and_delinquency_of_a_closed_lease(how: str, random: Random) -> None:
+    """Told before the payment service hears of the closing, they leave the lease closed and owing nothing."""
+    life = Life(term=2, principal=20_000)
+    life.create()
+    life.be_late(1, fee=700)
+    life.close(how)
+    life.be_cured()
+    life.be_late(2, fee=500)
+    entries = record(interleave(life.raws, random))
+    assert fold(entries) == fold(record(life.raws))
+    state = snapshot(fold(entries))
+    assert state
+    assert (state.status, state.balance, state.amount_paid) == (how, 0, 0)
+    assert [(each.status, each.amount) for each in state.payments] == [
+        ("cancelled", row.amount) for row in life.rows
+    ]
+
+
+@given(random=randoms)
+def test_delinquency_of_a_lease_that_is_paid_off(random: Random) -> None:
+    """Whatever of being cured and being paid off is recorded first, the lease is paid off."""
+    life = Life(term=1)
+    life.create()
+    life.be_late(1)
+    life.succeed(life.start(1))
+    entries = record(interleave(life.raws, random))
+    for each in (entries, entries[:-1], record(life.raws[:-1])):
+        shown = snapshot(fold(each))
+        if shown and any(entry.type == "lease.paid_off" for entry in each):
+            assert shown.status == "paid_off"
+    state = snapshot(fold(entries))
+    assert state
+    assert (state.status, state.balance) == ("paid_off", 0)

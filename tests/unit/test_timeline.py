@@ -253,3 +253,30 @@ def test_refunds_without_money_in_words() -> None:
         "Refund outcome learned",
         "Instalment 1 of 1: asked about 1.00 USD, the gateway said that the money was given back",
     )
+
+
+def test_collections_in_words() -> None:
+    """A late fee, delinquency, a retry and the cure."""
+    life = Life(term=2, principal=20_000)
+    life.create()
+    life.be_late(1, fee=700)
+    about = {"lease_id": life.lease_id, "currency": "USD", "retry_at": "2027-01-02", "attempts": 1}
+    life.emit(PAYMENTS, "payment.retry_scheduled", about | {"number": 1, "reason": "soft decline"})
+    life.be_cured()
+    items = list(timeline(record(life.raws)))[1:]
+    assert [(item.title, item.summary) for item in items] == [
+        (
+            "Late fee",
+            "Instalment 1 of 2, due on 1 January 2027, was not paid within the grace; it costs 7.00 USD more",
+        ),
+        (
+            "Lease delinquent",
+            "Instalment 1 late beyond the grace, the oldest by 6 days; 134.00 USD to be paid",
+        ),
+        (
+            "Retry scheduled",
+            "Instalment 1 of 2: decline 1 of autopay; the next try is on 2 January 2027",
+        ),
+        ("Lease cured", "As of 2 February 2027: nothing is late any longer"),
+    ]
+    assert [item.amount for item in items] == [700, 13400, 0, 0]

@@ -4,6 +4,14 @@ import pytest
 
 from common.bus import topology
 from common.bus.topology import WORK_QUEUES, WorkQueue
+from lease_svc.events import CATALOGUE as TOLD_BY_LEASES
+from payment_svc.events import CATALOGUE as TOLD_BY_PAYMENTS
+
+# Of each queue of events: what its own service tells, and what the other does.
+TOLD = {
+    topology.LEASE_PAYMENT_EVENTS: (TOLD_BY_LEASES, TOLD_BY_PAYMENTS),
+    topology.PAYMENT_LEASE_EVENTS: (TOLD_BY_PAYMENTS, TOLD_BY_LEASES),
+}
 
 
 @pytest.mark.parametrize("queue", WORK_QUEUES, ids=lambda queue: queue.name)
@@ -32,14 +40,23 @@ def test_commands_are_shared_and_events_are_not() -> None:
 
 
 def test_names_and_bindings() -> None:
-    """Names are unique; a command queue is bound by its own name, an event queue by other services' types."""
+    """Names are unique; a command queue is bound by its own name, an event queue by the other's types.
+
+    All of them, for sequences have no gaps; and none of its own service, whatever the types begin with.
+    """
     assert len({queue.name for queue in WORK_QUEUES}) == len(WORK_QUEUES)
     for queue in WORK_QUEUES:
         if queue.exchange == topology.COMMANDS:
             assert queue.binding == [queue.name]
         else:
-            own = queue.name.partition(".")[0]
-            assert not any(key.startswith(f"{own}.") for key in queue.binding)
+            own, others = TOLD[queue.name]
+            assert not any(bound(queue, type_) for type_ in own)
+            assert all(bound(queue, type_) for type_ in others)
+
+
+def bound(queue: WorkQueue, type_: str) -> bool:
+    """Whether the broker gives the queue events of this type."""
+    return any(type_ == key or (key.endswith("#") and type_.startswith(key[:-1])) for key in queue.binding)
 
 
 def test_arguments_are_not_shared() -> None:

@@ -207,3 +207,46 @@ def test_a_payoff_of_a_closed_lease_given_back(knows_paid: bool, knows_back: boo
     for raws in (life.raws, interleave(life.raws, random)):
         amounts = Amounts(billed=billed, collected=amount, refunded=amount)
         assert total(raws).amounts == {"USD": amounts}
+
+
+def test_a_late_fee_is_billed_and_outstanding() -> None:
+    """It is money to be paid, in the currency of its lease."""
+    life = Life(term=1, principal=10_000)
+    life.create()
+    before = total(life.raws).amounts["USD"]
+    life.be_late(1, fee=700)
+    after = total(life.raws).amounts["USD"]
+    assert (after.billed - before.billed, after.outstanding - before.outstanding) == (700, 700)
+    assert after.collected == 0
+
+
+@pytest.mark.parametrize("how", ["cancelled", "charged_off"])
+@pytest.mark.parametrize("unseen", [0, 1, 2])
+@given(random=randoms)
+def test_late_fees_of_a_closed_lease(how: str, unseen: int, random: Random) -> None:
+    """Billed they stay, outstanding they are not, whether the closing knew of them or not, in any order."""
+    life = Life(term=3)
+    life.create()
+    life.be_late(1, fee=700)  # two events; the first is the fee
+    life.close(how, unseen=unseen)
+    life.be_late(2, fee=500)
+    for raws in (life.raws, interleave(life.raws, random)):
+        assert total(raws).amounts == {"USD": Amounts(billed=life.agreed + 1200)}
+
+
+@given(random=randoms)
+def test_a_late_fee_that_was_paid_and_given_back(random: Random) -> None:
+    """Billed once, collected, refunded and outstanding again; on a closed lease not outstanding."""
+    life = Life(term=1)
+    life.create()
+    life.be_late(1, fee=700)
+    paying = life.start(1)
+    life.succeed(paying)
+    life.refund(paying, 1000)
+    billed = life.agreed + 700
+    sums = Amounts(billed=billed, collected=billed, refunded=1000, outstanding=1000)
+    assert total(interleave(life.raws, random)).amounts == {"USD": sums}
+    life.close()
+    life.refund(paying, 200)
+    sums = Amounts(billed=billed, collected=billed, refunded=1200)
+    assert total(interleave(life.raws, random)).amounts == {"USD": sums}

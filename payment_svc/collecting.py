@@ -1,0 +1,167 @@
+"""Collections: what one run does with a lease, and what a declined autopay attempt leads to. Pure.
+
+Days are counted in calendar days of a run's `as_of`, never by a clock, so a run that is killed and run again,
+or comes late, or is followed by one for an earlier day decides the same once.
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Literal
+
+import msgspec
+
+from payment_svc.attempt import Account, Attempt, Payment
+from payment_svc.declines import Decline
+
+# A soft decline of autopay is tried again so many days after the run that tried first …
+RETRY_AFTER_DAYS = (1, 3, 5)
+# … and then never: a bound on the attempts of autopay that reach the issuer, for each instalment.
+MAX_ATTEMPTS = 1 + len(RETRY_AFTER_DAYS)
+
+ONE_DAY = timedelta(days=1)
+
+
+class Decision(msgspec.Struct, frozen=True, kw_only=True):
+    """What a run does with one open instalment that has reached its due date."""
+
+    payment: Payment
+    status: Literal["due", "late"]
+    late_fee: bool  # assess it now
+    attempt: bool  # start an autopay attempt now
+
+    @property
+    def newly_due(self) -> bool:
+        """Whether no run has found it due before."""
+        return self.payment.status == "scheduled"
+
+
+class Decisions(msgspec.Struct, frozen=True, kw_only=True):
+    """What a run does with one lease."""
+
+    instalments: list[Decision]
+    delinquent: list[Payment]  # the lease becomes delinquent because of these; empty: it does not
+    cured: bool
+    next_look_on: date | None  # attempts that are started now aside: their ends see to it
+
+
+def decide(account: Account, reached: Sequence[Payment], next_due: date | None, as_of: date) -> Decisions:
+    """What a run as of a day does with a lease.
+
+    `reached`: its open instalments due on or before the day, in order; `next_due`: the next due date after
+    it among the open ones. Deciding again, once all of it is done, gives nothing to do.
+    """
+    instalments = [
+        Decision(
+            payment=payment,
+            status="late" if payment.due_date < as_of else "due",
+            late_fee=_late_fee_open(account, payment)
+            and beyond_grace(account, payment, as_of)
+            and account.payoff_in_flight is None,  # a payoff under way was reckoned without it
+            attempt=_autopay_on(account, payment, as_of),
+        )
+        for payment in reached
+    ]
+    late = [payment for payment in reached if beyond_grace(account, payment, as_of)]
+    looks = [next_look(account, each.payment, as_of) for each in instalments if not each.attempt]
+    return Decisions(
+        instalments=instalments,
+        delinquent=[] if account.delinquent else late,
+        cured=account.delinquent and not late and (bool(reached) or next_due is not None),
+        next_look_on=min((day for day in (*looks, next_due) if day is not None), default=None),
+    )
+
+
+def grace_ends(account: Account, payment: Payment) -> date:
+    """The first day on which an instalment is late for longer than the grace."""
+    return payment.due_date + timedelta(days=account.grace_days) + ONE_DAY
+
+
+def beyond_grace(account: Account, payment: Payment, as_of: date) -> bool:
+    """Whether it is late for longer than the grace: `grace_days` days late are still forgiven."""
+    return as_of >= grace_ends(account, payment)
+
+
+def next_look(account: Account, payment: Payment, as_of: date) -> date | None:
+    """The first day after `as_of` on which a run has something to do with an open instalment; None: never."""
+    days = []
+    if payment.due_date >= as_of:
+        days.append(payment.due_date + ONE_DAY if payment.due_date == as_of else payment.due_date)
+    ends = grace_ends(account, payment)
+    if ends > as_of:
+        days.append(ends)
+    elif _late_fee_open(account, payment) and account.payoff_in_flight is not None:
+        days.append(as_of + ONE_DAY)
+    if _autopay_wanted(account, payment):
+        retry_on = payment.next_retry_at.date() if payment.next_retry_at else payment.due_date
+        days.append(max(retry_on, as_of + ONE_DAY))
+    return min(days, default=None)
+
+
+def settled(account: Account, payment: Payment, attempt: Attempt) -> None:
+    """An attempt on an instalment has ended, or is unknown: when a run is to look at the lease next."""
+    if account.collected_as_of is None:
+        return  # the first run is still to come, and has its day
+    looked = max(account.collected_as_of, attempt.as_of or account.collected_as_of)
+    if account.delinquent and attempt.status == "succeeded":  # this may have cured it
+        account.look_by(looked + ONE_DAY)
+    if attempt.run_id is not None and payment.open:
+        day = next_look(account, payment, looked)
+        if day is not None:
+            account.look_by(day)
+
+
+def declined(account: Account, payment: Payment, attempt: Attempt, decline: Decline) -> date | None:
+    """The issuer said no to an attempt on an instalment: the day autopay tries again, if it does.
+
+    A hard decline of the payment method that autopay charges ends autopay for this instalment, whoever asked
+    for the attempt; so does the last soft one of `MAX_ATTEMPTS`.
+    """
+    if decline.class_ == "hard" and attempt.payment_method == account.payment_method:
+        payment.autopay_over = True
+        payment.next_retry_at = None
+    if attempt.as_of is None:
+        return None
+    payment.autopay_declines += 1
+    if payment.autopay_over or payment.autopay_declines >= MAX_ATTEMPTS or not payment.open:
+        payment.autopay_over = True
+        return None
+    since = payment.autopay_since or attempt.as_of
+    after = timedelta(days=RETRY_AFTER_DAYS[payment.autopay_declines - 1])
+    return _retry_on(payment, max(since + after, attempt.as_of + ONE_DAY))
+
+
+def not_done(payment: Payment, attempt: Attempt) -> None:
+    """An attempt that no issuer has declined left something to be paid: the next day's run tries again.
+
+    The gateway was certainly not reached; or a late fee was assessed while the attempt was in flight.
+    """
+    if attempt.as_of is not None and payment.open and not payment.autopay_over:
+        _retry_on(payment, attempt.as_of + ONE_DAY)
+
+
+def tried(payment: Payment, as_of: date) -> None:
+    """A run has started an autopay attempt."""
+    payment.autopay_since = payment.autopay_since or as_of
+    payment.next_retry_at = None
+
+
+def _retry_on(payment: Payment, day: date) -> date:
+    payment.next_retry_at = datetime.combine(day, time(), UTC)
+    return day
+
+
+def _late_fee_open(account: Account, payment: Payment) -> bool:
+    """Whether a late fee may still be assessed: once in an instalment's life."""
+    return account.late_fee > 0 and payment.owed.late_fees == 0
+
+
+def _autopay_wanted(account: Account, payment: Payment) -> bool:
+    return account.autopay and account.payment_method is not None and not payment.autopay_over
+
+
+def _autopay_on(account: Account, payment: Payment, as_of: date) -> bool:
+    if not _autopay_wanted(account, payment) or payment.in_flight or account.payoff_in_flight:
+        return False
+    if payment.autopay_since is None:
+        return True
+    return payment.next_retry_at is not None and payment.next_retry_at.date() <= as_of

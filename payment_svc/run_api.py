@@ -1,0 +1,72 @@
+"""Routes of collection runs: thin."""
+
+from functools import partial
+
+from aiohttp import web
+
+from common.db import Pool
+from common.envelope import encode
+from common.http import consistency
+from common.http.commands import CommandFront
+from common.http.problems import ProblemError
+from common.http.routes import NoQuery, Route, json_response, path_id
+from common.http.validation import read_query
+from payment_svc import run_store, store
+from payment_svc.commands import NewRun, RunCollections, run_rules
+from payment_svc.runs import RunResult, RunView, run_id_of, run_url, view
+
+
+class RunApi:
+    """Asking for a run of collections, and looking at it."""
+
+    def __init__(self, pool: Pool, commands: CommandFront) -> None:
+        self._pool = pool
+        self._commands = commands
+
+    def routes(self) -> list[Route]:
+        """All routes of runs."""
+        return [
+            Route(
+                method="POST",
+                path="/api/v1/collections/run",
+                handler=self.run,
+                summary="Run collections as of a day: once for each day, however often it is asked for",
+                body=NewRun,
+                answers={200: ("What the run has done", RunResult)},
+                command=True,
+            ),
+            Route(
+                method="GET",
+                path="/api/v1/collections/runs/{run_id}",
+                handler=self.get_run,
+                summary="A collection run, and how far it has come",
+                query=NoQuery,
+                answers={200: ("The run", RunView)},
+                problems=(404,),
+            ),
+        ]
+
+    async def run(self, request: web.Request) -> web.Response:
+        """POST /api/v1/collections/run"""
+        asked, fingerprint = await self._commands.read(request, NewRun, run_rules)
+        return await self._commands.submit(
+            request,
+            "RunCollections",
+            RunCollections(as_of=asked.as_of),
+            fingerprint=fingerprint,
+            resource_url=run_url(run_id_of(asked.as_of)),
+        )
+
+    async def get_run(self, request: web.Request) -> web.Response:
+        """GET /api/v1/collections/runs/{run_id}"""
+        run_id = path_id(request, "run_id")
+        read_query(request.query, NoQuery)
+        await consistency.wait_until_caught_up(request, partial(store.caught_up, self._pool))
+        async with (
+            self._pool.acquire() as connection,
+            connection.transaction(isolation="repeatable_read", readonly=True),
+        ):  # one moment for all that is counted
+            found = await run_store.read(connection, run_id)
+        if found is None:
+            raise ProblemError(404, "There is no such run.")
+        return json_response(encode(view(*found)))

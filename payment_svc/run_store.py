@@ -1,0 +1,122 @@
+"""Collection runs in Postgres: what is left of them, what has been counted, and who waits for them."""
+
+from collections.abc import Sequence
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+
+from common.db import Connection, Queries
+from common.envelope import Command
+from payment_svc import store
+from payment_svc.attempt import Account, Payment
+from payment_svc.runs import Counts, Run, run_id_of
+
+queries = Queries(Path(__file__).with_name("collections.sql"))
+
+# An attempt that could not be recorded by so many workers is a defect's; no run waits for it any longer.
+MAX_TAKE_UPS = 5
+
+_COUNTS = (
+    "leases",
+    "due",
+    "attempted",
+    "succeeded",
+    "declined",
+    "unknown",
+    "late_fees",
+    "delinquent",
+    "cured",
+)
+
+
+async def open_run(connection: Connection, as_of: date, command: Command, now: datetime) -> Run:
+    """The run of a day, locked; begun by this command where there is none yet.
+
+    One that is completed goes on, with the same id and counts, where leases have come since.
+    """
+    row = await connection.fetchrow(
+        queries.open_run, run_id_of(as_of), as_of, command.command_id, command.traceparent, now
+    )
+    if row["status"] == "completed":
+        row = await connection.fetchrow(queries.reopen_run, row["run_id"]) or row
+    return _run(row)
+
+
+async def first_running(connection: Connection) -> Run | None:
+    """The run to work on."""
+    row = await connection.fetchrow(queries.first_running)
+    return _run(row) if row is not None else None
+
+
+async def read(connection: Connection, run_id: str) -> tuple[Run, int] | None:
+    """A run with its counts as they stand, and how many leases are left; None where there is no such run."""
+    row = await connection.fetchrow(queries.get_run, run_id)
+    if row is None:
+        return None
+    if row["status"] == "completed":
+        return _run(row), 0
+    ends = await _ends(connection, run_id)
+    remaining = await connection.fetchval(queries.count_remaining, row["as_of"])
+    return _run({**dict(row.items()), **ends}), remaining
+
+
+async def insert_waiters(connection: Connection, waiting: Sequence[tuple[str, str]]) -> None:
+    """Commands, each with the run it waits for."""
+    if waiting:
+        await connection.execute(queries.insert_waiters, *map(list, zip(*waiting, strict=True)))
+
+
+async def set_reply_to(connection: Connection, fronts: Sequence[tuple[str, str]]) -> None:
+    """Commands that wait, each with the queue its front listens on."""
+    if fronts:
+        await connection.execute(queries.set_reply_to, *map(list, zip(*fronts, strict=True)))
+
+
+async def take(connection: Connection, as_of: date, limit: int) -> list[Account]:
+    """The next accounts that a run has something to do with, locked until the transaction ends."""
+    rows = await connection.fetch(queries.take_accounts, as_of, limit)
+    return [Account(**dict(row.items())) for row in rows]
+
+
+async def reached(connection: Connection, lease_ids: Sequence[str], as_of: date, limit: int) -> list[Payment]:
+    """The first open instalments of these leases that fall due by the day, in order of lease and number."""
+    rows = await connection.fetch(queries.reached_payments, lease_ids, as_of, limit)
+    return [store.payment_from(row) for row in rows]
+
+
+async def next_dues(connection: Connection, lease_ids: Sequence[str], as_of: date) -> dict[str, date]:
+    """Of each lease that has open instalments after the day, the due date of the first."""
+    rows = await connection.fetch(queries.next_dues, lease_ids, as_of)
+    return {row["lease_id"]: row["due_date"] for row in rows}
+
+
+async def count(connection: Connection, run_id: str, done: Counts) -> None:
+    """Add to what a run has done; attempts are counted by themselves."""
+    await connection.execute(
+        queries.count_run, run_id, done.leases, done.due, done.late_fees, done.delinquent, done.cured
+    )
+
+
+async def complete(connection: Connection, run: Run, now: datetime) -> tuple[Run, list[Any]] | None:
+    """Complete a run of which nothing is left to do: it, and the waiters that are released. Else None."""
+    locked = await connection.fetchval(queries.lock_run, run.run_id)
+    unfinished = (queries.unfinished, run.run_id, run.as_of, MAX_TAKE_UPS)
+    if locked is None or await connection.fetchval(*unfinished):
+        return None
+    ends = await _ends(connection, run.run_id)
+    row = await connection.fetchrow(queries.complete_run, run.run_id, now, *ends.values())
+    return _run(row), await connection.fetch(queries.release_waiters, run.run_id)
+
+
+async def _ends(connection: Connection, run_id: str) -> dict[str, int]:
+    """A run's attempts: all of them, and by those ends that are told."""
+    rows = await connection.fetch(queries.count_attempts, run_id)
+    times = {row["status"]: row["times"] for row in rows}
+    ends = {status: times.get(status, 0) for status in ("succeeded", "declined", "unknown")}
+    return {"attempted": sum(times.values()), **ends}
+
+
+def _run(row: Any) -> Run:
+    columns = dict(row.items())
+    counts = Counts(**{name: columns.pop(name) for name in _COUNTS})
+    return Run(**columns, counts=counts)

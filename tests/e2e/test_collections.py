@@ -1,0 +1,270 @@
+"""Collections over HTTP: what falls due is collected, tried again, charged a late fee, once and not twice.
+
+Each test has a year of its own, so that its runs have to do with its leases only.
+"""
+
+import asyncio
+from datetime import date, timedelta
+from typing import Any
+
+from tests.e2e.client import Client, fresh_key
+from tests.e2e.collecting import RUN, counts, falls_due, payment, run, told
+from tests.e2e.invariants import check, come_to_rest
+from tests.e2e.system import System
+from tests.e2e.waiting import eventually
+
+LATE_FEE = {"grace_days": 5, "amount": 1500}
+
+
+def days(first: date, *numbers: int) -> list[date]:
+    return [first + timedelta(days=number) for number in numbers]
+
+
+async def _lease(client: Client, lease: dict[str, Any]) -> dict[str, Any]:
+    body: dict[str, Any] = (await client.leases.get(f"/api/v1/leases/{lease['lease_id']}")).json
+    return body
+
+
+async def test_what_falls_due_is_collected(collections: System, client_of_collections: Client) -> None:
+    """Due, attempted, paid, paid off; and a second run of the day has the same id and counts."""
+    client, due = client_of_collections, date(2030, 3, 1)
+    lease = await falls_due(client, due, "pm_card_ok")
+    by_hand = await falls_due(client, due, None)
+    early = await run(client, due - timedelta(days=1))
+    assert counts(early) == {}
+    done = await run(client, due)
+    assert counts(done) == {"due": 2, "attempted": 1, "succeeded": 1}
+    assert done["leases"] == 2
+    paid = await payment(client, lease)
+    assert (paid["status"], paid["amount_paid"], paid["attempts"]) == ("paid", 10_000, 1)
+    assert (await payment(client, by_hand))["status"] == "due"
+    assert len(await client.charges(lease_id=lease["lease_id"])) == 1
+    assert await run(client, due) == done
+    shown = (await client.payments.get(f"/api/v1/collections/runs/{done['run_id']}")).json
+    assert {name: shown[name] for name in done} == done
+    assert (shown["status"], shown["remaining"]) == ("completed", 0)
+    assert shown["started_at"] < shown["completed_at"]
+    types = [entry["type"] for entry in await told(client, lease, 4)]
+    assert sorted(types) == [
+        "lease.created",
+        "lease.paid_off",
+        "payment.attempt_started",
+        "payment.succeeded",
+    ]
+    assert (await _lease(client, lease))["status"] == "paid_off"
+    await check(collections, client)
+
+
+async def test_soft_declines_are_tried_on_days_1_3_and_5(client_of_collections: Client) -> None:
+    """A run every day for ten days: four attempts, each announced by the one before; then no more."""
+    client, due = client_of_collections, date(2031, 3, 1)
+    lease = await falls_due(
+        client, due, "pm_card_insufficient_funds", late_fee={**LATE_FEE, "grace_days": 90}
+    )
+    tried, announced = [], []
+    for day in days(due, *range(10)):
+        done = await run(client, day)
+        if done["attempted"]:
+            assert done["declined"] == 1
+            tried.append(day)
+            announced.append((await payment(client, lease))["next_retry_at"])
+    assert tried == days(due, 0, 1, 3, 5)
+    assert announced == [*(f"{day}T00:00:00.000000Z" for day in days(due, 1, 3, 5)), None]
+    entries = await told(client, lease, 12)
+    retries = [entry["data"] for entry in entries if entry["type"] == "payment.retry_scheduled"]
+    assert [(each["retry_at"], each["attempts"]) for each in retries] == [
+        (str(day), number) for number, day in enumerate(days(due, 1, 3, 5), 1)
+    ]
+    declines = [entry["data"]["decline"] for entry in entries if entry["type"] == "payment.declined"]
+    assert [each["retry_at"] for each in declines] == announced
+    assert len(await client.charges(lease_id=lease["lease_id"])) == 4
+
+
+async def test_third_time_lucky(client_of_collections: Client) -> None:
+    """Two soft declines, then the card has money: the instalment is paid, and left alone."""
+    client, due = client_of_collections, date(2032, 3, 1)
+    lease = await falls_due(client, due, "pm_card_ok_on_third")
+    for day in days(due, *range(6)):
+        await run(client, day)
+    paid = await payment(client, lease)
+    assert (paid["status"], paid["attempts"], paid["next_retry_at"]) == ("paid", 3, None)
+    assert len(await client.charges(lease_id=lease["lease_id"])) == 3
+
+
+async def test_hard_declines_are_never_tried_again(client_of_collections: Client) -> None:
+    """A lost card is charged once, whatever day it is; paying by hand with another one is still possible."""
+    client, due = client_of_collections, date(2033, 3, 1)
+    lease = await falls_due(client, due, "pm_card_lost")
+    assert counts(await run(client, due)) == {"due": 1, "attempted": 1, "declined": 1}
+    for day in days(due, 1, 3, 5, 30):
+        assert (await run(client, day))["attempted"] == 0
+    assert len(await client.charges(lease_id=lease["lease_id"])) == 1
+    assert (await client.attempt((await payment(client, lease))["payment_id"])).status == 201
+    await run(client, due + timedelta(days=31))
+
+
+async def test_late_fee_once_then_delinquent_then_cured(
+    collections: System, client_of_collections: Client
+) -> None:
+    """After the grace the fee is owed, once in many runs, and the lease is delinquent until it is paid."""
+    client, due = client_of_collections, date(2034, 3, 1)
+    lease = await falls_due(client, due, None, term=2, principal=20_000, late_fee=LATE_FEE)
+    for day in days(due, *range(6)):
+        done = await run(client, day)
+        assert (done["late_fees"], done["delinquent"]) == (0, 0)
+    assert (await payment(client, lease))["status"] == "late"
+    done = await run(client, due + timedelta(days=6))
+    assert counts(done) == {"late_fees": 1, "delinquent": 1}
+    for day in days(due, 6, 7, 8, 20):
+        done = await run(client, day)
+        assert (done["late_fees"], done["delinquent"]) == (
+            (1, 1) if day == due + timedelta(days=6) else (0, 0)
+        )
+    owed = await payment(client, lease)
+    assert (owed["status"], owed["amount"], owed["amount_due"]) == ("late", 11_500, 11_500)
+    await come_to_rest(collections)
+    seen = await _lease(client, lease)
+    assert (seen["status"], seen["balance"], seen["total_payable"]) == ("delinquent", 21_500, 20_000)
+    assert seen["schedule"][0]["amount"] == 10_000
+    listed = await client.leases.get(f"/api/v1/leases?status=delinquent&customer_id={lease['customer_id']}")
+    assert [each["lease_id"] for each in listed.json["items"]] == [lease["lease_id"]]
+    paid = await client.attempt(owed["payment_id"], amount=11_000)
+    assert paid.json["payment"]["status"] == "late"
+    assert (await run(client, due + timedelta(days=21)))["cured"] == 0
+    assert (await client.attempt(owed["payment_id"])).status == 201
+    assert counts(await run(client, due + timedelta(days=22))) == {"cured": 1}
+    await come_to_rest(collections)
+    seen = await _lease(client, lease)
+    assert (seen["status"], seen["balance"], seen["payments_made"]) == ("active", 10_000, 1)
+    history = (await client.leases.get(f"/api/v1/leases/{lease['lease_id']}/history")).json["items"]
+    assert [(each["type"], each["status_after"], each["balance"]) for each in history] == [
+        ("lease.created", "active", 20_000),
+        ("lease.late_fee_assessed", "active", 21_500),
+        ("lease.delinquent", "delinquent", 21_500),
+        ("payment.succeeded", "delinquent", 10_500),
+        ("payment.succeeded", "delinquent", 10_000),
+        ("lease.cured", "active", 10_000),
+    ]
+    titles = (await client.ledger.get(f"/api/v1/audit/leases/{lease['lease_id']}/timeline")).json["items"]
+    assert {"Late fee", "Lease delinquent", "Lease cured"} <= {each["title"] for each in titles}
+    assert (await client.attempt(lease["schedule"][1]["payment_id"])).status == 201
+    await check(collections, client)
+
+
+async def test_a_delinquent_lease_that_is_paid_off_is_cured(
+    collections: System, client_of_collections: Client
+) -> None:
+    """The last payment ends delinquency without waiting for a run; the lease is paid off and stays so."""
+    client, due = client_of_collections, date(2035, 3, 1)
+    lease = await falls_due(client, due, None)
+    assert counts(await run(client, due + timedelta(days=1))) == {"due": 1, "delinquent": 1}
+    assert (await client.attempt(lease["schedule"][0]["payment_id"])).status == 201
+    entries = await told(client, lease, 6)
+    assert {"lease.paid_off", "lease.cured"} <= {entry["type"] for entry in entries}
+    await check(collections, client)
+    assert (await _lease(client, lease))["status"] == "paid_off"
+    assert counts(await run(client, due + timedelta(days=2))) == {}
+
+
+async def test_what_is_settled_or_under_way_is_left_alone(client_of_collections: Client) -> None:
+    """Nothing is attempted on a lease that was paid off, nor while another attempt is unknown."""
+    client, due = client_of_collections, date(2036, 3, 1)
+    paid_off = await falls_due(client, due, "pm_card_ok")
+    under_way = await falls_due(client, due, "pm_card_ok")
+    paid = await client.attempt(paid_off["schedule"][0]["payment_id"])
+    assert paid.status == 201
+    unknown = await client.attempt(under_way["schedule"][0]["payment_id"], "pm_timeout_then_ok")
+    assert unknown.status == 202
+    assert (await run(client, due))["attempted"] == 0
+
+    async def known() -> bool:
+        return (await payment(client, under_way))["status"] == "paid"
+
+    await eventually(known, "the gateway is asked", within_s=30)
+    assert (await run(client, due + timedelta(days=1)))["attempted"] == 0
+    for lease in (paid_off, under_way):
+        assert len(await client.charges(lease_id=lease["lease_id"])) == 1
+
+
+async def test_an_unknown_attempt_of_a_run_is_resolved(
+    collections: System, client_of_collections: Client
+) -> None:
+    """The run ends with it unknown; the gateway is asked, and it is never charged twice."""
+    client, due = client_of_collections, date(2037, 3, 1)
+    ok = await falls_due(client, due, "pm_timeout_then_ok")
+    declined = await falls_due(client, due, "pm_timeout_then_declined")
+    done = await run(client, due)
+    assert counts(done) == {"due": 2, "attempted": 2, "unknown": 2}
+
+    async def known() -> bool:
+        return [(await payment(client, each))["status"] for each in (ok, declined)] == ["paid", "due"]
+
+    await eventually(known, "the gateway is asked", within_s=30)
+    assert await run(client, due) == done
+    await check(collections, client)
+    for lease in (ok, declined):
+        assert len(await client.charges(lease_id=lease["lease_id"])) == 1
+    assert (await client.attempt(declined["schedule"][0]["payment_id"])).status == 201
+
+
+async def test_runs_at_once_and_again(collections: System, client_of_collections: Client) -> None:
+    """Asked for five times at once, with keys and without, a day has one run; nothing is attempted twice."""
+    client, due = client_of_collections, date(2038, 3, 1)
+    leases = await asyncio.gather(*(falls_due(client, due, "pm_card_ok") for _ in range(20)))
+    key = fresh_key()
+    keys = [{"Idempotency_Key": key}, {"Idempotency_Key": key}, {"Idempotency_Key": fresh_key()}, {}, {}]
+    bodies = await asyncio.gather(*(run(client, due, **headers) for headers in keys))
+    assert all(body == bodies[0] for body in bodies)
+    assert counts(bodies[0]) == {"due": 20, "attempted": 20, "succeeded": 20}
+    replayed = await client.payments.post(RUN, {"as_of": str(due)}, Idempotency_Key=key)
+    assert (replayed.json, replayed.headers["Idempotency-Replayed"]) == (bodies[0], "true")
+    other = await client.payments.post(RUN, {"as_of": str(due + timedelta(days=1))}, Idempotency_Key=key)
+    assert other.status == 422
+    for lease in leases:
+        assert len(await client.charges(lease_id=lease["lease_id"])) == 1
+    await check(collections, client)
+
+
+async def test_a_days_run_goes_on_for_leases_that_come_later(client_of_collections: Client) -> None:
+    """The same run, asked for again, has the new lease in its counts; the old one is not tried again."""
+    client, due = client_of_collections, date(2039, 3, 1)
+    await falls_due(client, due, "pm_card_ok")
+    first = await run(client, due)
+    await falls_due(client, due, "pm_card_ok")
+    second = await run(client, due)
+    assert second["run_id"] == first["run_id"]
+    assert counts(second) == {"due": 2, "attempted": 2, "succeeded": 2}
+
+
+async def test_not_waiting_for_a_run(client_of_collections: Client) -> None:
+    """202 says where the run can be watched, before anybody has begun it."""
+    client, due = client_of_collections, date(2040, 3, 1)
+    await falls_due(client, due, "pm_card_ok")
+    asked = await client.payments.post(RUN, {"as_of": str(due)}, Prefer="respond-async")
+    assert asked.status == 202
+    outcome = await client.payments.outcome(asked)
+    assert (outcome["http_status"], counts(outcome["outcome"])["succeeded"]) == (200, 1)
+    shown = await client.payments.get(asked.json["resource_url"])
+    assert shown.json["run_id"] == outcome["outcome"]["run_id"]
+
+
+async def test_a_gateway_that_is_down_is_tried_the_next_day(client_of_collections: Client) -> None:
+    """What was certainly not attempted does not count among the four."""
+    client, due = client_of_collections, date(2041, 3, 1)
+    lease = await falls_due(client, due, "pm_gateway_down")
+    assert counts(await run(client, due)) == {"due": 1, "attempted": 1}
+    for day in days(due, *range(1, 6)):
+        assert (await run(client, day))["attempted"] == 1
+    assert await client.charges(lease_id=lease["lease_id"]) == []
+    assert (await client.attempt(lease["schedule"][0]["payment_id"])).status == 201
+
+
+async def test_runs_that_nobody_asked_for(client_of_collections: Client) -> None:
+    """404; and a day that no run can have is 422 with its pointer."""
+    client = client_of_collections
+    url = "/api/v1/collections/runs/01890a5d-ac96-774b-8bce-b302099a8057"
+    assert (await client.payments.get(url)).status == 404
+    for wrong in ("1969-12-31", "2200-01-01", "2027-02-29", 20270101, None):
+        answer = await client.payments.post(RUN, {"as_of": wrong})
+        assert answer.status == 422
+        assert [each["pointer"] for each in answer.json["errors"]] == ["/as_of"]

@@ -1,0 +1,368 @@
+"""What a collection run decides for a lease: by hand, and for any lease and any days. Pure."""
+
+from datetime import UTC, date, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from payment_svc import attempt as domain
+from payment_svc.allocation import Allocation
+from payment_svc.attempt import Account, Attempt, Payment
+from payment_svc.batch import Batch
+from payment_svc.collecting import MAX_ATTEMPTS, beyond_grace, decide
+from payment_svc.gateways.port import Charged, ChargeResult, Declined, NoAnswer, NotReached
+from payment_svc.runs import Counts, Run, run_id_of, work_through
+from payment_svc.settlement import settle
+
+LEASE = "01890a5d-ac96-774b-8bce-b302099a8057"
+NOW = datetime(2027, 1, 1, tzinfo=UTC)
+DUE = date(2027, 1, 1)
+SOFT, HARD = Declined(code="do_not_honor", reference="r"), Declined(code="lost_card", reference="r")
+OK = Charged(reference="r")
+
+
+class Lease:
+    """A lease with monthly instalments of 100 from 1 January 2027 on, and runs of collections over it."""
+
+    def __init__(self, *, term: int = 1, autopay: bool = True, grace: int = 5, late_fee: int = 15) -> None:
+        self.account = Account(
+            lease_id=LEASE,
+            currency="USD",
+            principal=100 * term,
+            annual_rate="0",
+            day_count="30/360",
+            start_date=date(2026, 12, 1),
+            payment_method="pm_card",
+            autopay=autopay,
+            grace_days=grace,
+            late_fee=late_fee,
+            next_look_on=DUE,
+        )
+        self.payments = [
+            Payment(
+                payment_id=f"p{number}",
+                lease_id=LEASE,
+                number=number,
+                due_date=date(2027, number, 1),
+                owed=Allocation(principal=100),
+                paid=Allocation(),
+                principal_balance=100 * (term - number),
+                status="scheduled",
+                in_flight=None,
+                attempts=0,
+                next_retry_at=None,
+                last_attempt_id=None,
+            )
+            for number in range(1, term + 1)
+        ]
+        self.told: list[str] = []
+        self.amounts: list[int] = []  # of the attempts, in order
+
+    def run(self, as_of: date, *answers: ChargeResult) -> Counts | None:
+        """A run that looks only where it has to; its attempts end with these answers, or stay in flight."""
+        account = self.account
+        if account.next_look_on is None or account.next_look_on > as_of:
+            return None
+        if account.collected_as_of is not None and account.collected_as_of >= as_of:
+            return None
+        return self.look(as_of, *answers)
+
+    def look(self, as_of: date, *answers: ChargeResult) -> Counts:
+        """The same, whether it has to look or not."""
+        batch = self.batch()
+        open_ones = [payment for payment in self.payments if payment.open]
+        reached = [payment for payment in open_ones if payment.due_date <= as_of]
+        later = [payment.due_date for payment in open_ones if payment.due_date > as_of]
+        counts = work_through(batch, run_of(as_of), self.account, reached, min(later, default=None))
+        self.amounts += [attempt.amount for attempt in batch.started]
+        for attempt, answer in zip(batch.started, answers, strict=bool(answers)):
+            assert settle(batch, attempt, answer) is None
+        self.started = batch.started
+        self.told += [event.type for event in batch.events]
+        return counts
+
+    def answer(self, attempt: Attempt, result: ChargeResult) -> None:
+        """What became of an attempt, learned later."""
+        batch = self.batch()
+        settle(batch, attempt, result)
+        self.told += [event.type for event in batch.events]
+
+    def batch(self) -> Batch:
+        return Batch({LEASE: self.account}, self.payments, datetime(2027, 1, 1, tzinfo=UTC))
+
+
+def run_of(as_of: date) -> Run:
+    return Run(
+        run_id=run_id_of(as_of),
+        as_of=as_of,
+        status="running",
+        command_id="c",
+        traceparent=None,
+        started_at=datetime(2027, 1, 1, tzinfo=UTC),
+        completed_at=None,
+        counts=Counts(),
+    )
+
+
+def day(number: int) -> date:
+    """So many days after the first due date."""
+    return DUE + timedelta(days=number)
+
+
+def test_due_then_late() -> None:
+    """An instalment is due on its day and late after it; the lease is looked at on the days that matter."""
+    lease = Lease(autopay=False)
+    assert lease.run(day(-1)) is None
+    assert lease.run(DUE) == Counts(leases=1, due=1)
+    assert (lease.payments[0].status, lease.account.next_look_on) == ("due", day(1))
+    assert lease.run(day(1)) == Counts(leases=1)
+    assert (lease.payments[0].status, lease.account.next_look_on) == ("late", day(6))
+
+
+def test_late_fee_and_delinquency_come_after_the_grace() -> None:
+    """Five days of grace: on the sixth day the fee is owed and the lease delinquent; then nothing more."""
+    lease = Lease(autopay=False)
+    lease.run(DUE)
+    for number in range(1, 6):
+        lease.run(day(number))
+    assert lease.told == []
+    assert lease.run(day(6)) == Counts(leases=1, late_fees=1, delinquent=1)
+    assert lease.told == ["lease.late_fee_assessed", "lease.delinquent"]
+    assert (lease.payments[0].owed.late_fees, lease.payments[0].amount_due) == (15, 115)
+    assert lease.account.next_look_on is None
+
+
+def test_without_a_late_fee_the_grace_is_zero_days() -> None:
+    """The lease is delinquent the day after the due date, and there is no fee."""
+    lease = Lease(autopay=False, grace=0, late_fee=0)
+    lease.run(DUE)
+    assert lease.run(day(1)) == Counts(leases=1, delinquent=1)
+    assert lease.told == ["lease.delinquent"]
+
+
+def test_cured_when_nothing_is_late_any_more() -> None:
+    """Money for what was late makes the next run look, and cure the lease; not while something is late."""
+    lease = Lease(term=3, autopay=False)
+    lease.run(date(2027, 2, 10))
+    assert (lease.told.count("lease.late_fee_assessed"), lease.told.count("lease.delinquent")) == (2, 1)
+    for number, cured in ((0, 0), (1, 1)):
+        payment = lease.payments[number]
+        payment.paid, payment.status = payment.owed, "paid"
+        lease.account.look_by(date(2027, 2, 11))
+        counts = lease.run(date(2027, 2, 11 + number))
+        assert counts is not None
+        assert counts.cured == cured
+    assert not lease.account.delinquent
+    assert lease.account.next_look_on == date(2027, 3, 1)
+
+
+def test_autopay_that_succeeds() -> None:
+    """One attempt on the due date, for all that is due; afterwards there is nothing to look at."""
+    lease = Lease()
+    assert lease.run(DUE, OK) == Counts(leases=1, due=1, attempted=1)
+    assert lease.payments[0].status == "paid"
+    assert lease.amounts == [100]
+    assert lease.account.next_look_on is None
+
+
+def test_soft_declines_are_tried_again_on_days_1_3_and_5() -> None:
+    """Four attempts in all, then never again; each decline but the last says when the next try is."""
+    lease = Lease()
+    tried = []
+    for number in range(20):
+        counts = lease.run(day(number), *([SOFT] if number in (0, 1, 3, 5) else []))
+        if counts is not None and counts.attempted:
+            tried.append(number)
+    assert tried == [0, 1, 3, 5]
+    assert lease.told.count("payment.retry_scheduled") == 3
+    assert lease.payments[0].autopay_over
+    assert lease.payments[0].next_retry_at is None
+
+
+def test_a_late_run_shifts_no_retry_before_the_next_day() -> None:
+    """Days count from the first try; a run that comes late tries once, and the next try is a day later."""
+    lease = Lease()
+    lease.run(day(0), SOFT)
+    lease.run(day(10), SOFT)
+    retry_at = lease.payments[0].next_retry_at
+    assert retry_at is not None
+    assert retry_at.date() == day(11)
+
+
+def test_hard_declines_are_never_tried_again() -> None:
+    """A dead card is charged once for an instalment."""
+    lease = Lease(term=2)
+    lease.run(DUE, HARD)
+    for number in range(1, 25):
+        counts = lease.run(day(number))
+        assert counts is None or counts.attempted == 0
+    counts = lease.run(date(2027, 2, 1), OK)
+    assert counts is not None
+    assert counts.attempted == 1  # the next instalment has its own
+
+
+def test_not_reached_is_tried_the_next_day_and_does_not_count() -> None:
+    """Nothing went to the issuer, so four declines are still to come."""
+    lease = Lease()
+    for number in range(6):
+        assert (counts := lease.run(day(number), NotReached(reason="x"))) is not None
+        assert counts.attempted == 1
+    assert lease.payments[0].autopay_declines == 0
+
+
+def test_unknown_is_left_alone_until_it_is_known() -> None:
+    """No second attempt while the first is unknown; fees and delinquency go on; then the retry or nothing."""
+    lease = Lease()
+    lease.run(DUE, NoAnswer(reason="timeout"))
+    attempt = lease.started[0]
+    for number in range(1, 8):
+        assert (counts := lease.run(day(number))) is not None
+        assert counts.attempted == 0
+    assert lease.account.delinquent
+    lease.answer(attempt, SOFT)
+    assert (counts := lease.run(day(8), OK)) is not None
+    assert counts.attempted == 1
+    assert lease.amounts == [100, 115]
+    assert lease.payments[0].status == "paid"
+
+
+def test_a_late_fee_that_came_during_an_attempt_is_collected_by_the_next() -> None:
+    """The attempt was for less than is owed now: the rest is taken the day after."""
+    lease = Lease()
+    lease.run(DUE, NoAnswer(reason="timeout"))
+    attempt = lease.started[0]
+    lease.run(day(6))
+    lease.answer(attempt, OK)
+    assert (lease.payments[0].status, lease.payments[0].amount_due) == ("late", 15)
+    assert lease.run(day(7), OK) is not None
+    assert lease.amounts == [100, 15]
+    assert lease.payments[0].status == "paid"
+
+
+def test_a_payoff_under_way_holds_up_attempts_and_fees() -> None:
+    """Its amount was reckoned without the fee; a run of the next day looks again."""
+    lease = Lease()
+    lease.account.payoff_in_flight = "x"
+    assert lease.run(day(6)) == Counts(leases=1, due=1, delinquent=1)
+    assert lease.account.next_look_on == day(7)
+    lease.account.payoff_in_flight = None
+    assert lease.run(day(7)) == Counts(leases=1, attempted=1, late_fees=1)
+
+
+def test_a_hard_decline_by_hand_ends_autopay_where_the_card_is_the_same() -> None:
+    """The lease's own card is dead, whoever found out; another card's decline says nothing of it."""
+    for method, attempted in (("pm_other", 1), ("pm_card", 0)):
+        lease = Lease()
+        by_hand = domain.start(lease.account, lease.payments[0], "a", "c", method, None, NOW)
+        batch = lease.batch()
+        assert settle(batch, by_hand, HARD) is not None
+        assert "payment.retry_scheduled" not in [event.type for event in batch.events]
+        assert lease.look(DUE).attempted == attempted
+
+
+def test_a_decline_by_hand_moves_no_retry() -> None:
+    """Neither its day nor the count of autopay's own tries."""
+    lease = Lease()
+    lease.run(DUE, SOFT)
+    retry_at = lease.payments[0].next_retry_at
+    by_hand = domain.start(lease.account, lease.payments[0], "a", "c", "pm_card", None, NOW)
+    settle(lease.batch(), by_hand, SOFT)
+    assert lease.payments[0].next_retry_at == retry_at is not None
+    assert lease.payments[0].autopay_declines == 1
+
+
+def test_an_attempt_by_hand_under_way_is_waited_for() -> None:
+    """The run of the next day looks again."""
+    lease = Lease()
+    by_hand = domain.start(lease.account, lease.payments[0], "a", "c", "pm_card", 40, NOW)
+    assert lease.run(DUE) == Counts(leases=1, due=1)
+    assert lease.account.next_look_on == day(1)
+    settle(lease.batch(), by_hand, OK)
+    assert lease.payments[0].status == "due"
+    lease.run(day(1), OK)
+    assert lease.amounts == [60]
+
+
+def test_a_cancelled_instalment_is_left_alone() -> None:
+    """Whatever it was when it was cancelled; a lease without open instalments is not looked at again."""
+    lease = Lease(term=2)
+    lease.run(DUE, SOFT)
+    for payment in lease.payments:
+        payment.status = "cancelled"
+    assert lease.run(day(1)) == Counts(leases=1)
+    assert lease.account.next_look_on is None
+    assert not lease.account.delinquent
+
+
+def test_money_given_back_is_not_taken_again_by_itself() -> None:
+    """An instalment that was paid once and is open again waits for somebody to pay it."""
+    lease = Lease()
+    lease.run(DUE, OK)
+    lease.payments[0].paid, lease.payments[0].status = Allocation(), "scheduled"
+    assert lease.look(day(1)).attempted == 0
+
+
+def test_a_days_run_has_one_id() -> None:
+    """A UUIDv7 of the day's first millisecond: nobody has to be asked for it."""
+    assert run_id_of(date(1970, 1, 1)) == "00000000-0000-7000-8000-000000000000"
+    assert run_id_of(DUE) == "01a2ce8b-d400-7000-8000-000000000000"
+    assert len({run_id_of(day(number)) for number in range(400)}) == 400
+
+
+ANSWERS = st.sampled_from([OK, SOFT, SOFT, HARD, NotReached(reason="x"), NoAnswer(reason="x")])
+DAYS = st.lists(st.integers(-5, 120), min_size=1, max_size=40)
+
+
+@given(days=DAYS, data=st.data(), grace=st.integers(0, 40), term=st.integers(1, 4), autopay=st.booleans())
+def test_any_days(days: list[int], data: st.DataObject, grace: int, term: int, autopay: bool) -> None:
+    """Runs on any days in any order, with any answers.
+
+    Deciding twice changes nothing; a late fee once at most; four declined attempts at most; a hard decline is
+    the last; nothing is collected twice; and a lease with something to do is never forgotten.
+    """
+    lease = Lease(term=term, grace=grace, autopay=autopay)
+    for number in days:
+        collected = lease.account.collected_as_of
+        if collected is not None and day(number) <= collected:
+            assert lease.run(day(number)) is None
+            continue
+        expected = lease.account.next_look_on
+        _forgets_nothing(lease, day(number))
+        lease.run(day(number))
+        if lease.account.collected_as_of != day(number):
+            assert expected is None or expected > day(number)
+            continue
+        for attempt in lease.started:
+            lease.answer(attempt, data.draw(ANSWERS))
+        again = decide(lease.account, _reached(lease, day(number)), None, day(number))
+        assert not any(each.attempt or each.late_fee or each.newly_due for each in again.instalments)
+        assert not again.delinquent
+    for payment in lease.payments:
+        assert payment.owed.late_fees in (0, 15)
+        assert payment.autopay_declines <= MAX_ATTEMPTS
+        assert payment.paid.total <= payment.owed.total
+    assert lease.told.count("lease.late_fee_assessed") <= term
+    assert lease.told.count("lease.delinquent") - lease.told.count("lease.cured") in (0, 1)
+
+
+def _reached(lease: Lease, as_of: date) -> list[Payment]:
+    return [payment for payment in lease.payments if payment.open and payment.due_date <= as_of]
+
+
+def _forgets_nothing(lease: Lease, as_of: date) -> None:
+    """Where no run is to look by this day, a run that looked all the same would find nothing to do."""
+    if lease.account.next_look_on is not None and lease.account.next_look_on <= as_of:
+        return
+    found = decide(lease.account, _reached(lease, as_of), None, as_of)
+    assert not any(
+        each.attempt or each.late_fee or each.status != each.payment.status for each in found.instalments
+    )
+    assert not found.delinquent
+
+
+@pytest.mark.parametrize("days_late", [5, 6])
+def test_the_grace_is_days_that_are_still_forgiven(days_late: int) -> None:
+    """With five days of grace the fifth day is still in time, the sixth is not."""
+    lease = Lease()
+    assert beyond_grace(lease.account, lease.payments[0], day(days_late)) == (days_late > 5)
