@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping
-from datetime import time
+from datetime import time, timedelta
 from typing import Literal
 from urllib.parse import urlsplit
 
@@ -29,6 +29,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     gateway: Literal["sandbox", "stripe"] = "sandbox"  # which one the payment worker charges through
     gateway_url: str = "http://127.0.0.1:8003"  # where the payment worker finds the sandbox gateway
     gateway_timeout_s: float = 10.0  # a charge with no answer by then is `unknown`
+    resolve_after_s: str = "5,30,300,3600"  # until an unknown attempt is asked about; the last repeats
     gateway_db: str = "gateway.sqlite"  # the sandbox gateway's own record
     gateway_latency_ms: str = "50-150"  # of the sandbox gateway; "0" for measurements
     stripe_api_key: str = ""  # secret; needed with GATEWAY=stripe
@@ -62,6 +63,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             raise ValueError(f"environment variable LOG_LEVEL: one of {', '.join(LOG_LEVELS)}")
         settings._check_stripe()
         settings.collections_time()
+        settings.resolve_after()
         if not settings.database_url.startswith(("postgresql://", "postgres://")):
             raise ValueError("environment variable DATABASE_URL: must begin with postgresql://")
         if not settings.amqp_url.startswith(("amqp://", "amqps://")):
@@ -78,6 +80,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         if not 0 <= bounds[0] <= bounds[1] <= LATENCY_MAX_MS:
             raise ValueError('environment variable GATEWAY_LATENCY_MS: give "0" or a range such as "50-150"')
         return bounds
+
+    def resolve_after(self) -> tuple[timedelta, ...]:
+        """The waits before each look-up of an attempt without an answer. Raises ValueError."""
+        words = [word.strip() for word in self.resolve_after_s.split(",")]
+        waits = [int(word) for word in words if word.isascii() and word.isdigit() and len(word) <= 6]
+        if len(waits) < len(words) or 0 in waits:
+            raise ValueError("environment variable RESOLVE_AFTER_S: give seconds such as \"5,30,300,3600\"")
+        return tuple(timedelta(seconds=wait) for wait in waits)
 
     def collections_time(self) -> time | None:
         """The daily collection run's time of day in UTC; None: never. Raises ValueError."""

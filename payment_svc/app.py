@@ -64,7 +64,7 @@ async def worker(settings: Settings) -> AsyncIterator[None]:
         replies = ReplySender(settings.amqp_url, "payment-worker")
         relay = Relay("payment", pool, publisher)
         unit = PaymentUnit()
-        settler = Settler(pool, gateway, replies, relay.wake)
+        settler = Settler(pool, gateway, replies, relay.wake, settings.resolve_after())
         collector = Collector(pool, settler, replies, relay.wake)
         scheduler = Scheduler(publisher, settings.collections_time())
         resume = collector.resume(settler.resume)

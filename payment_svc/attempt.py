@@ -1,5 +1,6 @@
 """Payments, attempts on them and payoffs: their states, and what may follow what. Pure."""
 
+from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 from typing import Literal
 
@@ -295,7 +296,7 @@ def _done(payment: Payment) -> None:
     payment.next_retry_at = None
 
 
-def next_check(attempt: Attempt, now: datetime) -> None:
+def next_check(attempt: Attempt, now: datetime, ask_after: Sequence[timedelta] = ASK_AFTER) -> None:
     """The gateway has not said what became of it: when to ask (again)."""
     attempt.status = "unknown"
-    attempt.next_check_at = now + ASK_AFTER[min(attempt.checks, len(ASK_AFTER) - 1)]
+    attempt.next_check_at = now + ask_after[min(attempt.checks, len(ask_after) - 1)]

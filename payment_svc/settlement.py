@@ -64,7 +64,7 @@ def settle(batch: Batch, attempt: Attempt, result: ChargeResult) -> Outcome | No
 def keep_asking(batch: Batch, attempt: Attempt) -> None:
     """The gateway was asked about an unknown attempt and could not say: it will be asked again."""
     attempt.checks += 1
-    domain.next_check(attempt, batch.now)
+    domain.next_check(attempt, batch.now, batch.ask_after)
     batch.settled.append(attempt)
 
 
@@ -171,7 +171,7 @@ def _failed(
 def _unknown(
     batch: Batch, account: Account, payment: Payment | None, attempt: Attempt, result: NoAnswer, cause: Cause
 ) -> Outcome | None:
-    domain.next_check(attempt, batch.now)
+    domain.next_check(attempt, batch.now, batch.ask_after)
     told = PaymentUnknown(**common_fields(attempt), reason=result.reason)
     batch.tell(account, "payment.unknown", told, cause)
     return _outcome(account, payment, attempt, 202)

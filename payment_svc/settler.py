@@ -6,6 +6,7 @@ Answers are recorded in micro-batches: whatever has come in while the last one w
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
 import structlog
 
@@ -40,6 +41,7 @@ RUN_PACE_S = 0.04  # between transactions that record answers, while a collectio
 RUN_CHARGES = 200  # of collection runs, in flight at a time: beside those that commands ask for
 RETRY_PAUSE_S = 0.5
 RESOLVE_EVERY_S = 0.5
+ASKING = timedelta(seconds=30)  # for so long nobody else asks; longer than most look-ups take
 RESOLVE_AT_ONCE = 50  # look-ups of one worker at a time
 
 
@@ -53,8 +55,14 @@ class Settler:
     """Carries attempts from `started` or `unknown` to what they become."""
 
     def __init__(
-        self, pool: Pool, gateway: Gateway, replies: ReplySender, committed: Callable[[], None]
+        self,
+        pool: Pool,
+        gateway: Gateway,
+        replies: ReplySender,
+        committed: Callable[[], None],
+        ask_after: Sequence[timedelta] = ASK_AFTER,
     ) -> None:
+        self._ask_after = ask_after
         self._pool = pool
         self._gateway = gateway
         self._replies = replies
@@ -223,6 +231,7 @@ class Settler:
             )
             # read again: another worker may have settled one before the account was locked
             attempts = {each.attempt_id: each for each in await store.attempts(connection, ids=ids)}
+            batch.ask_after = self._ask_after
             outcomes: list[Outcome | None] = []
             for answer in answers:
                 attempt = attempts[answer.attempt_id]
@@ -250,7 +259,7 @@ class Settler:
                     first = False
                 now = utcnow()
                 claimed = await self._pool.fetch(
-                    store.queries.claim_unknown, now, now + ASK_AFTER[1], RESOLVE_AT_ONCE
+                    store.queries.claim_unknown, now, now + ASKING, RESOLVE_AT_ONCE
                 )
                 await asyncio.gather(*(self._ask(row["attempt_id"], row["charge"]) for row in claimed))
             except Exception as error:

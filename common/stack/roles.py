@@ -24,6 +24,7 @@ TUNABLES = {
     "GATEWAY": "sandbox",
     "STRIPE_API_KEY": "",
     "GATEWAY_TIMEOUT_S": "10",
+    "RESOLVE_AFTER_S": "5,30,300,3600",
     "GATEWAY_LATENCY_MS": "50-150",
     "COLLECTIONS_AT": "06:00",
 }
@@ -97,7 +98,14 @@ SERVICES = (
         role="worker",
         database_role="payment_svc",
         calls_gateway=True,
-        tunables=("LOG_LEVEL", "GATEWAY", "STRIPE_API_KEY", "GATEWAY_TIMEOUT_S", "COLLECTIONS_AT"),
+        tunables=(
+            "LOG_LEVEL",
+            "GATEWAY",
+            "STRIPE_API_KEY",
+            "GATEWAY_TIMEOUT_S",
+            "RESOLVE_AFTER_S",
+            "COLLECTIONS_AT",
+        ),
     ),
     Service(
         name="ledger-api",

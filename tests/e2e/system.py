@@ -18,7 +18,12 @@ from tests.servers import guard, temporary_stack_directory
 
 # Attempts with `pm_timeout_*` are to be over soon, the sandbox is not to be what the tests wait for, and the
 # day's collections are not to run into them.
-TUNABLES = {"GATEWAY_LATENCY_MS": "0", "GATEWAY_TIMEOUT_S": "2", "COLLECTIONS_AT": "never"}
+TUNABLES = {
+    "RESOLVE_AFTER_S": "1,5,30",
+    "GATEWAY_LATENCY_MS": "0",
+    "GATEWAY_TIMEOUT_S": "2",
+    "COLLECTIONS_AT": "never",
+}
 MAX_COMPLAINTS = 12
 COMPLAINT_CHARACTERS = 1_500
 _LEVEL = re.compile(r'"level": ?"(error|critical)"')
