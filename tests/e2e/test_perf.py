@@ -28,6 +28,13 @@ async def test_demo(system: System) -> None:
     assert "✗" not in output
 
 
+async def test_resolution(system: System) -> None:
+    """Attempts without an answer, a few of them: the gateway's record and ours agree one to one."""
+    code, output = await _run(system, "perf.resolution", "--attempts", "48")
+    assert code == 0, output
+    await come_to_rest(system)
+
+
 async def test_figures(system: System) -> None:
     """A short run: every creation is in the ledger, nothing was refused; speed is another matter."""
     _, output = await _run(system, "perf.figures", "--seconds", "2", "--connections", "50")
