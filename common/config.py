@@ -32,6 +32,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     stripe_api_key: str = ""  # secret; needed with GATEWAY=stripe
     stripe_url: str = "https://api.stripe.com"  # another one for tests
     webhook_secret: str = ""  # what the gateway's webhooks are signed with
+    # where the sandbox gateway sends them
+    webhook_url: str = "http://127.0.0.1:8001/api/v1/webhooks/gateway"
 
     @classmethod
     def variables(cls) -> list[str]:
@@ -58,6 +60,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         if settings.log_level.upper() not in LOG_LEVELS:
             raise ValueError(f"environment variable LOG_LEVEL: one of {', '.join(LOG_LEVELS)}")
         settings._check_stripe()
+        if not settings.webhook_url.startswith(("http://", "https://")):
+            raise ValueError("environment variable WEBHOOK_URL: must begin with http:// or https://")
         if not settings.database_url.startswith(("postgresql://", "postgres://")):
             raise ValueError("environment variable DATABASE_URL: must begin with postgresql://")
         if not settings.amqp_url.startswith(("amqp://", "amqps://")):

@@ -10,8 +10,9 @@ from common.bus.consumer import BatchConsumer
 from common.bus.publisher import Publisher
 from common.bus.replies import ReplyInbox, ReplySender
 from common.config import Settings
-from common.db import open_pool
+from common.db import Pool, open_pool
 from common.http.commands import CommandFront
+from common.http.routes import Route
 from common.http.server import build_app, checks
 from common.inbox import outcomes_of
 from common.outbox import Relay
@@ -20,8 +21,12 @@ from common.worker import EVENT_PACE_S, CommandProcessor, EventProcessor
 from payment_svc.api import PaymentApi
 from payment_svc.gateways.choose import gateway_of
 from payment_svc.handlers import PaymentUnit
+from payment_svc.returns import MAX_AT_ONCE as RETURNS_IN_FLIGHT
+from payment_svc.returns import Returns
 from payment_svc.sandbox.app import serving
+from payment_svc.sandbox.courier import Destination
 from payment_svc.settler import Settler
+from payment_svc.webhook_api import WebhookApi
 
 SCHEMA = "payment"
 PORT = 8001
@@ -32,6 +37,11 @@ WORKER_POOL = 6
 CHARGES_IN_FLIGHT = 400  # per worker
 
 
+def routes(pool: Pool, front: CommandFront, webhook_secret: str = "") -> list[Route]:
+    """All routes of the front."""
+    return [*PaymentApi(pool, front).routes(), *WebhookApi(pool, front, webhook_secret).routes()]
+
+
 @asynccontextmanager
 async def api(settings: Settings) -> AsyncIterator[None]:
     """The HTTP front."""
@@ -39,7 +49,7 @@ async def api(settings: Settings) -> AsyncIterator[None]:
         publisher = Publisher(settings.amqp_url, "payment-api")
         replies = ReplyInbox(settings.amqp_url, "payment-api", outcomes_of(pool))
         front = CommandFront(topology.PAYMENT_COMMANDS, publisher, replies, pool)
-        app = build_app(TITLE, PaymentApi(pool, front).routes(), checks(pool, publisher))
+        app = build_app(TITLE, routes(pool, front, settings.webhook_secret), checks(pool, publisher))
         async with background(publisher.run(), replies.run()), serve(app, settings, PORT):
             yield
 
@@ -49,13 +59,14 @@ async def worker(settings: Settings) -> AsyncIterator[None]:
     """Carries out commands through the gateway, projects lease events, relays the outbox."""
     async with (
         open_pool(settings.database_url, SCHEMA, name="payment-worker", size=WORKER_POOL) as pool,
-        gateway_of(settings, CHARGES_IN_FLIGHT) as gateway,
+        gateway_of(settings, CHARGES_IN_FLIGHT + RETURNS_IN_FLIGHT) as gateway,
     ):
         publisher = Publisher(settings.amqp_url, "payment-relay", timeout_s=10)
         replies = ReplySender(settings.amqp_url, "payment-worker")
         relay = Relay("payment", pool, publisher)
         unit = PaymentUnit()
         settler = Settler(pool, gateway, replies, relay.wake)
+        returning = Returns(pool, settler.give_back)
         commands = CommandProcessor(pool, unit, replies, relay.wake, settler.resume)
         consumers = [
             BatchConsumer(
@@ -74,7 +85,7 @@ async def worker(settings: Settings) -> AsyncIterator[None]:
             ),
         ]
         async with (
-            background(publisher.run(), replies.run(), relay.run(), settler.run()),
+            background(publisher.run(), replies.run(), relay.run(), settler.run(), returning.run()),
             drained(consumers),
         ):
             yield
@@ -84,7 +95,9 @@ async def worker(settings: Settings) -> AsyncIterator[None]:
 async def gateway(settings: Settings) -> AsyncIterator[None]:
     """The sandbox gateway: somebody else's system, with its own record."""
     port = settings.port or GATEWAY_PORT
-    async with serving(settings.host, port, settings.gateway_db, settings.latency_range_ms()):
+    webhooks = Destination(url=settings.webhook_url, secret=settings.webhook_secret)
+    latency_ms = settings.latency_range_ms()
+    async with serving(settings.host, port, settings.gateway_db, latency_ms, webhooks=webhooks):
         yield
 
 

@@ -6,7 +6,7 @@ from datetime import datetime
 import msgspec
 
 from common.clock import rfc3339
-from common.envelope import Event, encode
+from common.envelope import Event, Outcome, encode
 from common.http import consistency
 from common.ids import uuid7
 from payment_svc.attempt import Account, Attempt, Payment
@@ -40,6 +40,8 @@ class Batch:
         self.taken_back: dict[str, Attempt] = {}  # of these, those of which money was taken back
         self.owing: dict[str, Payment] = {}  # instalments that may ask for another amount than before
         self.notices: dict[str, Attempt] = {}  # chargebacks by the gateway's notice
+        self.noted: dict[str, Attempt] = {}  # of which the gateway has told how they ended
+        self.completed: list[Outcome] = []  # of earlier commands that were pending until now
         self.touched_accounts: dict[str, Account] = {}
         self.touched_payments: dict[str, Payment] = {}
 

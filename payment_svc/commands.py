@@ -1,7 +1,7 @@
 """What the payment service can be told to do, and the requests that become it."""
 
 from datetime import date
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
@@ -110,4 +110,16 @@ class RecordChargeback(msgspec.Struct, frozen=True, kw_only=True):
     attempt_id: str | None = None
     gateway_reference: str | None = None
     amount: int  # minor units
+    currency: str | None = None  # ISO 4217; has to be the attempt's where it is given
     reason: str  # the gateway's word for it, such as "fraudulent"
+
+
+class NoteSettlement(msgspec.Struct, frozen=True, kw_only=True):
+    """A charge has come to its end: a notice of the gateway's. It counts where nothing is known of it yet."""
+
+    attempt_id: str  # whose charge it is
+    amount: int  # minor units that were to be charged; have to be the attempt's
+    currency: str  # ISO 4217
+    status: Literal["succeeded", "declined"]
+    reference: str  # the gateway's id of the charge
+    code: str | None = None  # the gateway's decline code; null: succeeded

@@ -13,8 +13,7 @@ from common.http.server import build_app
 from common.ids import payment_id
 from payment_svc import handlers, quoting, refunding, settlement
 from payment_svc.allocation import Allocation
-from payment_svc.api import PaymentApi
-from payment_svc.app import TITLE
+from payment_svc.app import TITLE, routes
 from payment_svc.attempt import Account, Payment
 from payment_svc.batch import Batch
 from payment_svc.commands import AttemptPayment, PayOffLease, QuotePayoff, RecordChargeback, RefundAttempt
@@ -52,7 +51,7 @@ def documented() -> Documented:
     """This service for the generator."""
     nothing = cast(Any, None)  # the routes are asked for, never called
     front = CommandFront(topology.PAYMENT_COMMANDS, nothing, nothing, nothing)
-    app = build_app(TITLE, PaymentApi(nothing, front).routes(), {})
+    app = build_app(TITLE, routes(nothing, front), {})
     return Documented(name="payment", app=app, catalogue=CATALOGUE, examples=examples(), pages=pages())
 
 

@@ -8,16 +8,24 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
+from common import inbox
 from common.clock import utcnow
 from common.db import Connection
 from common.envelope import Command, Event, Outcome
 from common.worker import Poison, SequenceGap
 from payment_svc import attempt as domain
-from payment_svc import quote_store, refunding, store
+from payment_svc import noting, quote_store, refunding, returns, store
 from payment_svc.attempt import Account, Attempt, Refused
 from payment_svc.batch import Batch, Cause
 from payment_svc.closing import cancel_open
-from payment_svc.commands import AttemptPayment, PayOffLease, QuotePayoff, RecordChargeback, RefundAttempt
+from payment_svc.commands import (
+    AttemptPayment,
+    NoteSettlement,
+    PayOffLease,
+    QuotePayoff,
+    RecordChargeback,
+    RefundAttempt,
+)
 from payment_svc.events import AttemptStarted
 from payment_svc.news import EVENTS, News
 from payment_svc.quote import start_quoted_payoff
@@ -80,13 +88,14 @@ def refund_attempt(batch: Batch, command: Command, asked: RefundAttempt) -> Outc
     return _started(batch, command, batch.accounts[begun.lease_id], begun)
 
 
-Asked = AttemptPayment | PayOffLease | QuotePayoff | RefundAttempt | RecordChargeback
+Asked = AttemptPayment | PayOffLease | QuotePayoff | RefundAttempt | RecordChargeback | NoteSettlement
 COMMANDS: dict[str, tuple[Callable[[msgspec.Raw], Asked], Callable[[Batch, Command, Asked], Outcome]]] = {
     "AttemptPayment": (decode_attempt, attempt_payment),  # type: ignore[dict-item]
     "PayOffLease": (decode_payoff, pay_off_lease),  # type: ignore[dict-item]
     "QuotePayoff": (decode_quote, quote_payoff),  # type: ignore[dict-item]
     "RefundAttempt": (decode_refund, refund_attempt),  # type: ignore[dict-item]
     "RecordChargeback": (decode_chargeback, record_chargeback),  # type: ignore[dict-item]
+    "NoteSettlement": (noting.decode_note, noting.note_settlement),  # type: ignore[dict-item]
 }
 
 
@@ -108,6 +117,10 @@ class PaymentUnit:
             )
         originals = await refunding.originals(connection, asked)
         leases.update(original.lease_id for original in originals)
+        noted = await noting.attempts(connection, asked)
+        leases.update(attempt.lease_id for attempt in noted)
+        payment_ids += [attempt.payment_id for attempt in noted if attempt.payment_id]
+        payoff_leases += [attempt.lease_id for attempt in noted if attempt.payment_id is None]
         batch = await load(
             connection,
             leases,
@@ -117,11 +130,13 @@ class PaymentUnit:
             notices=refunding.notices(asked),
         )
         batch.quotes = await quote_store.get(connection, quote_ids)  # read under the accounts' locks
+        batch.noted = await noting.under_lock(connection, batch, noted)
         outcomes = [
             COMMANDS[command.type][1](batch, command, each)
             for command, each in zip(commands, asked, strict=True)
         ]
         await save(connection, batch)
+        await inbox.complete(connection, batch.completed)
         return outcomes, batch.events
 
     async def project(self, connection: Connection, events: Sequence[Event]) -> list[Event]:
@@ -129,6 +144,7 @@ class PaymentUnit:
         accounts = await store.lock_accounts(connection, list({event.subject for event in events}))
         positions = {lease_id: account.lease_sequence for lease_id, account in accounts.items()}
         news = News()
+        batch = Batch(accounts, [], utcnow())
         for event in events:
             if event.type not in EVENTS:
                 raise Poison(f"unknown event {event.type}")
@@ -148,7 +164,10 @@ class PaymentUnit:
         open_until_now = await store.payments(connection, lease_ids=list(news.closed)) if news.closed else []
         await store.update(connection, moved, cancel_open(open_until_now))
         await store.close(connection, news.closed)
-        return []
+        for lease_id in news.closed.keys() & accounts.keys():
+            accounts[lease_id].closed = news.closed[lease_id]
+        await returns.give_back(connection, batch, news.closed)
+        return batch.events
 
 
 async def load(
@@ -192,6 +211,7 @@ async def save(connection: Connection, batch: Batch) -> None:
     await store.update(
         connection, list(batch.touched_accounts.values()), list(batch.touched_payments.values())
     )
+    await returns.give_back(connection, batch)
 
 
 def _decode(command: Command) -> Asked:

@@ -21,21 +21,30 @@ from common.http.routes import Route
 from common.stack.ports import Ports
 from lease_svc.api import LeaseApi
 from ledger_svc.api import LedgerApi
-from payment_svc.api import PaymentApi
 from tests.integration.broker import Watch
 from tests.servers import Servers
 
 NOTHING = cast(Any, None)  # routes are described without anything behind them
 ROUTES: dict[str, list[Route]] = {
     "lease": LeaseApi(NOTHING, CommandFront("", NOTHING, NOTHING, NOTHING)).routes(),
-    "payment": PaymentApi(NOTHING, CommandFront("", NOTHING, NOTHING, NOTHING)).routes(),
+    "payment": payment_svc.app.routes(NOTHING, CommandFront("", NOTHING, NOTHING, NOTHING)),
     "ledger": LedgerApi(NOTHING).routes(),
 }
+WEBHOOK_SECRET = "whsec_of_the_tests"
 PROBLEM_MEMBERS = {"type", "title", "status", "detail", "instance"}
 # Tables whose rows a refused request must not change.
 TABLES = {
     "lease": ("commands", "outbox", "outbox_pending", "leases", "history"),
-    "payment": ("commands", "outbox", "outbox_pending", "accounts", "payments", "attempts", "quotes"),
+    "payment": (
+        "commands",
+        "outbox",
+        "outbox_pending",
+        "accounts",
+        "payments",
+        "attempts",
+        "quotes",
+        "returns",
+    ),
     "ledger": ("entries", "nodes", "batches"),
 }
 
@@ -151,7 +160,10 @@ async def running_fronts(servers: Servers) -> AsyncIterator[Fronts]:
     async with AsyncExitStack() as stack:
         for service, (api, role) in apis.items():
             settings = Settings(
-                amqp_url=servers.amqp_url, database_url=servers.dsn(role), port=ports.of(service)
+                amqp_url=servers.amqp_url,
+                database_url=servers.dsn(role),
+                port=ports.of(service),
+                webhook_secret=WEBHOOK_SECRET,
             )
             await stack.enter_async_context(api(settings))
         session = await stack.enter_async_context(aiohttp.ClientSession())

@@ -11,7 +11,16 @@ from tests.servers import Servers
 
 TABLES = {
     "lease": {"commands", "outbox", "outbox_pending", "leases", "history"},
-    "payment": {"commands", "outbox", "outbox_pending", "accounts", "payments", "attempts", "quotes"},
+    "payment": {
+        "commands",
+        "outbox",
+        "outbox_pending",
+        "accounts",
+        "payments",
+        "attempts",
+        "quotes",
+        "returns",
+    },
     "ledger": {"entries", "nodes", "batches"},
 }
 # role → schema → privileges on its tables
@@ -34,6 +43,7 @@ GRANTS: dict[str, dict[str, dict[str, set[str]]]] = {
             "payments": {"SELECT", "INSERT", "UPDATE"},
             "attempts": {"SELECT", "INSERT", "UPDATE"},
             "quotes": {"SELECT", "INSERT", "UPDATE"},
+            "returns": {"SELECT", "INSERT", "UPDATE"},
         }
     },
     "ledger_writer": {"ledger": {table: {"SELECT", "INSERT"} for table in TABLES["ledger"]}},

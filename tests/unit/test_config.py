@@ -89,3 +89,10 @@ def test_secrets_do_not_show() -> None:
         assert "SECRET" not in text
         assert "port=8100" in text
     assert "stripe_api_key=''" in repr(Settings())
+
+
+def test_webhooks_go_somewhere() -> None:
+    """WEBHOOK_URL has to be the URL of a server."""
+    assert Settings.from_environment({"WEBHOOK_URL": "https://pay.example/hooks"}).webhook_url
+    with pytest.raises(ValueError, match="WEBHOOK_URL"):
+        Settings.from_environment({"WEBHOOK_URL": "pay.example"})
