@@ -36,6 +36,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     stripe_url: str = "https://api.stripe.com"  # another one for tests
     webhook_secret: str = ""  # what the gateway's webhooks are signed with
     collections_at: str = "06:00"  # UTC time of the payment workers' daily collection run; "never"
+    # where the sandbox gateway sends them
+    webhook_url: str = "http://127.0.0.1:8001/api/v1/webhooks/gateway"
 
     @classmethod
     def variables(cls) -> list[str]:
@@ -64,6 +66,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         settings._check_stripe()
         settings.collections_time()
         settings.resolve_after()
+        if not settings.webhook_url.startswith(("http://", "https://")):
+            raise ValueError("environment variable WEBHOOK_URL: must begin with http:// or https://")
         if not settings.database_url.startswith(("postgresql://", "postgres://")):
             raise ValueError("environment variable DATABASE_URL: must begin with postgresql://")
         if not settings.amqp_url.startswith(("amqp://", "amqps://")):

@@ -22,10 +22,14 @@ from payment_svc.api import PaymentApi
 from payment_svc.collector import Collector
 from payment_svc.gateways.choose import gateway_of
 from payment_svc.handlers import PaymentUnit
+from payment_svc.returns import MAX_AT_ONCE as RETURNS_IN_FLIGHT
+from payment_svc.returns import Returns
 from payment_svc.run_api import RunApi
 from payment_svc.sandbox.app import serving
+from payment_svc.sandbox.courier import Destination
 from payment_svc.scheduler import Scheduler
 from payment_svc.settler import RUN_CHARGES, Settler
+from payment_svc.webhook_api import WebhookApi
 
 SCHEMA = "payment"
 PORT = 8001
@@ -36,9 +40,13 @@ WORKER_POOL = 8
 CHARGES_IN_FLIGHT = 400  # per worker
 
 
-def routes(pool: Pool, front: CommandFront) -> list[Route]:
+def routes(pool: Pool, front: CommandFront, webhook_secret: str = "") -> list[Route]:
     """All routes of the front."""
-    return [*PaymentApi(pool, front).routes(), *RunApi(pool, front).routes()]
+    return [
+        *PaymentApi(pool, front).routes(),
+        *RunApi(pool, front).routes(),
+        *WebhookApi(pool, front, webhook_secret).routes(),
+    ]
 
 
 @asynccontextmanager
@@ -48,7 +56,7 @@ async def api(settings: Settings) -> AsyncIterator[None]:
         publisher = Publisher(settings.amqp_url, "payment-api")
         replies = ReplyInbox(settings.amqp_url, "payment-api", outcomes_of(pool))
         front = CommandFront(topology.PAYMENT_COMMANDS, publisher, replies, pool)
-        app = build_app(TITLE, routes(pool, front), checks(pool, publisher))
+        app = build_app(TITLE, routes(pool, front, settings.webhook_secret), checks(pool, publisher))
         async with background(publisher.run(), replies.run()), serve(app, settings, PORT):
             yield
 
@@ -58,13 +66,14 @@ async def worker(settings: Settings) -> AsyncIterator[None]:
     """Carries out commands and collections through the gateway, projects lease events, relays the outbox."""
     async with (
         open_pool(settings.database_url, SCHEMA, name="payment-worker", size=WORKER_POOL) as pool,
-        gateway_of(settings, CHARGES_IN_FLIGHT + RUN_CHARGES) as gateway,
+        gateway_of(settings, CHARGES_IN_FLIGHT + RUN_CHARGES + RETURNS_IN_FLIGHT) as gateway,
     ):
         publisher = Publisher(settings.amqp_url, "payment-relay", timeout_s=10)
         replies = ReplySender(settings.amqp_url, "payment-worker")
         relay = Relay("payment", pool, publisher)
         unit = PaymentUnit()
         settler = Settler(pool, gateway, replies, relay.wake, settings.resolve_after())
+        returning = Returns(pool, settler.give_back)
         collector = Collector(pool, settler, replies, relay.wake)
         scheduler = Scheduler(publisher, settings.collections_time())
         resume = collector.resume(settler.resume)
@@ -86,7 +95,10 @@ async def worker(settings: Settings) -> AsyncIterator[None]:
             ),
         ]
         async with (
-            background(publisher.run(), replies.run(), relay.run(), settler.run(), scheduler.run()),
+            background(
+                *(publisher.run(), replies.run(), relay.run()),
+                *(settler.run(), returning.run(), scheduler.run()),
+            ),
             drained([*consumers, collector]),
         ):
             yield
@@ -96,7 +108,9 @@ async def worker(settings: Settings) -> AsyncIterator[None]:
 async def gateway(settings: Settings) -> AsyncIterator[None]:
     """The sandbox gateway: somebody else's system, with its own record."""
     port = settings.port or GATEWAY_PORT
-    async with serving(settings.host, port, settings.gateway_db, settings.latency_range_ms()):
+    webhooks = Destination(url=settings.webhook_url, secret=settings.webhook_secret)
+    latency_ms = settings.latency_range_ms()
+    async with serving(settings.host, port, settings.gateway_db, latency_ms, webhooks=webhooks):
         yield
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from common.clock import rfc3339
-from common.envelope import Event, encode
+from common.envelope import Event, Outcome, encode
 from common.http import consistency
 from common.ids import uuid7
 from payment_svc.attempt import ASK_AFTER, Account, Attempt, Payment
@@ -49,6 +49,8 @@ class Batch:
         self.notices: dict[str, Attempt] = {}  # chargebacks by the gateway's notice
         self.runs: dict[date, Run] = {}  # collection runs that commands ask for
         self.waiting: list[tuple[str, str]] = []  # commands, each with the run it waits for
+        self.noted: dict[str, Attempt] = {}  # of which the gateway has told how they ended
+        self.completed: list[Outcome] = []  # of earlier commands that were pending until now
         self.touched_accounts: dict[str, Account] = {}
         self.touched_payments: dict[str, Payment] = {}
 

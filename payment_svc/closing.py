@@ -1,7 +1,8 @@
 """A lease was closed before it was paid: what becomes of its instalments, and of a payoff in flight. Pure.
 
 What is in flight then is not called back, for the gateway may have taken the money already. It ends as any
-other attempt does: money that was taken is recorded, and its instalment stays cancelled.
+other attempt does: money that was taken is recorded, its instalment stays cancelled, and `returns` gives the
+money back.
 """
 
 from collections.abc import Iterable

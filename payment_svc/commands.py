@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import date
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
@@ -127,6 +127,7 @@ class RecordChargeback(msgspec.Struct, frozen=True, kw_only=True):
     attempt_id: str | None = None
     gateway_reference: str | None = None
     amount: int  # minor units
+    currency: str | None = None  # ISO 4217; has to be the attempt's where it is given
     reason: str  # the gateway's word for it, such as "fraudulent"
 
 
@@ -134,3 +135,14 @@ class RunCollections(msgspec.Struct, frozen=True, kw_only=True):
     """Work through all that is due as of a day; once for each day, however often it is asked for."""
 
     as_of: date
+
+
+class NoteSettlement(msgspec.Struct, frozen=True, kw_only=True):
+    """A charge has come to its end: a notice of the gateway's. It counts where nothing is known of it yet."""
+
+    attempt_id: str  # whose charge it is
+    amount: int  # minor units that were to be charged; have to be the attempt's
+    currency: str  # ISO 4217
+    status: Literal["succeeded", "declined"]
+    reference: str  # the gateway's id of the charge
+    code: str | None = None  # the gateway's decline code; null: succeeded

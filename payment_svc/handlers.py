@@ -9,16 +9,18 @@ from datetime import date, timedelta
 
 import msgspec
 
+from common import inbox
 from common.clock import utcnow
 from common.db import Connection
 from common.envelope import Command, Event, Outcome
 from common.worker import Poison, SequenceGap
 from payment_svc import attempt as domain
-from payment_svc import closing, quote_store, refunding, run_store, store
+from payment_svc import closing, noting, quote_store, refunding, returns, run_store, store
 from payment_svc.attempt import Account, Attempt, Refused
 from payment_svc.batch import Batch, Cause
 from payment_svc.commands import (
     AttemptPayment,
+    NoteSettlement,
     PayOffLease,
     QuotePayoff,
     RecordChargeback,
@@ -100,7 +102,15 @@ def run_collections(batch: Batch, command: Command, asked: RunCollections) -> Ou
     return Outcome(command_id=command.command_id, status="pending", location=run_url(run.run_id))
 
 
-Asked = AttemptPayment | PayOffLease | QuotePayoff | RefundAttempt | RecordChargeback | RunCollections
+Asked = (
+    AttemptPayment
+    | PayOffLease
+    | QuotePayoff
+    | RefundAttempt
+    | RecordChargeback
+    | NoteSettlement
+    | RunCollections
+)
 COMMANDS: dict[str, tuple[Callable[[msgspec.Raw], Asked], Callable[[Batch, Command, Asked], Outcome]]] = {
     "AttemptPayment": (decode_attempt, attempt_payment),  # type: ignore[dict-item]
     "PayOffLease": (decode_payoff, pay_off_lease),  # type: ignore[dict-item]
@@ -108,6 +118,7 @@ COMMANDS: dict[str, tuple[Callable[[msgspec.Raw], Asked], Callable[[Batch, Comma
     "RefundAttempt": (decode_refund, refund_attempt),  # type: ignore[dict-item]
     "RecordChargeback": (decode_chargeback, record_chargeback),  # type: ignore[dict-item]
     "RunCollections": (decode_run, run_collections),  # type: ignore[dict-item]
+    "NoteSettlement": (noting.decode_note, noting.note_settlement),  # type: ignore[dict-item]
 }
 
 
@@ -129,6 +140,10 @@ class PaymentUnit:
             )
         originals = await refunding.originals(connection, asked)
         leases.update(original.lease_id for original in originals)
+        noted = await noting.attempts(connection, asked)
+        leases.update(attempt.lease_id for attempt in noted)
+        payment_ids += [attempt.payment_id for attempt in noted if attempt.payment_id]
+        payoff_leases += [attempt.lease_id for attempt in noted if attempt.payment_id is None]
         batch = await load(
             connection,
             leases,
@@ -144,11 +159,13 @@ class PaymentUnit:
                 days.setdefault(each.as_of, command)
         for day, command in sorted(days.items()):  # in one order: two workers never wait for each other
             batch.runs[day] = await run_store.open_run(connection, day, command, batch.now)
+        batch.noted = await noting.under_lock(connection, batch, noted)
         outcomes = [
             COMMANDS[command.type][1](batch, command, each)
             for command, each in zip(commands, asked, strict=True)
         ]
         await save(connection, batch)
+        await inbox.complete(connection, batch.completed)
         return outcomes, batch.events
 
     async def project(self, connection: Connection, events: Sequence[Event]) -> list[Event]:
@@ -181,6 +198,9 @@ class PaymentUnit:
         open_until_now = await store.payments(connection, lease_ids=list(news.closed)) if news.closed else []
         await store.update(connection, moved, closing.cancel_open(open_until_now))
         await store.close(connection, news.closed)
+        for lease_id in news.closed.keys() & accounts.keys():
+            accounts[lease_id].closed = news.closed[lease_id]
+        await returns.give_back(connection, batch, news.closed)
         return batch.events
 
 
@@ -226,6 +246,7 @@ async def save(connection: Connection, batch: Batch) -> None:
         connection, list(batch.touched_accounts.values()), list(batch.touched_payments.values())
     )
     await run_store.insert_waiters(connection, batch.waiting)
+    await returns.give_back(connection, batch)
 
 
 def _cure_paid_off(batch: Batch, account: Account, event: Event) -> None:

@@ -87,6 +87,8 @@ def record_chargeback(batch: Batch, command: Command, asked: RecordChargeback) -
     try:
         if original is None or account is None:
             raise NO_SUCH_ATTEMPT
+        if asked.currency not in (None, original.currency):
+            raise Refused(422, f"must be {original.currency}, as the attempt is", "/currency")
         attempt = domain.charge_back(
             account,
             _touched(batch, original)[1],

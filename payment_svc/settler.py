@@ -29,9 +29,9 @@ from payment_svc.gateways.port import (
     Gateway,
     NoAnswer,
     NotReached,
-    RefundRequest,
 )
 from payment_svc.handlers import load, save
+from payment_svc.returns import refund_request
 from payment_svc.settlement import keep_asking, settle
 
 log = structlog.get_logger()
@@ -143,6 +143,29 @@ class Settler:
             self._run_places.release()
         return self._charging.pop(attempt_id, [])
 
+    def give_back(self, attempt: Attempt, charge: str) -> None:
+        """Carry out a refund that no command has asked for; it is left `started` where nothing was reached.
+
+        `charge`: the gateway's reference of what it gives back from.
+        """
+        if attempt.attempt_id not in self._charging:
+            self._charging[attempt.attempt_id] = []
+            task = asyncio.create_task(self._give_back(attempt, charge))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _give_back(self, attempt: Attempt, charge: str) -> None:
+        result: ChargeResult
+        if may_repeat(attempt, utcnow()):
+            result = await self._gateway.refund(refund_request(attempt, charge))
+        else:
+            result = NoAnswer(reason="not carried out in time, and too long ago to be repeated")
+        if isinstance(result, NotReached):
+            log.warning("return.waits", attempt_id=attempt.attempt_id, reason=result.reason)
+            self._ended(attempt.attempt_id)
+            return
+        self._answers.put_nowait(_Answer(attempt.attempt_id, result))
+
     async def _carry_out(self, attempt: Attempt, charge: str | None, *, again: bool) -> None:
         """Charge; or, for a refund, give back from the charge with that reference."""
         result: ChargeResult
@@ -152,17 +175,7 @@ class Settler:
             result = NoAnswer(reason="interrupted, and too long ago to be repeated")
         elif attempt.refunds is not None:
             assert charge is not None  # what has collected money has the gateway's reference of it
-            result = await self._gateway.refund(
-                RefundRequest(
-                    idempotency_key=attempt.attempt_id,
-                    reference=charge,
-                    amount=attempt.amount,
-                    currency=attempt.currency,
-                    lease_id=attempt.lease_id,
-                    payment_id=attempt.payment_id,
-                    attempt_id=attempt.attempt_id,
-                )
-            )
+            result = await self._gateway.refund(refund_request(attempt, charge))
         else:
             result = await self._gateway.charge(
                 ChargeRequest(

@@ -121,6 +121,28 @@ class CommandFront:
             if key is not None:
                 del self._in_flight[key]
 
+    async def carry_out(
+        self, request: web.Request, command_type: str, data: msgspec.Struct
+    ) -> Outcome | None:
+        """Publish a command without a key, and give its outcome; None where it is not there in time.
+
+        Raises ProblemError 503 where too many wait, or the broker has not confirmed.
+        """
+        if self._replies.waiting >= MAX_WAITING:
+            raise unavailable("Too many requests are waiting at this front.")
+        command_id = uuid7()
+        confirmed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        submission = Submission(command_id, None, status_url(command_id), confirmed)
+        outcome = self._replies.expect(command_id)  # before publishing: it may be faster than the confirm
+        try:
+            await self._publish(request, submission, command_type, data, None)
+            async with asyncio.timeout(DEFAULT_WAIT_S):
+                return await asyncio.shield(outcome)
+        except TimeoutError:
+            return None
+        finally:
+            self._replies.forget(command_id)
+
     async def _earlier(self, key: str) -> tuple[Submission, Outcome | None] | None:
         """The first submission with this key, and its outcome where there is one.
 

@@ -89,10 +89,15 @@ def _operation(route: Route, components: dict[str, Any]) -> dict[str, Any]:
             {"name": name, "in": "query", "required": name in schema.get("required", ()), "schema": field}
             for name, field in schema.get("properties", {}).items()
         ]
-    headers = COMMAND_HEADERS if route.command else READ_HEADERS if route.path.startswith("/api/") else []
+    reads = route.path.startswith("/api/") and route.takes is None
+    headers = COMMAND_HEADERS if route.command else READ_HEADERS if reads else []
     parameters += [
         {"name": name, "in": "header", "required": False, "description": words, "schema": schema}
         for name, words, schema in headers
+    ]
+    parameters += [
+        {"name": name, "in": "header", "required": True, "description": words, "schema": {"type": "string"}}
+        for name, words in route.headers.items()
     ]
     operation: dict[str, Any] = {
         "operationId": re.sub(r"\W+", "_", f"{route.method.lower()}{route.path}").strip("_"),
@@ -105,6 +110,12 @@ def _operation(route: Route, components: dict[str, Any]) -> dict[str, Any]:
             "required": True,
             "content": {JSON_CONTENT_TYPE: {"schema": _ref(route.body)}},
         }
+    if route.takes is not None:
+        operation["requestBody"] = {
+            "required": True,
+            "description": route.takes,
+            "content": {JSON_CONTENT_TYPE: {"schema": {"type": "object"}}},
+        }
     return operation
 
 
@@ -114,7 +125,7 @@ def _statuses(route: Route) -> list[int]:
         statuses |= {422, 503}
     if route.command:
         statuses |= {202}
-    if route.body is not None:
+    if route.body is not None or route.takes is not None:
         statuses |= {400, 408, 413, 415}
     return sorted(statuses)
 

@@ -8,6 +8,7 @@ MAX_FIELDS_IN_WORDS = 10  # of a 422's detail; `errors` has them all
 
 TITLES = {
     400: "Bad request",
+    401: "Unauthorized",
     404: "Not found",
     405: "Method not allowed",
     408: "Request timeout",

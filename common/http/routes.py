@@ -24,6 +24,8 @@ class Route:
     handler: Handler
     summary: str  # one line for the OpenAPI document
     body: type[msgspec.Struct] | None = None  # the request body
+    takes: str | None = None  # in words: a JSON body in somebody else's shape, read as it stands
+    headers: dict[str, str] = field(default_factory=dict)  # those that are needed besides, and what they hold
     query: type[msgspec.Struct] | None = None  # the query parameters
     answers: dict[int, tuple[str, Any]] = field(default_factory=dict)  # status → (words, type or media type)
     command: bool = False  # takes Prefer and Idempotency-Key, may answer 202

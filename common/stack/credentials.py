@@ -22,6 +22,8 @@ class Credentials(msgspec.Struct, frozen=True, kw_only=True):
     amqp: str
     # Passwords of the services' database roles, by role.
     roles: dict[str, str]
+    # What the sandbox gateway signs its webhooks with.
+    webhook: str = ""
 
     def __repr__(self) -> str:
         return "Credentials(…)"
@@ -30,7 +32,12 @@ class Credentials(msgspec.Struct, frozen=True, kw_only=True):
 def generate() -> Credentials:
     """Fresh passwords of 192 random bits, in characters that need no quoting in a URL, a file or a shell."""
     roles = {role: secrets.token_urlsafe(_BYTES) for role in DATABASE_ROLES}
-    return Credentials(owner=secrets.token_urlsafe(_BYTES), amqp=secrets.token_urlsafe(_BYTES), roles=roles)
+    return Credentials(
+        owner=secrets.token_urlsafe(_BYTES),
+        amqp=secrets.token_urlsafe(_BYTES),
+        roles=roles,
+        webhook=secrets.token_urlsafe(_BYTES),
+    )
 
 
 def load_or_create(directory: Path) -> Credentials:
@@ -48,8 +55,9 @@ def load_or_create(directory: Path) -> Credentials:
             "It holds the passwords of the data beside it: restore it, or start afresh with `make clean`.",
         ) from error
     missing = {role: secrets.token_urlsafe(_BYTES) for role in DATABASE_ROLES if role not in kept.roles}
-    if missing:
-        kept = msgspec.structs.replace(kept, roles=kept.roles | missing)
+    if missing or not kept.webhook:
+        webhook = kept.webhook or secrets.token_urlsafe(_BYTES)
+        kept = msgspec.structs.replace(kept, roles=kept.roles | missing, webhook=webhook)
         write_private(path, msgspec.json.encode(kept))
     return kept
 

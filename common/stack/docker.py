@@ -36,7 +36,8 @@ def variables(settings: Settings, credentials: Credentials) -> dict[str, str]:
     ports = {variable: str(settings.ports.of(field)) for field, variable in VARIABLES.items()}
     passwords = {PASSWORD_VARIABLES[role]: password for role, password in credentials.roles.items()}
     own = {"OWNER_PASSWORD": credentials.owner, "AMQP_PASSWORD": credentials.amqp}
-    return ports | own | passwords | TUNABLES | settings.tunables
+    tunables = TUNABLES | {"WEBHOOK_SECRET": credentials.webhook} | settings.tunables
+    return ports | own | passwords | tunables
 
 
 def run(command: str, settings: Settings, names: Sequence[str], lines: int) -> int:

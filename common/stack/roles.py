@@ -23,6 +23,7 @@ TUNABLES = {
     "LOG_LEVEL": "info",
     "GATEWAY": "sandbox",
     "STRIPE_API_KEY": "",
+    "WEBHOOK_SECRET": "",  # the stack makes one for its sandbox gateway; Stripe has its own
     "GATEWAY_TIMEOUT_S": "10",
     "RESOLVE_AFTER_S": "5,30,300,3600",
     "GATEWAY_LATENCY_MS": "50-150",
@@ -49,6 +50,10 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
     health: str | None = None
     # Whether it gets GATEWAY_URL, the address of the sandbox gateway.
     calls_gateway: bool = False
+    # Whether it gets WEBHOOK_SECRET, which webhooks are signed with.
+    knows_webhooks: bool = False
+    # Whether it gets WEBHOOK_URL, where they are sent.
+    sends_webhooks: bool = False
     # File below the run directory it keeps its data in, given as GATEWAY_DB; None: none.
     data_file: str | None = None
     # Keys of TUNABLES that are passed on.
@@ -61,6 +66,8 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
         names += ["DATABASE_URL"] if self.database_role else []
         names += ["GATEWAY_URL"] if self.calls_gateway else []
         names += ["GATEWAY_DB"] if self.data_file else []
+        names += ["WEBHOOK_SECRET"] if self.knows_webhooks else []
+        names += ["WEBHOOK_URL"] if self.sends_webhooks else []
         return (*names, *self.tunables)
 
 
@@ -72,6 +79,8 @@ SERVICES = (
         uses_amqp=False,
         port="gateway",
         health="/livez",
+        knows_webhooks=True,
+        sends_webhooks=True,
         data_file="gateway/gateway.db",
         tunables=("LOG_LEVEL", "GATEWAY_LATENCY_MS"),
     ),
@@ -89,6 +98,7 @@ SERVICES = (
         module="payment_svc",
         role="api",
         database_role="payment_svc",
+        knows_webhooks=True,
         port="payment",
         health="/health",
     ),

@@ -109,6 +109,8 @@ class Addresses:
             "HOST": LOOPBACK,
             "AMQP_URL": self.amqp,
             "GATEWAY_URL": self.http("gateway"),
+            "WEBHOOK_SECRET": settings.tunables.get("WEBHOOK_SECRET") or self._credentials.webhook,
+            "WEBHOOK_URL": f"{self.http('payment')}/api/v1/webhooks/gateway",
         }
         if service.port:
             values["PORT"] = str(self._ports.of(service.port))

@@ -11,8 +11,9 @@ import msgspec
 
 from payment_svc.gateways.port import Charged, Declined, NoAnswer
 
-Id = Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
-Code = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+# Printable ASCII: they are kept, and shown. \Z and not $: a dollar would let a final newline pass.
+Id = Annotated[str, msgspec.Meta(pattern=r"^[\x21-\x7e]{1,255}\Z")]
+Code = Annotated[str, msgspec.Meta(pattern=r"^[\x20-\x7e]{1,64}\Z")]
 
 # What a declined charge is called where Stripe has no decline code for it.
 AUTHENTICATION_REQUIRED = "authentication_required"

@@ -9,6 +9,9 @@
   charge succeeded or less than that is left of it; else as for a charge. The charge's payment method plays
   its part again: one that is never answered is not answered when it is refunded either.
 - `GET /v1/refunds` → as for charges, also filtered by `charge_id`.
+- `POST /v1/charges/{charge_id}/dispute` plays the issuer who takes money back → 201; the same amount of the
+  same charge again → 200 with the first; 404 no such charge succeeded; 409 less than that is left of it. It
+  is told by a signed webhook, again and again until that is taken.
 - `GET /livez` → 200 while it runs; `GET /health` → 200 while its record can be read, else 503.
 
 It does what it is asked at once and only then waits for its pretended latency: a caller who gives up has not
@@ -18,6 +21,7 @@ stopped the charge.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -28,8 +32,19 @@ from aiohttp import web
 
 from .answers import Refused, error_answer, errors_as_json, filters, idempotency_key, json_answer
 from .book import KeyReused
+from .courier import Courier, Destination
+from .disputes import DisputeRefused
 from .limits import BODY_BYTES, Limits
-from .messages import Charge, ChargeRequest, Charges, Filters, Refund, RefundRequest, Refunds
+from .messages import (
+    Charge,
+    ChargeRequest,
+    Charges,
+    DisputeRequest,
+    Filters,
+    Refund,
+    RefundRequest,
+    Refunds,
+)
 from .methods import Method, method
 from .record import Record, RecordFailed
 
@@ -41,21 +56,29 @@ _SHUTDOWN_S = 3.0  # aiohttp may wait this long twice; a process has 10 s to lea
 class Sandbox:
     """The handlers, and the counts that bound what is in flight."""
 
-    def __init__(self, record: Record, latency_ms: tuple[int, int], limits: Limits) -> None:
+    def __init__(
+        self, record: Record, latency_ms: tuple[int, int], limits: Limits, webhooks: Destination
+    ) -> None:
         """`latency_ms`: how long an answer takes, drawn evenly from this range."""
         self._record = record
+        self._courier = Courier(record, webhooks)
         self._latency_ms = latency_ms
         self._limits = limits
         self._charges = msgspec.json.Decoder(ChargeRequest)
         self._refunds = msgspec.json.Decoder(RefundRequest)
+        self._disputes = msgspec.json.Decoder(DisputeRequest)
         self._closing = asyncio.Event()
         self._in_flight = 0
         self._held = 0
 
     async def run(self, _: web.Application) -> AsyncIterator[None]:
-        """The record is open for as long as the application runs."""
+        """The record is open, and webhooks are sent, for as long as the application runs."""
         await self._record.start()
+        sending = asyncio.create_task(self._courier.run())
         yield
+        sending.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await sending
         await self._record.stop()
 
     async def let_go(self, _: web.Application) -> None:
@@ -99,6 +122,15 @@ class Sandbox:
         if isinstance(made, KeyReused):
             raise Refused(422, "idempotency_key_reused", "this key belongs to a refund with another body")
         return await self._respond(request, method(made.payment_method), made.refund, made.replayed)
+
+    async def dispute(self, request: web.Request) -> web.Response:
+        """`POST /v1/charges/{charge_id}/dispute`."""
+        wanted = _decoded(self._disputes, await self._body(request), "dispute_invalid")
+        made = await self._record.dispute(request.match_info["charge_id"], wanted)
+        if isinstance(made, DisputeRefused):
+            raise Refused(made.status, made.code, made.message)
+        self._courier.wake()
+        return json_answer(made.dispute, 200 if made.replayed else 201)
 
     async def _respond(
         self, request: web.Request, behaviour: Method, recorded: Charge | Refund, replayed: bool
@@ -172,13 +204,17 @@ def _unavailable(message: str) -> web.Response:
 
 
 def create_app(
-    database_path: str, latency_ms: tuple[int, int], limits: Limits | None = None
+    database_path: str,
+    latency_ms: tuple[int, int],
+    limits: Limits | None = None,
+    webhooks: Destination | None = None,
 ) -> web.Application:
     """The gateway as an application; its record is the SQLite file at `database_path`."""
-    sandbox = Sandbox(Record(database_path), latency_ms, limits or Limits())
+    sandbox = Sandbox(Record(database_path), latency_ms, limits or Limits(), webhooks or Destination())
     app = web.Application(client_max_size=BODY_BYTES, middlewares=[errors_as_json])
     app.router.add_post("/v1/charges", sandbox.charge)
     app.router.add_get("/v1/charges", sandbox.look_up)
+    app.router.add_post("/v1/charges/{charge_id}/dispute", sandbox.dispute)
     app.router.add_post("/v1/refunds", sandbox.refund)
     app.router.add_get("/v1/refunds", sandbox.look_up_refunds)
     app.router.add_get("/livez", sandbox.livez)
@@ -190,12 +226,17 @@ def create_app(
 
 @asynccontextmanager
 async def serving(
-    host: str, port: int, database_path: str, latency_ms: tuple[int, int], limits: Limits | None = None
+    host: str,
+    port: int,
+    database_path: str,
+    latency_ms: tuple[int, int],
+    limits: Limits | None = None,
+    webhooks: Destination | None = None,
 ) -> AsyncIterator[str]:
     """Serve the gateway while the block runs; gives its base URL. Port 0 takes a free one."""
     # With cancellation a held connection is given up the moment its client leaves.
     runner = web.AppRunner(
-        create_app(database_path, latency_ms, limits),
+        create_app(database_path, latency_ms, limits, webhooks),
         handler_cancellation=True,
         access_log=None,
         shutdown_timeout=_SHUTDOWN_S,

@@ -39,14 +39,16 @@ _COLUMNS = (
     " attempt_id, created_at, payment_method"
 )
 _INSERT = f"INSERT INTO charges ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-_BY_KEY = f"SELECT {_COLUMNS} FROM charges WHERE idempotency_key = ?"
+_DISPUTED = "(SELECT coalesce(sum(amount), 0) FROM disputes AS d WHERE d.charge_id = charges.charge_id)"
+_SHOWN = f"{_COLUMNS}, {_DISPUTED}"
+_BY_KEY = f"SELECT {_SHOWN} FROM charges WHERE idempotency_key = ?"
 # `IS`, because a payoff has no payment_id: its declines are counted per lease.
 _EARLIER_DECLINES = (
     "SELECT count(*) FROM charges"
     " WHERE lease_id = ? AND payment_id IS ? AND payment_method = ? AND decline_code IS NOT NULL"
 )
 
-Row = tuple[str, str, int, str, int, str | None, str, str | None, str, str, str]
+Row = tuple[str, str, int, str, int, str | None, str, str | None, str, str, str, int]
 
 
 class Taken(msgspec.Struct, frozen=True, kw_only=True):
@@ -100,8 +102,9 @@ def take(book: sqlite3.Connection, key: str, request: ChargeRequest) -> Taken | 
         whose.attempt_id,
         now(),
         request.payment_method,
+        0,
     )
-    book.execute(_INSERT, row)
+    book.execute(_INSERT, row[:-1])
     return Taken(charge=_charge(row), replayed=False)
 
 
@@ -109,7 +112,7 @@ def look_up(book: sqlite3.Connection, filters: Filters) -> list[Charge]:
     """The newest `limit` charges that match every given filter, oldest of them first."""
     given = {name: value for name in _FILTERS if (value := getattr(filters, name)) is not None}
     where = " AND ".join(f"{name} = ?" for name in given) or "TRUE"
-    newest = f"SELECT {_COLUMNS} FROM charges WHERE {where} ORDER BY seq DESC LIMIT ?"
+    newest = f"SELECT {_SHOWN} FROM charges WHERE {where} ORDER BY seq DESC LIMIT ?"
     rows: list[Row] = book.execute(newest, (*given.values(), filters.limit)).fetchall()
     return [_charge(row) for row in reversed(rows)]
 
@@ -125,6 +128,7 @@ def _charge(row: Row) -> Charge:
         amount=row[2],
         currency=row[3],
         amount_refunded=row[4],
+        disputed=row[11],
         status="succeeded" if row[5] is None else "declined",
         decline_code=row[5],
         metadata=Metadata(lease_id=row[6], payment_id=row[7], attempt_id=row[8]),

@@ -38,6 +38,7 @@ class Charge(msgspec.Struct, frozen=True, kw_only=True):
     amount: int  # minor units of `currency`
     currency: str
     amount_refunded: int  # minor units
+    disputed: int  # minor units that the issuer has taken back
     status: Literal["succeeded", "declined"]
     decline_code: str | None  # null unless declined
     metadata: Metadata
@@ -71,6 +72,24 @@ class Refunds(msgspec.Struct, frozen=True, kw_only=True):
     """The answer of `GET /v1/refunds`, oldest first."""
 
     items: list[Refund]
+
+
+class DisputeRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The body of `POST /v1/charges/{charge_id}/dispute`."""
+
+    amount: Amount  # minor units of the charge's currency
+    reason: Annotated[str, msgspec.Meta(pattern=r"^[a-z_]{1,64}\Z")] = "fraudulent"  # in Stripe's words
+
+
+class Dispute(msgspec.Struct, frozen=True, kw_only=True):
+    """Money of a charge that the issuer has taken back."""
+
+    dispute_id: str
+    charge_id: str
+    amount: int  # minor units of `currency`
+    currency: str
+    reason: str
+    created_at: str  # RFC 3339, UTC, microseconds
 
 
 class Charges(msgspec.Struct, frozen=True, kw_only=True):

@@ -18,8 +18,11 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from .book import KeyReused, Taken, look_up, open_book, take
-from .messages import Charge, ChargeRequest, Filters, Refund, RefundRequest
-from .refunds import SCHEMA, Refunded, look_up_refunds, refund
+from .disputes import SCHEMA as DISPUTES
+from .disputes import Disputed, DisputeRefused, Due, dispute, due, sent
+from .messages import Charge, ChargeRequest, DisputeRequest, Filters, Refund, RefundRequest
+from .refunds import SCHEMA as REFUNDS
+from .refunds import Refunded, look_up_refunds, refund
 
 _GROUP = 500  # jobs in one commit, at most: bounds how long the first of them waits for the last
 
@@ -33,7 +36,10 @@ class RecordFailed(Exception):
 
 
 class Record:
-    """The charges and refunds of one gateway. How many calls may wait at once is for the caller to bound."""
+    """The charges, refunds and disputes of one gateway.
+
+    How many calls may wait at once is for the caller to bound.
+    """
 
     def __init__(self, path: str) -> None:
         """`path`: the SQLite file; it is made when it is not there."""
@@ -64,6 +70,18 @@ class Record:
         """The same for a refund. Raises RecordFailed."""
         return await self._ask(lambda book: refund(book, key, request))
 
+    async def dispute(self, charge_id: str, request: DisputeRequest) -> Disputed | DisputeRefused:
+        """Take a charge's money back, and note that it is to be told. Raises RecordFailed."""
+        return await self._ask(lambda book: dispute(book, charge_id, request))
+
+    async def due(self, at: float, limit: int) -> Due:
+        """The notices that are to be sent by a Unix time, the oldest first. Raises RecordFailed."""
+        return await self._ask(lambda book: due(book, at, limit))
+
+    async def sent(self, seq: int, again_at: float | None) -> None:
+        """A notice was sent; `again_at`: when it is to be sent again, None: not any more."""
+        await self._ask(lambda book: sent(book, seq, again_at))
+
     async def look_up_refunds(self, filters: Filters) -> list[Refund]:
         """The refunds that match, oldest first. Raises RecordFailed."""
         return await self._ask(lambda book: look_up_refunds(book, filters))
@@ -79,7 +97,7 @@ class Record:
 
     def _run(self, opened: asyncio.Future[None]) -> None:
         try:
-            book = open_book(self._path, SCHEMA)
+            book = open_book(self._path, REFUNDS, DISPUTES)
         except sqlite3.Error as error:
             self._settle([(opened, error)])
             return

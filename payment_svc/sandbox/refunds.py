@@ -35,7 +35,9 @@ _COLUMNS = (
 _INSERT = f"INSERT INTO refunds ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _BY_KEY = f"SELECT {_COLUMNS} FROM refunds WHERE idempotency_key = ?"
 _CHARGE = (
-    "SELECT amount - amount_refunded, currency, decline_code, payment_method FROM charges WHERE charge_id = ?"
+    "SELECT amount - amount_refunded"
+    " - (SELECT coalesce(sum(amount), 0) FROM disputes AS d WHERE d.charge_id = charges.charge_id),"
+    " currency, decline_code, payment_method FROM charges WHERE charge_id = ?"
 )
 _GIVE_BACK = "UPDATE charges SET amount_refunded = amount_refunded + ? WHERE charge_id = ?"
 # Names of columns as well as of fields: never anything that a client sent.

@@ -17,6 +17,8 @@ from payment_svc.gateways.port import Charged, Declined, NoAnswer
 from payment_svc.gateways.stripe_money import from_stripe
 from payment_svc.gateways.stripe_shapes import Code, Id, PaymentIntent, settled
 
+Amount = Annotated[int, msgspec.Meta(ge=0, le=10**17)]  # Stripe's units; more than any charge of a lease
+
 
 class ChargeSettled(msgspec.Struct, frozen=True, kw_only=True):
     """A charge has come to its end."""
@@ -73,7 +75,7 @@ class _Event(msgspec.Struct, frozen=True, kw_only=True):
 
 class _Dispute(msgspec.Struct, frozen=True, kw_only=True):
     id: Id
-    amount: Annotated[int, msgspec.Meta(ge=0)]
+    amount: Amount
     currency: str
     charge: Id
     payment_intent: Id | None = None
@@ -84,7 +86,7 @@ class _Dispute(msgspec.Struct, frozen=True, kw_only=True):
 
 class _Charge(msgspec.Struct, frozen=True, kw_only=True):
     id: Id
-    amount_refunded: Annotated[int, msgspec.Meta(ge=0)]
+    amount_refunded: Amount
     currency: str
     payment_intent: Id | None = None
     metadata: dict[str, str] = {}

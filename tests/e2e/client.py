@@ -167,6 +167,12 @@ class Client:
         async with self._session.post(url, json=body, headers=headers) as response:
             assert response.status == 201
 
+    async def dispute(self, charge_id: str, amount: int) -> int:
+        """Have the issuer take money of a charge back; gives the answer's status."""
+        url = f"{self._gateway}/v1/charges/{charge_id}/dispute"
+        async with self._session.post(url, json={"amount": amount}) as response:
+            return response.status
+
     async def charges(self, **filters: str) -> list[dict[str, Any]]:
         """The gateway's own record."""
         async with self._session.get(f"{self._gateway}/v1/charges", params=filters) as response:

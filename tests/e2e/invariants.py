@@ -170,7 +170,7 @@ async def _check_gateway(system: System, client: Client, folded: dict[str, Folde
     for attempt in attempts.values():
         if attempt["refunds"] and attempt["status"] == "succeeded":
             taken_back[attempt["refunds"], attempt["kind"]] += attempt["amount"]
-            if attempt["kind"] == "chargeback":  # the gateway's own record shows refunds only
+            if attempt["kind"] == "chargeback":  # no movement of its own in the gateway's record
                 kept[attempt["lease_id"]] -= attempt["amount"]
     for key, attempt in attempts.items():
         both = taken_back[key, "refund"] + taken_back[key, "chargeback"]
@@ -178,6 +178,8 @@ async def _check_gateway(system: System, client: Client, folded: dict[str, Folde
     for charge in charges:
         ours = charge["amount_refunded"] - elsewhere[charge["charge_id"]]
         assert ours == taken_back[charge["idempotency_key"], "refund"], charge
+        if charge["disputed"]:  # else a test has told of the chargeback in the gateway's place
+            assert charge["disputed"] == taken_back[charge["idempotency_key"], "chargeback"], charge
     for lease_id, state in folded.items():
         assert kept[lease_id] == state.collected, lease_id
 

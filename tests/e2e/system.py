@@ -10,6 +10,7 @@ import aio_pika
 import asyncpg
 import psutil
 
+from common.stack.credentials import load_or_create
 from common.stack.ports import Ports
 from common.stack.settings import Settings
 from common.stack.stack import Stack
@@ -56,6 +57,11 @@ class System:
     def url(self, service: str) -> str:
         """Base URL of `lease`, `payment`, `ledger` or `gateway`."""
         return self.stack.addresses.http(service)
+
+    @property
+    def webhook_secret(self) -> str:
+        """What the gateway's webhooks are signed with."""
+        return load_or_create(self.stack.layout.real).webhook
 
     # --- processes ---
 

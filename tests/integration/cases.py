@@ -9,7 +9,10 @@ from tests.integration import bad_values
 from tests.integration.fronts import ROUTES
 
 Case = tuple[str, Route]
-ALL: list[Case] = [(service, route) for service, routes in ROUTES.items() for route in routes]
+# But those that read a body of somebody else's shape once its signature is good: test_webhooks.py has them.
+ALL: list[Case] = [
+    (service, route) for service, routes in ROUTES.items() for route in routes if route.takes is None
+]
 WITH_BODY = [case for case in ALL if case[1].body is not None]
 WITH_ID = [case for case in ALL if "{" in case[1].path]
 COMMANDS = [case for case in ALL if case[1].command]

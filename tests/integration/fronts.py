@@ -30,13 +30,14 @@ ROUTES: dict[str, list[Route]] = {
     "payment": payment_svc.app.routes(NOTHING, CommandFront("", NOTHING, NOTHING, NOTHING)),
     "ledger": LedgerApi(NOTHING).routes(),
 }
+WEBHOOK_SECRET = "whsec_of_the_tests"
 PROBLEM_MEMBERS = {"type", "title", "status", "detail", "instance"}
 # Tables whose rows a refused request must not change.
 TABLES = {
     "lease": ("commands", "outbox", "outbox_pending", "leases", "history"),
     "payment": (
         *("commands", "outbox", "outbox_pending", "accounts", "payments", "attempts"),
-        *("quotes", "collection_runs", "collection_waiters"),
+        *("quotes", "returns", "collection_runs", "collection_waiters"),
     ),
     "ledger": ("entries", "nodes", "batches"),
 }
@@ -153,7 +154,10 @@ async def running_fronts(servers: Servers) -> AsyncIterator[Fronts]:
     async with AsyncExitStack() as stack:
         for service, (api, role) in apis.items():
             settings = Settings(
-                amqp_url=servers.amqp_url, database_url=servers.dsn(role), port=ports.of(service)
+                amqp_url=servers.amqp_url,
+                database_url=servers.dsn(role),
+                port=ports.of(service),
+                webhook_secret=WEBHOOK_SECRET,
             )
             await stack.enter_async_context(api(settings))
         session = await stack.enter_async_context(aiohttp.ClientSession())

@@ -18,8 +18,9 @@ from common.config import Settings
 from common.http.openapi import document
 from common.ids import uuid7
 from payment_svc.sandbox.app import serving
+from tests import webhooks
 from tests.integration.bad_values import NEW_LEASE
-from tests.integration.fronts import ROUTES, Answer, Fronts
+from tests.integration.fronts import ROUTES, WEBHOOK_SECRET, Answer, Fronts
 from tests.openapi import Document
 from tests.servers import Servers
 
@@ -135,6 +136,20 @@ async def test_a_lease_and_its_payments(checked: Checked) -> None:
     refund = "/api/v1/attempts/01890a5d-ac96-774b-8bce-b302099a8057/refund"
     assert (await checked.ask("payment", "POST", refund, {"reason": "returned"})).status == 404
     assert (await checked.ask("payment", "GET", f"/api/v1/attempts/{back.json['attempt_id']}")).status == 200
+
+    reference = paid.json["gateway_reference"]
+    for notice, status in (
+        (webhooks.event("customer.created", {}), 200),
+        (webhooks.disputed(reference, 1), 200),  # nothing is left of it: an operator's
+        (webhooks.disputed("ch_nobodys", 1), 503),
+        (webhooks.disputed("ch_nobodys", 1, age_s=90_000), 200),
+        (webhooks.settled(paid.json, reference), 200),
+        (b"[]", 400),
+    ):
+        signed = webhooks.signature(notice, WEBHOOK_SECRET)
+        told = await checked.ask("payment", "POST", webhooks.PATH, notice, Stripe_Signature=signed)
+        assert told.status == status
+        assert (await checked.ask("payment", "POST", webhooks.PATH, notice)).status == 401
 
     closed, _ = await new_lease(checked)
     payoff = f"/api/v1/leases/{closed['lease_id']}/payoff"

@@ -38,6 +38,7 @@ async def test_charge_and_its_shape(gateway: Client) -> None:
         "amount": 13162,
         "currency": "USD",
         "amount_refunded": 0,
+        "disputed": 0,
         "status": "succeeded",
         "decline_code": None,
         "metadata": {"lease_id": "lea-1", "payment_id": "pay-1", "attempt_id": "att-1"},

@@ -13,7 +13,7 @@ TABLES = {
     "lease": {"commands", "outbox", "outbox_pending", "leases", "history"},
     "payment": {
         *("commands", "outbox", "outbox_pending", "accounts", "payments", "attempts"),
-        *("quotes", "collection_runs", "collection_waiters"),
+        *("quotes", "returns", "collection_runs", "collection_waiters"),
     },
     "ledger": {"entries", "nodes", "batches"},
 }
@@ -39,6 +39,7 @@ GRANTS: dict[str, dict[str, dict[str, set[str]]]] = {
             "quotes": {"SELECT", "INSERT", "UPDATE"},
             "collection_runs": {"SELECT", "INSERT", "UPDATE"},
             "collection_waiters": {"SELECT", "INSERT", "UPDATE", "DELETE"},
+            "returns": {"SELECT", "INSERT", "UPDATE"},
         }
     },
     "ledger_writer": {"ledger": {table: {"SELECT", "INSERT"} for table in TABLES["ledger"]}},

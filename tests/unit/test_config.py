@@ -106,3 +106,10 @@ def test_collections_time() -> None:
     assert Settings().collections_time() == time(6)
     assert Settings(collections_at="23:59").collections_time() == time(23, 59)
     assert Settings(collections_at="never").collections_time() is None
+
+
+def test_webhooks_go_somewhere() -> None:
+    """WEBHOOK_URL has to be the URL of a server."""
+    assert Settings.from_environment({"WEBHOOK_URL": "https://pay.example/hooks"}).webhook_url
+    with pytest.raises(ValueError, match="WEBHOOK_URL"):
+        Settings.from_environment({"WEBHOOK_URL": "pay.example"})

@@ -245,6 +245,8 @@ def test_commands_tell_of_their_headers(service: str) -> None:
         }
         if route.command:
             assert headers >= {"Idempotency-Key", "Prefer"}
+        elif route.takes is not None:
+            assert headers == set(route.headers)
         elif "/commands/" not in route.path:
             assert "Consistency-Token" in headers
 

@@ -78,11 +78,12 @@ def test_compose_holds_no_secret_and_gets_all_it_asks_for(tmp_path: Path) -> Non
     text = (PROJECT / "compose.yaml").read_text()
     required = set(re.findall(r"\$\{(\w+):\?", text))
     given = docker.variables(Settings(run_dir=tmp_path), generate())
-    assert required == {"OWNER_PASSWORD", "AMQP_PASSWORD", *PASSWORD_VARIABLES.values()}
+    own = {"OWNER_PASSWORD", "AMQP_PASSWORD", "WEBHOOK_SECRET"}
+    assert required == {*own, *PASSWORD_VARIABLES.values()}
     assert required <= set(given)
     assert {name for name, _ in re.findall(r"\$\{(\w+):([-?])", text)} <= set(given)
     for line in text.splitlines():
-        if "PASS" in line and ":" in line:
+        if ("PASS" in line or "SECRET" in line) and ":" in line:
             assert "${" in line
 
 

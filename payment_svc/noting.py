@@ -1,0 +1,88 @@
+"""The command that tells how a charge ended: a notice of the gateway's, which may come late, twice or first.
+
+It settles an attempt that is in flight, as the gateway's own answer or the resolver would. An attempt that is
+settled stays as it is, so no notice can take a state back.
+"""
+
+from collections.abc import Iterable, Sequence
+
+import msgspec
+import structlog
+
+from common.db import Connection
+from common.envelope import Command, Outcome, encode
+from payment_svc import store
+from payment_svc.attempt import Attempt, Refused
+from payment_svc.batch import Batch, token
+from payment_svc.commands import NoteSettlement
+from payment_svc.gateways.port import Charged, Declined
+from payment_svc.refunding import NO_SUCH_ATTEMPT
+from payment_svc.refusal import refusal
+from payment_svc.render import attempt_url, attempt_view
+from payment_svc.settlement import settle
+
+log = structlog.get_logger()
+
+decode_note = msgspec.json.Decoder(NoteSettlement).decode
+
+
+async def attempts(connection: Connection, asked: Iterable[object]) -> list[Attempt]:
+    """The attempts that these commands tell of. To which lease and payment they belong does not change."""
+    ids = [each.attempt_id for each in asked if isinstance(each, NoteSettlement)]
+    return await store.attempts(connection, ids=ids) if ids else []
+
+
+async def under_lock(connection: Connection, batch: Batch, found: Sequence[Attempt]) -> dict[str, Attempt]:
+    """The same as they are now that their accounts are locked, by id; one row is one object in a batch."""
+    ids = [attempt.attempt_id for attempt in found]
+    now = await store.attempts(connection, ids=ids) if ids else []
+    return {attempt.attempt_id: batch.originals.get(attempt.attempt_id, attempt) for attempt in now}
+
+
+def note_settlement(batch: Batch, command: Command, asked: NoteSettlement) -> Outcome:
+    """NoteSettlement: 200 with the attempt, whether this has settled it or it was settled before.
+
+    Refused: 404 where there is no such charge, 422 where it is of another amount or currency.
+    """
+    attempt = batch.noted.get(asked.attempt_id)
+    if attempt is None or attempt.refunds is not None:
+        return refusal(command, NO_SUCH_ATTEMPT, None)
+    account = batch.accounts[attempt.lease_id]
+    for name in ("amount", "currency"):
+        if getattr(asked, name) != getattr(attempt, name):
+            refused = Refused(422, f"must be {getattr(attempt, name)}, as the attempt is", f"/{name}")
+            return refusal(command, refused, account)
+    if attempt.in_flight:
+        outcome = settle(batch, attempt, _result(asked))
+        if outcome is not None:  # None: a collection run has made it
+            batch.completed.append(outcome)
+    elif _contradicts(attempt, asked):
+        log.error(
+            "settlement.books_disagree",
+            attempt_id=attempt.attempt_id,
+            status_here=attempt.status,
+            reference_here=attempt.gateway_reference,
+            status_there=asked.status,
+            reference_there=asked.reference,
+        )
+    payment = batch.payments[attempt.payment_id] if attempt.payment_id else None
+    return Outcome(
+        command_id=command.command_id,
+        status="succeeded",
+        http_status=200,
+        body=msgspec.Raw(encode(attempt_view(attempt, payment))),
+        location=attempt_url(attempt.attempt_id),
+        token=token(account),
+    )
+
+
+def _result(asked: NoteSettlement) -> Charged | Declined:
+    if asked.status == "succeeded":
+        return Charged(reference=asked.reference)
+    return Declined(code=asked.code or "card_declined", reference=asked.reference)
+
+
+def _contradicts(attempt: Attempt, asked: NoteSettlement) -> bool:
+    """Whether the gateway has taken money that is not in the books. A late decline is only late."""
+    known = attempt.status == "succeeded" and attempt.gateway_reference == asked.reference
+    return asked.status == "succeeded" and not known

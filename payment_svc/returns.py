@@ -1,0 +1,152 @@
+"""Money that came in for a closed lease goes back by itself.
+
+Such a refund is an attempt like any other, begun in the transaction that finds the money. But no command and
+so no message stands behind it: its row in `returns` says that it is to be carried out, and by when a worker
+that took it up has to be done. Where the gateway is not reached it is tried again under the same key.
+
+Of a cancelled lease everything goes back, for cancelling means that nothing had been collected; of one that
+was charged off only what comes in afterwards.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from pathlib import Path
+
+import structlog
+
+from common.clock import utcnow
+from common.db import Connection, Pool, Queries
+from common.ids import uuid7
+from payment_svc import refund as domain
+from payment_svc import store
+from payment_svc.attempt import Attempt, Closed, Payment, Refused
+from payment_svc.batch import Batch, Cause
+from payment_svc.events import AttemptStarted
+from payment_svc.gateways.port import RefundRequest
+from payment_svc.refunding import common_fields
+
+log = structlog.get_logger()
+
+queries = Queries(Path(__file__).with_name("returns.sql"))
+
+REASON = "the lease was closed before the payment came in"
+MAX_AT_ONCE = 50  # taken up by a worker in one round
+LOOK_EVERY_S = 0.5
+# Then a refund that was taken up and is not settled is taken up again: its worker has died, or not reached
+# the gateway. Under the same key that does a slow one no harm.
+CLAIM = timedelta(seconds=60)
+
+NONE_CLOSED: Mapping[str, Closed] = {}
+
+
+async def give_back(
+    connection: Connection, batch: Batch, closed_now: Mapping[str, Closed] = NONE_CLOSED
+) -> None:
+    """Begin to give back what came in for closed leases; what the batch has settled is written already.
+
+    `closed_now`: leases whose closing is in this transaction. Where something on the same money is in flight
+    nothing is begun; this is called again when that is settled.
+    """
+    settled = [attempt for attempt in batch.settled if batch.accounts[attempt.lease_id].closed]
+    arrived = [attempt for attempt in settled if attempt.refunds is None and attempt.left]
+    closed = {*(attempt.lease_id for attempt in settled), *(closed_now.keys() & batch.accounts.keys())}
+    cancelled = [each for each in closed if batch.accounts[each].closed == "cancelled"]
+    if not cancelled and not arrived:
+        return
+    payments = await store.payments(connection, lease_ids=list(closed))
+    standing = [batch.accounts[lease_id].payoff_standing for lease_id in cancelled]
+    rows = await connection.fetch(
+        queries.to_give_back,
+        [payment.payment_id for payment in payments if payment.lease_id in cancelled],
+        [*(attempt.attempt_id for attempt in arrived), *(each for each in standing if each)],
+    )
+    ids = [row["attempt_id"] for row in rows]
+    started: list[Attempt] = []
+    changed: dict[str, Payment] = {}
+    for original in sorted(await store.attempts(connection, ids=ids), key=lambda each: each.attempt_id):
+        concerned = [
+            payment
+            for payment in payments
+            if payment.lease_id == original.lease_id and original.payment_id in (None, payment.payment_id)
+        ]
+        refund = _begin(batch, concerned, original)
+        if refund is not None:
+            started.append(refund)
+            if original.payment_id is not None:
+                changed.update((payment.payment_id, payment) for payment in concerned)
+    if started:
+        await store.insert_attempts(connection, started)
+        await store.update(
+            connection, [batch.accounts[refund.lease_id] for refund in started], list(changed.values())
+        )
+        await connection.execute(
+            queries.insert_returns,
+            [refund.attempt_id for refund in started],
+            [refund.refunds for refund in started],
+            batch.now,
+        )
+
+
+def _begin(batch: Batch, payments: list[Payment], original: Attempt) -> Attempt | None:
+    account = batch.accounts[original.lease_id]
+    command_id = uuid7()
+    try:
+        refund = domain.start(account, payments, original, uuid7(), command_id, None, REASON, batch.now)
+    except Refused:
+        return None
+    refund.traceparent = original.traceparent
+    cause = Cause(correlation_id=command_id, causation_id=command_id, traceparent=refund.traceparent)
+    batch.tell(account, "payment.attempt_started", AttemptStarted(**common_fields(refund)), cause)
+    log.info("return.begun", attempt_id=refund.attempt_id, refunds=original.attempt_id)
+    return refund
+
+
+def refund_request(attempt: Attempt, charge: str) -> RefundRequest:
+    """What the gateway is asked for a refund; `charge`: its reference of what is given back from."""
+    return RefundRequest(
+        idempotency_key=attempt.attempt_id,
+        reference=charge,
+        amount=attempt.amount,
+        currency=attempt.currency,
+        lease_id=attempt.lease_id,
+        payment_id=attempt.payment_id,
+        attempt_id=attempt.attempt_id,
+    )
+
+
+class Returns:
+    """One worker's part in carrying such refunds out."""
+
+    def __init__(self, pool: Pool, carry_out: Callable[[Attempt, str], None]) -> None:
+        """`carry_out`: begins to give back an attempt's amount from the charge with that reference."""
+        self._pool = pool
+        self._carry_out = carry_out
+
+    async def run(self) -> None:
+        """Take up what is to be given back, until cancelled; first also what somebody has taken up before."""
+        restarted = True
+        while True:
+            try:
+                if restarted:
+                    await self._pool.execute(queries.claim_anew)
+                    restarted = False
+                await self._take_up()
+            except Exception as error:
+                log.warning("returns.wait", error=repr(error))
+            await asyncio.sleep(LOOK_EVERY_S)
+
+    async def _take_up(self) -> None:
+        now = utcnow()
+        rows = await self._pool.fetch(queries.claim, now, now + CLAIM, MAX_AT_ONCE)
+        if not rows:
+            return
+        attempts = await store.attempts(self._pool, ids=[row["attempt_id"] for row in rows])
+        charges = await store.charge_references(
+            self._pool, [attempt.refunds for attempt in attempts if attempt.refunds]
+        )
+        for attempt in attempts:
+            if attempt.status == "started" and attempt.refunds is not None:
+                self._carry_out(attempt, charges[attempt.refunds])
+        over = [attempt.attempt_id for attempt in attempts if attempt.status != "started"]
+        await self._pool.execute(queries.done, over)

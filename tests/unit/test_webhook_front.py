@@ -1,0 +1,87 @@
+"""The webhooks' route where no secret is configured, and what it makes of a command's outcome."""
+
+import json
+from typing import Any, cast
+
+import msgspec
+import pytest
+from aiohttp.test_utils import TestClient, TestServer
+from structlog.testing import capture_logs
+
+from common.envelope import Outcome
+from common.http.server import build_app
+from payment_svc.webhook_api import WebhookApi
+from tests import webhooks
+
+SECRET = "whsec_of_the_tests"
+
+
+class Commands:
+    """Gives every command the same outcome, and remembers it."""
+
+    def __init__(self, status: int = 201) -> None:
+        self.status = status
+        self.asked: list[Any] = []
+
+    async def carry_out(self, _request: Any, _type: str, data: Any) -> Outcome | None:
+        self.asked.append(data)
+        body = msgspec.Raw(b"{}")
+        ended = "succeeded" if self.status < 400 else "rejected"
+        return Outcome(command_id="c1", status=ended, http_status=self.status, body=body)
+
+
+async def send(body: bytes, commands: Commands, secret: str = SECRET, times: int = 1) -> int:
+    front = WebhookApi(cast(Any, None), cast(Any, commands), secret)
+    async with TestClient(TestServer(build_app("test", front.routes(), {}))) as client:
+        for _ in range(times):
+            headers = {
+                "Content-Type": "application/json",
+                "Stripe-Signature": webhooks.signature(body, secret or SECRET),
+            }
+            response = await client.post(webhooks.PATH, data=body, headers=headers)
+            await response.read()
+    return response.status
+
+
+async def test_no_secret() -> None:
+    """Everything is refused, and it is said once why."""
+    commands = Commands()
+    with capture_logs() as logs:
+        assert await send(webhooks.disputed("ch_1", 1), commands, secret="", times=3) == 401
+    assert [each["event"] for each in logs] == ["webhook.no_secret"]
+    assert commands.asked == []
+
+
+@pytest.mark.parametrize(
+    ("outcome", "age_s", "status", "logged"),
+    [
+        (201, 0, 200, 0),
+        (409, 0, 503, 0),
+        (500, 0, 503, 0),
+        (422, 0, 200, 1),
+        (404, 0, 503, 0),
+        (404, 90_000, 200, 1),
+    ],
+)
+async def test_chargebacks(outcome: int, age_s: int, status: int, logged: int) -> None:
+    """200 where nothing is left to be told, 503 where it is to be told again; the dispute tells a repeat."""
+    commands = Commands(outcome)
+    body = webhooks.disputed("ch_1", 700, age_s=age_s)
+    with capture_logs() as logs:
+        assert await send(body, commands) == status
+    assert [each["event"] for each in logs] == ["webhook.books_disagree"] * logged
+    [asked] = commands.asked
+    assert (asked.gateway_reference, asked.amount, asked.currency) == ("ch_1", 700, "USD")
+    assert asked.notice_id == json.loads(body)["data"]["object"]["id"]
+
+
+@pytest.mark.parametrize(("outcome", "status"), [(200, 200), (404, 200), (422, 200), (500, 503)])
+async def test_settlements(outcome: int, status: int) -> None:
+    """A charge that is not known here, or another one than told, will not be by repeating."""
+    attempt = {"attempt_id": "01890A5D-ac96-774b-8bce-b302099a8057", "amount": 100, "currency": "ISK"}
+    commands = Commands(outcome)
+    body = webhooks.settled(attempt, "pi_1", "lost_card", amount=10_000)
+    assert await send(body, commands) == status
+    [asked] = commands.asked
+    assert asked.attempt_id == attempt["attempt_id"].lower()
+    assert (asked.amount, asked.currency, asked.status, asked.code) == (100, "ISK", "declined", "lost_card")
