@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from pathlib import Path
 
 from common.bus import topology
@@ -74,7 +75,8 @@ async def worker(settings: Settings) -> AsyncIterator[None]:
         unit = PaymentUnit()
         settler = Settler(pool, gateway, replies, relay.wake, settings.resolve_after())
         returning = Returns(pool, settler.give_back)
-        collector = Collector(pool, settler, replies, relay.wake)
+        claim = timedelta(seconds=3 * settings.gateway_timeout_s)
+        collector = Collector(pool, settler, replies, relay.wake, claim)
         scheduler = Scheduler(publisher, settings.collections_time())
         resume = collector.resume(settler.resume)
         commands = CommandProcessor(pool, unit, replies, relay.wake, resume)

@@ -23,6 +23,11 @@ ASK_AFTER = (timedelta(seconds=5), timedelta(seconds=30), timedelta(minutes=5), 
 # before 24 hours; then the same request would charge a second time.
 REPEAT_WITHIN = timedelta(hours=20)
 
+# An attempt of a collection run that is `started` for so long was begun by a process that died, or is very
+# slow: it is taken up again under the same key, which does a slow one no harm. A worker makes it three of its
+# gateway timeouts.
+CLAIM = timedelta(seconds=30)
+
 
 class Refused(Exception):
     """The command cannot be carried out as things stand: HTTP status, words, the wrong field if any."""

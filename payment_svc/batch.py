@@ -12,7 +12,7 @@ from common.clock import rfc3339
 from common.envelope import Event, Outcome, encode
 from common.http import consistency
 from common.ids import uuid7
-from payment_svc.attempt import ASK_AFTER, Account, Attempt, Payment
+from payment_svc.attempt import ASK_AFTER, CLAIM, Account, Attempt, Payment
 from payment_svc.events import SOURCE
 from payment_svc.quote import Quote
 
@@ -34,6 +34,7 @@ class Batch:
     def __init__(self, accounts: dict[str, Account], payments: Iterable[Payment], now: datetime) -> None:
         self.now = now
         self.ask_after: Sequence[timedelta] = ASK_AFTER
+        self.claim = CLAIM
         self.accounts = accounts
         self.payments = {payment.payment_id: payment for payment in payments}
         self.started: list[Attempt] = []

@@ -108,7 +108,7 @@ DELETE FROM collection_waiters WHERE run_id = $1 RETURNING command_id::text, rep
 -- Attempts that nobody is at work on any more, those of runs soon, others (whose message should have come again)
 -- after a while; put off to $2, so that no other worker takes them up too.
 UPDATE attempts
-   SET next_check_at = $2, checks = checks + 1
+   SET next_check_at = $2
  WHERE attempt_id IN (SELECT attempt_id FROM attempts
                        WHERE status = 'started' AND next_check_at <= $1
                        ORDER BY next_check_at

@@ -7,6 +7,7 @@ passed over by the others. What a worker leaves behind when it dies is in the ta
 
 import asyncio
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 
 import msgspec
 import structlog
@@ -19,10 +20,10 @@ from common.errors import Retry
 from common.tasks import end
 from common.worker import Pending, Resume
 from payment_svc import run_store, store
-from payment_svc.attempt import Account, Attempt, Payment
+from payment_svc.attempt import CLAIM, Account, Attempt, Payment
 from payment_svc.batch import Batch
 from payment_svc.handlers import save
-from payment_svc.runs import CLAIM, Counts, Run, outcome_of, work_through
+from payment_svc.runs import Counts, Run, outcome_of, work_through
 from payment_svc.settler import Settler
 
 log = structlog.get_logger()
@@ -40,8 +41,14 @@ class Collector:
     """One worker's part in all collection runs."""
 
     def __init__(
-        self, pool: Pool, settler: Settler, replies: ReplySender, committed: Callable[[], None]
+        self,
+        pool: Pool,
+        settler: Settler,
+        replies: ReplySender,
+        committed: Callable[[], None],
+        claim: timedelta = CLAIM,
     ) -> None:
+        self._claim = claim
         self._pool = pool
         self._settler = settler
         self._replies = replies
@@ -156,6 +163,7 @@ class Collector:
             payments = [payment for payment in payments if payment.lease_id < cut]
         next_dues = await run_store.next_dues(connection, lease_ids, run.as_of)
         batch = Batch({account.lease_id: account for account in accounts}, payments, utcnow())
+        batch.claim = self._claim
         by_lease: dict[str, list[Payment]] = {}
         for payment in payments:
             by_lease.setdefault(payment.lease_id, []).append(payment)
@@ -192,11 +200,12 @@ class Collector:
                     first = False
                 now = utcnow()
                 rows = await self._pool.fetch(
-                    run_store.queries.claim_started, now, now + CLAIM, TAKE_UP_AT_ONCE
+                    run_store.queries.claim_started, now, now + self._claim, TAKE_UP_AT_ONCE
                 )
                 ids = [row["attempt_id"] for row in rows if not self._settler.charging(row["attempt_id"])]
                 if ids:
-                    left = await store.attempts(self._pool, ids=ids)
+                    async with transaction(self._pool) as connection:
+                        left = await store.take_up(connection, ids=ids)
                     log.info("collector.takes_up", attempts=len(left))
                     await self._settler.charge(left, again=True, stopping=lambda: self._stopping)
             except Exception as error:

@@ -85,6 +85,10 @@ UPDATE attempts AS a
        AS n (attempt_id, status, decline, gateway_reference, settled_at, checks, next_check_at)
  WHERE a.attempt_id = n.attempt_id
 
+-- name: take_up
+-- Attempts that a worker makes once more, as another may have died over them; their accounts are locked.
+UPDATE attempts SET checks = checks + 1 WHERE attempt_id = ANY($1::uuid[]) AND status IN ('started', 'unknown')
+
 -- name: update_refunded
 -- How much was taken back of attempts whose accounts are locked.
 UPDATE attempts AS a

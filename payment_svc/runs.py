@@ -1,7 +1,7 @@
 """A collection run: what is kept of it, and what it does with one lease after another. Pure."""
 
 from collections.abc import Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from typing import Literal
 
 import msgspec
@@ -14,10 +14,6 @@ from payment_svc import collecting
 from payment_svc.attempt import Account, Attempt, Payment
 from payment_svc.batch import Batch, Cause
 from payment_svc.events import AttemptStarted, LateFeeAssessed, LeaseCured, LeaseDelinquent
-
-# An attempt of a run that is `started` for so long was begun by a process that died, or is very slow: it is
-# taken up again under the same idempotency key, which does a slow one no harm.
-CLAIM = timedelta(seconds=60)
 
 
 class Counts(msgspec.Struct, frozen=True, kw_only=True):
@@ -177,7 +173,7 @@ def _attempt(batch: Batch, run: Run, account: Account, payment: Payment, cause: 
     attempt = domain.start(account, payment, uuid7(), run.command_id, account.payment_method, None, batch.now)
     attempt.run_id, attempt.as_of = run.run_id, run.as_of
     attempt.traceparent = run.traceparent
-    attempt.next_check_at = batch.now + CLAIM
+    attempt.next_check_at = batch.now + batch.claim
     collecting.tried(payment, run.as_of)
     batch.touch(account, [payment])
     tell_started(batch, account, attempt, cause)

@@ -77,6 +77,9 @@ class Settler:
     async def resume(self, pending: Sequence[Pending]) -> None:
         """Charge for commands that are pending; those delivered again may have been charged before."""
         async with transaction(self._pool) as connection:  # for its Retry: all that goes before is committed
+            again = [each.command.command_id for each in pending if not each.fresh]
+            if again:
+                await store.take_up(connection, command_ids=again)
             attempts = await store.attempts(
                 connection, command_ids=[each.command.command_id for each in pending]
             )
@@ -89,6 +92,9 @@ class Settler:
             under_way = self._charging.get(attempt.attempt_id)
             if under_way is not None:  # the same message a second time
                 under_way.append(each.delivery)
+                continue
+            if not attempt.in_flight:  # another worker has just recorded its end, and answered
+                await each.delivery.ack()
                 continue
             self._charging[attempt.attempt_id] = [each.delivery]
             self._begin(attempt, charges.get(attempt.refunds or ""), again=not each.fresh)
@@ -251,13 +257,17 @@ class Settler:
                 if not attempt.in_flight:  # recorded before, by another worker
                     outcomes.append(None)
                 elif attempt.status == "unknown" and (
-                    answer.result is None or isinstance(answer.result, NoAnswer)
+                    answer.result is None or isinstance(answer.result, NoAnswer | NotReached)
                 ):
                     keep_asking(batch, attempt)
                     outcomes.append(None)
                 else:
                     assert answer.result is not None
-                    outcomes.append(settle(batch, attempt, answer.result))
+                    result = answer.result
+                    if isinstance(result, NotReached) and attempt.checks:
+                        # certain of this call only: another worker has taken the attempt up, and may get through
+                        result = NoAnswer(reason=f"taken up twice, and then {result.reason}"[:200])
+                    outcomes.append(settle(batch, attempt, result))
             await save(connection, batch)
             await outbox.append(connection, batch.events)
             await inbox.complete(connection, [outcome for outcome in outcomes if outcome is not None])

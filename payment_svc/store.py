@@ -82,6 +82,20 @@ async def attempts(
     return [attempt_from(row) for row in await connection.fetch(queries.get_attempts, ids, command_ids)]
 
 
+async def take_up(
+    connection: Connection, *, ids: Sequence[str] = (), command_ids: Sequence[str] = ()
+) -> list[Attempt]:
+    """Note that attempts which are in flight are made once more; those among these that still are.
+
+    Their accounts are locked: whoever made them first has recorded its answer before, or will see this.
+    """
+    found = await attempts(connection, ids=ids, command_ids=command_ids)
+    await lock_accounts(connection, list({each.lease_id for each in found}))
+    await connection.execute(queries.take_up, [each.attempt_id for each in found])
+    again = await attempts(connection, ids=[each.attempt_id for each in found])
+    return [each for each in again if each.in_flight]
+
+
 async def collected(
     connection: Connection, *, ids: Sequence[str], references: Sequence[str]
 ) -> list[Attempt]:

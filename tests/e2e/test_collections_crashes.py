@@ -105,6 +105,7 @@ async def _another_worker(system: System) -> AsyncIterator[asyncio.subprocess.Pr
         "DATABASE_URL": bootstrap.role_url(addresses.database, "payment_svc", passwords["payment_svc"]),
         "GATEWAY_URL": system.url("gateway"),
         "COLLECTIONS_AT": "never",
+        "GATEWAY_TIMEOUT_S": "2",
     }
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "payment_svc", "worker"),

@@ -10,6 +10,7 @@ from typing import Any, cast
 import aio_pika
 import aiormq
 from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage
+from aiormq.exceptions import AMQPError
 from pamqp.common import FieldTable
 
 from common.bus import topology
@@ -46,17 +47,24 @@ class Watch:
 
     async def depth(self, queue: str) -> int:
         """Messages that wait in the queue."""
-        if self._connection is None or self._connection.is_closed:
+        try:
+            return await self._depth(queue)
+        except (AMQPError, RuntimeError):  # a connection that the broker has cut does not always say so
+            await self.close()
+            return await self._depth(queue)
+
+    async def _depth(self, queue: str) -> int:
+        if self._connection is None:
             self._connection = await aio_pika.connect(self._amqp_url)
-            self._channel = None
-        if self._channel is None or self._channel.is_closed:
             self._channel = await self._connection.channel()
+        assert self._channel is not None
         declared = await self._channel.declare_queue(queue, passive=True)
         return declared.declaration_result.message_count or 0
 
     async def close(self) -> None:
         if self._connection is not None:
             await self._connection.close()
+        self._connection = None
 
 
 async def until(reached: Callable[[], Awaitable[bool]], within_s: float = 10) -> None:
