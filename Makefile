@@ -11,10 +11,10 @@ STACK_COMMAND := .venv/bin/python -m common.stack
 STAMP := .venv/installed-requirements.txt
 CODE := common lease_svc payment_svc ledger_svc perf tests
 
-.PHONY: help up down ps logs env clean demo figures collections resolution docs test lint types contracts unit integration e2e servers venv
+.PHONY: help up down ps logs env clean demo figures e2e-latency collections resolution docs test lint types contracts unit integration e2e servers venv
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 up: $(STAMP) ## Start the whole system in the background; returns when it is healthy
 	@$(STACK_COMMAND) up
@@ -39,6 +39,9 @@ demo: up ## Start it, then tell a lease's life in the terminal
 
 figures: up ## Start it, then measure its headline figures against their thresholds
 	@eval "$$($(STACK_COMMAND) env)" && .venv/bin/python -m perf.figures
+
+e2e-latency: servers ## Follow each command hop by hop on a private system (SECONDS=20 RATE=…)
+	@.venv/bin/python -m perf.e2e_latency --seconds $(or $(SECONDS),20) $(if $(RATE),--rate $(RATE))
 
 collections: servers ## Measure collections on a private system, also killed half way (LEASES=100000)
 	@LEASES=$(or $(LEASES),20000) .venv/bin/python -m perf.collections_run

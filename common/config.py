@@ -26,6 +26,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     port: int = 0  # 0: the service's own default (8000, 8001, 8002, gateway 8003)
     log_level: str = "INFO"
     metrics_port: int = 0  # where a role without HTTP serves its Prometheus metrics, on `host`; 0: nowhere
+    hops_dir: str = ""  # folder for the stamps of traced requests (common/hops.py); empty: none are made
     gateway: Literal["sandbox", "stripe"] = "sandbox"  # which one the payment worker charges through
     gateway_url: str = "http://127.0.0.1:8003"  # where the payment worker finds the sandbox gateway
     gateway_timeout_s: float = 10.0  # a charge with no answer by then is `unknown`

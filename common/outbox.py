@@ -8,12 +8,12 @@ from typing import Any
 
 import structlog
 
-from common import telemetry
+from common import hops, telemetry
 from common.bus import topology
 from common.bus.publisher import Publisher
 from common.clock import utcnow
 from common.db import Connection, Pool, Queries, session
-from common.envelope import EVENT_BATCH_CONTENT_TYPE, EVENT_CONTENT_TYPE, Event, encode
+from common.envelope import EVENT_BATCH_CONTENT_TYPE, EVENT_CONTENT_TYPE, Event, decode_event, encode
 from common.errors import BrokerUnavailable
 from common.pacing import Pacer
 
@@ -88,6 +88,7 @@ class Relay:
             self._wake.clear()
             rows = await connection.fetch(queries.pending_events, BATCH_SIZE)
             if rows:
+                _stamp(rows, "relay.picked")
                 published = await self._publish_in_waves(rows)
                 await connection.execute(queries.published_events, published)
                 telemetry.RELAYED.labels(self._service).inc(len(published))
@@ -150,7 +151,13 @@ class Relay:
         except BrokerUnavailable as error:
             log.warning("relay.not_confirmed", event_id=first["event_id"], error=str(error))
             return False
+        _stamp(rows, "stream.published")
         return True
+
+
+def _stamp(rows: Sequence[Any], point: str) -> None:
+    for row in rows if hops.on() else ():
+        hops.stamp(decode_event(row["body"]).traceparent, point)
 
 
 def _messages(rows: Sequence[Any]) -> list[list[Any]]:

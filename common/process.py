@@ -15,7 +15,7 @@ import uvloop
 from aiohttp import web
 from prometheus_client import start_http_server
 
-from common import telemetry
+from common import hops, telemetry
 from common.config import Settings
 from common.http.connection import Runner
 from common.tasks import end
@@ -70,6 +70,10 @@ def main(
     if role in tasks:
         uvloop.run(tasks[role](settings))
         return
+    try:
+        hops.start(settings.hops_dir, f"{service}-{role or 'all'}")
+    except OSError as error:
+        sys.exit(f"{service}: environment variable HOPS_DIR: {error}")
     if settings.metrics_port:
         start_http_server(settings.metrics_port, addr=settings.host)
     uvloop.run(_run([{**roles, **alone}[role]] if role else list(roles.values()), settings))
@@ -83,6 +87,7 @@ async def _run(roles: list[Role], settings: Settings) -> None:
     async with AsyncExitStack() as running:
         for role in roles:
             await running.enter_async_context(role(settings))
+        await running.enter_async_context(background(hops.keep_flushed()))
         log.info("role.started")
         await stop.wait()
         log.info("role.stopping")

@@ -8,7 +8,7 @@ import asyncpg
 import msgspec
 import structlog
 
-from common import inbox, outbox, telemetry
+from common import hops, inbox, outbox, telemetry
 from common.bus.consumer import Delivery
 from common.bus.replies import ReplySender
 from common.db import Connection, Pool, transaction
@@ -113,6 +113,9 @@ class CommandProcessor:
                 raise Retry from error  # a twin was faster: the next look finds it
             raise
         self._committed()
+        for delivery, command in received if hops.on() else ():
+            hops.stamp(command.traceparent, "worker.delivered", delivery.received)
+            hops.stamp(command.traceparent, "worker.committed")
         await self._replies.send(
             (delivery.reply_to, answer)
             for (delivery, _), answer in zip(received, answers, strict=True)

@@ -12,7 +12,7 @@ import asyncpg
 import structlog
 from prometheus_client import Counter, Gauge
 
-from common import telemetry
+from common import hops, telemetry
 from common.bus import topology
 from common.bus.connection import maintain
 from common.clock import utcnow
@@ -129,6 +129,8 @@ class LedgerWriter:
         """
 
         async def deliver(message: aiormq.abc.DeliveredMessage) -> None:
+            for each in _read(message) if hops.on() else ():
+                hops.stamp(each.event.traceparent, "ledger.delivered")
             waiting.put_nowait(message)
 
         await channel.basic_qos(prefetch_count=PREFETCH_COUNT)
@@ -188,6 +190,8 @@ class LedgerWriter:
         )
         async with connection.transaction():
             await store.append(connection, appended, nodes, head)
+        for each in fresh if hops.on() else ():
+            hops.stamp(each.event.traceparent, "ledger.visible")
         self._advance(head, frontier)
         APPENDED.inc(len(appended))
 

@@ -10,7 +10,7 @@ from datetime import timedelta
 
 import structlog
 
-from common import inbox, outbox
+from common import hops, inbox, outbox
 from common.bus.consumer import Delivery
 from common.bus.replies import ReplySender
 from common.clock import utcnow
@@ -175,6 +175,7 @@ class Settler:
     async def _carry_out(self, attempt: Attempt, charge: str | None, *, again: bool) -> None:
         """Charge; or, for a refund, give back from the charge with that reference."""
         result: ChargeResult
+        hops.stamp(attempt.traceparent, "gateway.asked")
         if attempt.amount == 0:  # a payoff that interest paid ahead has covered
             result = Charged(reference="")
         elif again and not may_repeat(attempt, utcnow()):
@@ -197,6 +198,7 @@ class Settler:
         if again and isinstance(result, NotReached):
             # not reached this time; but the worker that was killed may have got through
             result = NoAnswer(reason=f"interrupted, then {result.reason}"[:200])
+        hops.stamp(attempt.traceparent, "gateway.answered")
         self._answers.put_nowait(_Answer(attempt.attempt_id, result))
 
     async def _record(self) -> None:
@@ -271,6 +273,8 @@ class Settler:
             await save(connection, batch)
             await outbox.append(connection, batch.events)
             await inbox.complete(connection, [outcome for outcome in outcomes if outcome is not None])
+        for attempt in attempts.values():
+            hops.stamp(attempt.traceparent, "worker.settled")
         return outcomes
 
     async def _resolve(self) -> None:

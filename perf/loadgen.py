@@ -8,7 +8,7 @@ import math
 import re
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import cast
 from urllib.parse import urlsplit
@@ -43,11 +43,32 @@ class Result:
         return float(np.percentile(self.latencies_ms, percent, method="higher"))
 
 
+class Answers:
+    """Reads HTTP/1.1 answers off a connection: those with a Content-Length, as this system's are."""
+
+    def __init__(self) -> None:
+        self._received = bytearray()
+
+    def feed(self, data: bytes) -> Iterator[tuple[int, bytes]]:
+        """The (status, body) of each answer that is whole now. Raises ValueError for a head without end."""
+        self._received += data
+        while (end := self._received.find(b"\r\n\r\n")) >= 0:
+            match = _LENGTH.search(self._received, 0, end + 2)
+            total = end + 4 + (int(match[1]) if match else 0)
+            if len(self._received) < total:
+                return
+            status, body = int(self._received[9:12]), bytes(self._received[end + 4 : total])
+            del self._received[:total]
+            yield status, body
+        if len(self._received) > _HEADER_BYTES_MAX:
+            raise ValueError("the head of an answer has no end")
+
+
 class _Connection(asyncio.Protocol):
     def __init__(self, run: "_Run") -> None:
         self._run = run
         self._transport: asyncio.Transport | None = None
-        self._received = bytearray()
+        self._answers = Answers()
         self._sent_at = 0.0
         self._waiting = False
 
@@ -65,23 +86,10 @@ class _Connection(asyncio.Protocol):
         self._transport.write(self._run.make_request())
 
     def data_received(self, data: bytes) -> None:
-        self._received += data
-        end = self._received.find(b"\r\n\r\n")
-        if end < 0:
-            if len(self._received) > _HEADER_BYTES_MAX and self._transport is not None:
-                self._transport.abort()
-            return
-        match = _LENGTH.search(self._received, 0, end + 2)
-        total = end + 4 + (int(match[1]) if match else 0)
-        if len(self._received) < total:
-            return
-        status = int(self._received[9:12])
-        self._run.answered(
-            status, (time.perf_counter() - self._sent_at) * 1000, self._received[end + 4 : total]
-        )
-        del self._received[:total]
-        self._waiting = False
-        self._next()
+        for status, body in self._answers.feed(data):
+            self._run.answered(status, (time.perf_counter() - self._sent_at) * 1000, body)
+            self._waiting = False
+            self._next()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._run.closed(broken=self._waiting)
@@ -109,11 +117,11 @@ class _Run:
         self._left -= 1
         return self._left < 0 or time.perf_counter() >= self._ends_at
 
-    def answered(self, status: int, latency_ms: float, body: bytes | bytearray) -> None:
+    def answered(self, status: int, latency_ms: float, body: bytes) -> None:
         self.result.statuses[status] += 1
         self.result.latencies_ms.append(latency_ms)
         if self._on_body is not None:
-            self._on_body(status, bytes(body))
+            self._on_body(status, body)
 
     def closed(self, *, broken: bool) -> None:
         self.result.broken += broken
@@ -128,11 +136,12 @@ def get(url: str) -> bytes:
     return f"GET {parts.path} HTTP/1.1\r\nHost: {parts.netloc}\r\n\r\n".encode()
 
 
-def post(url: str, body: bytes) -> bytes:
+def post(url: str, body: bytes, *, traceparent: str | None = None) -> bytes:
     """The bytes of a POST request with a JSON body."""
     parts = urlsplit(url)
+    trace = f"traceparent: {traceparent}\r\n" if traceparent else ""
     head = (
-        f"POST {parts.path} HTTP/1.1\r\nHost: {parts.netloc}\r\n"
+        f"POST {parts.path} HTTP/1.1\r\nHost: {parts.netloc}\r\n{trace}"
         f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
     )
     return head.encode() + body

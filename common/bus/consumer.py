@@ -9,7 +9,7 @@ import aiormq
 import aiormq.abc
 import structlog
 
-from common import telemetry
+from common import hops, telemetry
 from common.bus import topology
 from common.bus.connection import maintain
 from common.errors import Retry
@@ -34,6 +34,7 @@ class Delivery:
     message_id: str | None
     reply_to: str | None
     channel: aiormq.Channel
+    received: int = 0  # a stamp of common.hops
     later: bool = False  # the processor took over: it calls `ack` itself when the work is done
 
     async def ack(self) -> None:
@@ -114,6 +115,7 @@ class BatchConsumer:
                     message_id=properties.message_id,
                     reply_to=properties.reply_to,
                     channel=channel,
+                    received=hops.now(),
                 )
             )
 

@@ -10,7 +10,7 @@ import msgspec
 import structlog
 from aiohttp import web
 
-from common import inbox
+from common import hops, inbox
 from common.bus.gathering import CommandSender
 from common.bus.publisher import Publisher
 from common.bus.replies import ReplyInbox
@@ -206,6 +206,7 @@ class CommandFront:
             submission.confirmed.set_exception(RuntimeError(f"not published: {type(error).__name__}"))
             submission.confirmed.exception()
             raise
+        hops.stamp(command.traceparent, "broker.confirmed")
         submission.confirmed.set_result(None)
 
     async def _answer(
@@ -223,6 +224,8 @@ class CommandFront:
             return _pending_response(submission, headers={}, replayed=replayed), False
         finally:
             self._replies.forget(submission.command_id)
+        if hops.on():
+            hops.stamp(traceparent(request), "reply.received")
         outcome = msgspec.structs.replace(outcome, replayed=outcome.replayed or replayed)
         return _outcome_response(outcome), True
 

@@ -9,7 +9,7 @@ import structlog
 from aiohttp import web
 from prometheus_client import generate_latest
 
-from common import telemetry
+from common import hops, telemetry
 from common.bus.connection import BrokerLink
 from common.bus.publisher import Publisher
 from common.db import Pool, is_transient
@@ -159,6 +159,8 @@ async def _headers_back(request: web.Request, response: web.StreamResponse) -> N
 async def _conventions(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Request ids, timing, and every error as a problem."""
     started = time.perf_counter()
+    trace = traceparent(request) if hops.on() else None
+    hops.stamp(trace, "front.entered")
     given = request.headers.get("X-Request-Id", "")
     request_id = given if _REQUEST_ID.fullmatch(given) and not holds_card_number(given) else uuid7()
     request[_REQUEST_ID_OF] = request_id
@@ -179,6 +181,7 @@ async def _conventions(request: web.Request, handler: Handler) -> web.StreamResp
         )
     except Exception as error:
         response = _unexpected(request, error, request_id)
+    hops.stamp(trace, "front.answered")
     resource = request.match_info.route.resource
     route = resource.canonical if resource is not None else "(none)"
     telemetry.HTTP_SECONDS.labels(request.method, route).observe(time.perf_counter() - started)

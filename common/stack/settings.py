@@ -28,6 +28,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     database_url: str | None = None
     # Values of roles.TUNABLES that differ from the defaults.
     tunables: dict[str, str] = {}
+    # Where processes write the stamps of traced requests (common/hops.py), for a measurement; empty: nowhere.
+    hops_dir: str = ""
     # Directory `python -m <module>` is run in.
     project: Path = PROJECT
 
@@ -118,4 +120,5 @@ class Addresses:
             values["DATABASE_URL"] = self.dsn(service.database_role)
         if service.data_file:
             values["GATEWAY_DB"] = str(directory / service.data_file)
-        return {name: values[name] for name in service.variables()}
+        chosen = {name: values[name] for name in service.variables()}
+        return chosen | ({"HOPS_DIR": settings.hops_dir} if settings.hops_dir else {})

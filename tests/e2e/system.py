@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import shutil
 import signal
 from datetime import UTC, datetime
 from typing import Any
@@ -39,8 +40,12 @@ class System:
     def __init__(self) -> None:
         directory = temporary_stack_directory()
         self._guard = guard(directory)
-        self.stack = Stack(Settings(run_dir=directory, ports=Ports.free(), tunables=TUNABLES))
         self._home = directory.parent
+        self.hops = self._home / "hops"  # stamps of requests that a test traces
+        self.hops.mkdir()
+        self.stack = Stack(
+            Settings(run_dir=directory, ports=Ports.free(), tunables=TUNABLES, hops_dir=str(self.hops))
+        )
 
     def start(self) -> None:
         """Bring it up. Raises StackError."""
@@ -49,7 +54,7 @@ class System:
     def stop(self) -> None:
         """Take it down and delete its data."""
         self.stack.clean()
-        self._home.rmdir()
+        shutil.rmtree(self._home)
         assert self._guard.stdin is not None
         self._guard.stdin.close()
         self._guard.wait(timeout=60)

@@ -1,0 +1,51 @@
+"""What `make e2e-latency` measures, for a moment: every request is followed through every process."""
+
+import asyncio
+
+import aiohttp
+import pytest
+
+from perf import hops
+from perf.e2e_latency import Measurement, Phase, body_of_a_lease
+from perf.servers import direct
+from tests.e2e.invariants import come_to_rest
+from tests.e2e.system import System
+
+
+async def test_hop_by_hop(system: System) -> None:
+    """Creations and attempts: each has all stamps in order, they add up, and the same inserts can be done."""
+    async with aiohttp.ClientSession() as session:
+        measurement = Measurement(system.stack, session, seed=1)
+        await measurement.begin()
+        creations = await measurement.create(rate=60, seconds=1.5)
+        attempts = await measurement.attempt(rate=30, seconds=1)
+        await come_to_rest(system)
+        await asyncio.sleep(1)  # until the last stamps are written
+    joined = hops.read(system.hops)
+    for phase, way, last in (
+        (creations, hops.CREATION, "worker.committed"),
+        (attempts, hops.ATTEMPT, "worker.settled"),
+    ):
+        phase.join(joined)
+        _check(phase, way, last)
+    lease_id = str(measurement.created[0]["lease_id"])
+    database = system.stack.addresses.database
+    reference = await direct(database, lease_id, body_of_a_lease(0), 5, 0.5, [0.0, 0.01, 0.02])
+    assert reference.per_second > 0
+    assert reference.at_rate.statuses == {201: 3}
+
+
+def _check(phase: Phase, way: hops.Way, last: str) -> None:
+    count = phase.result.intended
+    assert phase.result.statuses == {201: count}
+    assert len(phase.traces) == count > 10
+    passed = hops.passed(phase.traces)
+    assert passed["broker.confirmed"] == passed[last] == passed["ledger.visible"] == count
+    assert not hops.repeated(phase.traces, last)
+    found = hops.along(phase.traces.values(), way)
+    assert all(hop.latencies.count == count and hop.latencies.min_ms >= 0 for hop in found)
+    assert sum(hop.share for hop in found) == pytest.approx(1)
+    total_ms = sum(hop.latencies.mean_ms for hop in found)
+    assert total_ms == pytest.approx(phase.result.latencies.mean_ms, rel=0.05)
+    behind = hops.along(phase.traces.values(), hops.TO_LEDGER)
+    assert all(hop.latencies.count == count for hop in behind)
