@@ -11,7 +11,7 @@ STACK_COMMAND := .venv/bin/python -m common.stack
 STAMP := .venv/installed-requirements.txt
 CODE := common lease_svc payment_svc ledger_svc perf tests
 
-.PHONY: help up down ps logs env clean demo figures e2e-latency collections resolution docs test lint types contracts unit integration e2e servers venv
+.PHONY: help up down ps logs env clean demo figures e2e-latency capacity soak perf-compare collections resolution docs test lint types contracts unit integration e2e servers venv
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,6 +42,15 @@ figures: up ## Start it, then measure its headline figures against their thresho
 
 e2e-latency: servers ## Follow each command hop by hop on a private system (SECONDS=20 RATE=…)
 	@.venv/bin/python -m perf.e2e_latency --seconds $(or $(SECONDS),20) $(if $(RATE),--rate $(RATE))
+
+capacity: servers ## Find the highest rate of creations that can be sustained, on a private system
+	@.venv/bin/python -m perf.capacity
+
+soak: servers ## The same load for a long time, on a private system: does anything grow? (RUN_TIME=30m)
+	@RUN_TIME=$(or $(RUN_TIME),30m) .venv/bin/python -m perf.soak $(if $(RATE),--rate $(RATE))
+
+perf-compare: servers ## Measure this checkout and another revision in turn (BASE=main)
+	@.venv/bin/python -m perf.compare $(BASE)
 
 collections: servers ## Measure collections on a private system, also killed half way (LEASES=100000)
 	@LEASES=$(or $(LEASES),20000) .venv/bin/python -m perf.collections_run

@@ -14,8 +14,8 @@ DIGITS = 3
 class Latencies:
     """How long things took; recorded in seconds, asked in milliseconds."""
 
-    def __init__(self, seconds: Iterable[float] = ()) -> None:
-        self._histogram = HdrHistogram(1, LONGEST_US, DIGITS)
+    def __init__(self, seconds: Iterable[float] = (), digits: int = DIGITS) -> None:
+        self._histogram = HdrHistogram(1, LONGEST_US, digits)
         for each in seconds:
             self.record(each)
 

@@ -20,6 +20,7 @@ from perf.loadgen import Answers
 CONNECTIONS = 400
 PATIENCE_S = 5.0  # a request that has not been sent by then is dropped
 ANSWER_S = 30.0  # after the last intended start; what has no answer by then is unanswered
+WINDOWS = 60  # of a run, for what changes over time
 LAG_P99_MAX_MS = 50.0  # above it, the figures are the generator's own
 
 
@@ -51,12 +52,19 @@ class Result:
 
     intended: int  # requests of the schedule
     seconds: float  # of the schedule
+    began: int  # stamp of its start
     latencies: Latencies = field(default_factory=Latencies)  # from the intended start
     service: Latencies = field(default_factory=Latencies)  # from the moment it was sent
     lag: Latencies = field(default_factory=Latencies)  # the generator's own, with a connection free
     statuses: Counter[int] = field(default_factory=Counter)
+    windows: list[Latencies] = field(default_factory=list)  # WINDOWS parts of the schedule, by intended start
     dropped: int = 0  # never sent: no connection was free in time
     unanswered: int = 0  # sent, and no answer in time, or the connection was cut
+
+    @property
+    def window_s(self) -> float:
+        """The length of a window."""
+        return self.seconds / WINDOWS
 
     @property
     def per_second(self) -> float:
@@ -109,7 +117,12 @@ class _Run:
     def __init__(
         self, starts: Sequence[float], make_request: MakeRequest, on_answer: OnAnswer | None
     ) -> None:
-        self.result = Result(intended=len(starts), seconds=max(starts, default=0.0) or 1.0)
+        self.result = Result(
+            intended=len(starts),
+            seconds=max(starts, default=0.0) or 1.0,
+            began=time.monotonic_ns(),
+            windows=[Latencies(digits=2) for _ in range(WINDOWS)],
+        )
         self._make_request = make_request
         self._on_answer = on_answer
         self._free: deque[_Connection] = deque()
@@ -147,7 +160,10 @@ class _Run:
 
     def answered(self, request: Request, body: bytes) -> None:
         self.result.statuses[request.status] += 1
-        self.result.latencies.record((request.answered - request.intended) / 1e9)
+        latency_s = (request.answered - request.intended) / 1e9
+        self.result.latencies.record(latency_s)
+        at_s = (request.intended - self.result.began) / 1e9
+        self.result.windows[min(int(at_s / self.result.window_s), WINDOWS - 1)].record(latency_s)
         self.result.service.record((request.answered - request.sent) / 1e9)
         if self._on_answer is not None:
             self._on_answer(request, body)
@@ -188,7 +204,7 @@ async def run(
             lambda: _Connection(running), str(parts.hostname), parts.port or 80
         )
         opened.append(connection)
-    began = time.monotonic_ns()
+    running.result.began = began = time.monotonic_ns()
     for number, start in enumerate(starts):
         intended = began + int(start * 1e9)
         # Timers have a resolution of 1 ms: what is due within it goes at once.

@@ -1,85 +1,192 @@
-"""What a measurement is told as in the terminal."""
+"""Measurements in words and tables: the same ones in the terminal and in the report."""
 
-from collections.abc import Mapping
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from perf import hops, loadgen, servers
-from perf.hops import Hop, Trace, Way
+from perf import hops, loadgen, machine, servers
+from perf.driver import Phase
+from perf.hops import Hop, Way
 from perf.openloop import Result
+from perf.report.page import bound, number
+from perf.report.run import Figure, Rows, Run, Series
+
+LATENCIES = ["mean ms", "p50", "p95", "p99"]
 
 
-def hop_table(
-    console: Console, name: str, rate: float, result: Result, traces: Mapping[str, Trace], way: Way
-) -> None:
-    """The hops of a request's way with their shares, and what goes on behind its answer."""
-    table = Table(title=f"{name}: {rate:,.0f}/s, open model, {result.intended:,} requests")
-    for column in ("hop", "mean ms", "p50", "p95", "p99", "share"):
-        table.add_column(column, justify="left" if column == "hop" else "right")
-    for hop in hops.along(traces.values(), way):
-        _row(table, hop)
-    latencies = result.latencies
-    table.add_row(
-        "[bold]intended start to answer[/]",
-        *(f"{value:.2f}" for value in (latencies.mean_ms, *map(latencies.percentile_ms, (50, 95, 99)))),
-        "",
-        end_section=True,
-    )
-    for hop in hops.along(traces.values(), hops.TO_LEDGER):
-        _row(table, hop)
-    table.add_section()
-    for hop in (each for side in hops.SIDE for each in hops.along(traces.values(), [side])):
-        _row(table, hop, side=True)
-    console.print(table)
-
-
-def _row(table: Table, hop: Hop, *, side: bool = False) -> None:
-    values = (hop.latencies.mean_ms, *map(hop.latencies.percentile_ms, (50, 95, 99)))
-    share = "beside" if side else f"{hop.share:.0%}"
-    table.add_row(hop.name, *(f"{value:.2f}" for value in values), share)
-
-
-def references(
-    console: Console, guess: loadgen.Result, creations: Result, bare: float, direct: servers.Direct
-) -> None:
-    """The system beside a bare server and beside the same inserts without a broker, all of the same run."""
-    table = Table(title="References of the same run")
-    for column in ("server", "closed loop, 50 connections", "p50 at the rate above", "p99"):
-        table.add_column(column, justify="left" if column == "server" else "right")
-    for name, per_second, at_rate in (
-        ("this system, creation", guess.per_second, creations),
-        ("the same inserts, no broker", direct.per_second, direct.at_rate),
-    ):
-        percentiles = (f"{at_rate.latencies.percentile_ms(percent):.1f} ms" for percent in (50, 99))
-        table.add_row(name, f"{per_second:,.0f}/s", *percentiles)
-    table.add_row("bare aiohttp", f"{bare:,.0f}/s", "", "")
-    console.print(table)
-    console.print(
-        f"This system does {guess.per_second / direct.per_second:.2f} times what the direct handler does, and"
-        f" {guess.per_second / bare:.3f} times what a bare server answers."
-    )
-
-
-def conservation(console: Console, name: str, result: Result, traces: Mapping[str, Trace]) -> bool:
-    """Whether each request that was sent was confirmed, committed and is in the ledger, exactly once."""
-    passed = hops.passed(traces)
-    last = "worker.settled" if name == "attempt" else "worker.committed"
-    counts = {
-        "sent": result.intended - result.dropped,
-        "answered 201": result.statuses[201],
-        "confirmed": passed["broker.confirmed"],
-        "committed": passed[last],
-        "in the ledger": passed["ledger.visible"],
+def about(kind: str, title: str) -> dict[str, Any]:
+    """What every run says of itself."""
+    found = machine.this()
+    return {
+        "kind": kind,
+        "title": title,
+        "at": datetime.now(UTC),
+        "commit": machine.commit(),
+        "machine": str(found),
     }
-    twice = hops.repeated(traces, last)
-    kept = len(set(counts.values())) == 1 and not twice and not result.unanswered
-    said = ", ".join(f"{count:,} {what}" for what, count in counts.items())
-    console.print(
-        f"{name}: {said}, {twice} twice, {result.dropped} dropped, {result.unanswered} unanswered; the"
-        f" generator's lag had a p99 of {result.lag.percentile_ms(99):.1f} ms: "
-        f"{'[green]conserved[/]' if kept else '[red]not conserved[/]'}"
+
+
+def hop_rows(phase: Phase, way: Way) -> Rows:
+    """The hops of a request's way with their shares, and what goes on behind its answer."""
+    latencies = phase.result.latencies
+    whole = (latencies.mean_ms, *map(latencies.percentile_ms, (50, 95, 99)))
+    sides = [hop for side in hops.SIDE for hop in hops.along(phase.traces.values(), [side])]
+    return Rows(
+        title=f"{phase.name}, hop by hop ({phase.rate:,.0f}/s, open model)",
+        columns=["hop", *LATENCIES, "share"],
+        rows=[
+            *(_hop(hop, f"{hop.share:.0%}") for hop in hops.along(phase.traces.values(), way)),
+            ["= intended start to answer", *(f"{ms:.2f}" for ms in whole), "100%"],
+            *(
+                _hop(hop, f"{hop.share:.0%} behind")
+                for hop in hops.along(phase.traces.values(), hops.TO_LEDGER)
+            ),
+            *(_hop(hop, "beside") for hop in sides),
+        ],
     )
-    if result.void is not None:
-        console.print(f"[red]The run is void[/]: {result.void}.")
-    return kept and result.void is None
+
+
+def _hop(hop: Hop, share: str) -> list[str]:
+    values = (hop.latencies.mean_ms, *map(hop.latencies.percentile_ms, (50, 95, 99)))
+    return [hop.name, *(f"{value:.2f}" for value in values), share]
+
+
+def reference_rows(guess: loadgen.Result, creations: Result, bare: float, direct: servers.Direct) -> Rows:
+    """The system beside a bare server and beside the same inserts without a broker, all of the same run."""
+    rows = [
+        [name, f"{per_second:,.0f}", f"{guess.per_second / per_second:.3g}", *_percentiles(at_rate)]
+        for name, per_second, at_rate in (
+            ("this system, creation", guess.per_second, creations),
+            ("the same inserts, no broker", direct.per_second, direct.at_rate),
+        )
+    ]
+    rows.append(["bare aiohttp", f"{bare:,.0f}", f"{guess.per_second / bare:.3g}", "", ""])
+    return Rows(
+        title="References of the same run",
+        columns=["server", "a second, 50 closed", "this system's ratio", "p50 at the open rate", "p99"],
+        rows=rows,
+    )
+
+
+def _percentiles(result: Result) -> list[str]:
+    return [f"{result.latencies.percentile_ms(percent):.1f} ms" for percent in (50, 99)]
+
+
+def _counts(phase: Phase) -> dict[str, int]:
+    passed = hops.passed(phase.traces)
+    return {
+        "sent": phase.result.intended - phase.result.dropped,
+        "answered 201": phase.result.statuses[201],
+        "confirmed": passed["broker.confirmed"],
+        "committed": passed[_last(phase)],
+        "in the ledger": passed["ledger.visible"],
+        "twice": hops.repeated(phase.traces, _last(phase)),
+        "dropped": phase.result.dropped,
+        "unanswered": phase.result.unanswered,
+    }
+
+
+def _last(phase: Phase) -> str:
+    return "worker.settled" if phase.name == "attempt" else "worker.committed"
+
+
+def books(*phases: Phase) -> Rows:
+    """How many requests were seen where."""
+    counts = {phase.name: _counts(phase) for phase in phases}
+    names = next(iter(counts.values()))
+    return Rows(
+        title="Conservation",
+        columns=["requests", *(f"{name}s" for name in counts)],
+        rows=[[name, *(f"{each[name]:,}" for each in counts.values())] for name in names],
+    )
+
+
+def not_conserved(phase: Phase) -> list[str]:
+    """Why a run fails; empty where each request was sent, confirmed, committed and recorded, once."""
+    counts = _counts(phase)
+    said = ", ".join(f"{count:,} {what}" for what, count in counts.items())
+    numbers = list(counts.values())
+    found = []
+    if len(set(numbers[:5])) > 1 or any(numbers[5:]):
+        found.append(f"Not every {phase.name} is accounted for, once: {said}.")
+    if phase.result.void is not None:
+        found.append(f"The {phase.name}s are void: {phase.result.void}.")
+    return found
+
+
+def figures(
+    creations: Phase, attempts: Phase, guess: loadgen.Result, bare: float, direct: servers.Direct
+) -> list[Figure]:
+    """The few numbers to read first."""
+    visible = hops.along(creations.traces.values(), [("", "worker.committed", "ledger.visible")])[
+        0
+    ].latencies.percentile_ms(99)
+    return [
+        Figure(name="creation, p50", value=creations.result.latencies.percentile_ms(50), unit="ms"),
+        Figure(name="creation, p99", value=creations.result.latencies.percentile_ms(99), unit="ms"),
+        Figure(name="attempt, p99", value=attempts.result.latencies.percentile_ms(99), unit="ms"),
+        Figure(name="commit to ledger, p99", value=visible, unit="ms"),
+        Figure(name="of what a bare server does", value=guess.per_second / bare, unit="×"),
+        Figure(
+            name="of the same inserts without a broker", value=guess.per_second / direct.per_second, unit="×"
+        ),
+        Figure(name="the generator's lag, p99", value=creations.result.lag.percentile_ms(99), unit="ms"),
+    ]
+
+
+def throughput(result: Result) -> list[Series]:
+    """Answers a second, and latency, over the run."""
+    middles = [(number + 0.5) * result.window_s for number in range(len(result.windows))]
+    pairs = list(zip(middles, result.windows, strict=True))
+    return [
+        Series(
+            group="Throughput",
+            name="answers",
+            unit="per second",
+            points=[(at, window.count / result.window_s) for at, window in pairs],
+        ),
+        *(
+            Series(
+                group="Latency over time",
+                name=f"p{percent}",
+                unit="ms",
+                points=[(at, window.percentile_ms(percent)) for at, window in pairs],
+            )
+            for percent in (50, 99)
+        ),
+    ]
+
+
+def told(console: Console, run: Run, path: Path) -> None:
+    """A run in the terminal."""
+    for rows in run.tables:
+        console.print(_table(rows))
+    if run.figures:
+        console.print(_figures(run.figures))
+    for remark in run.remarks:
+        console.print(f"[red]✗[/] {remark}")
+    verdict = "[green]passed[/]" if run.verdict else "[red]failed[/]"
+    console.print(f"{run.title}: {verdict}. The report: {path}")
+
+
+def _table(rows: Rows) -> Table:
+    table = Table(title=rows.title, title_justify="left")
+    for place, column in enumerate(rows.columns):
+        table.add_column(column, justify="right" if place else "left", overflow="fold")
+    for row in rows.rows:
+        table.add_row(*row, style="bold" if row[0].startswith("=") else None)
+    return table
+
+
+def _figures(figures: Sequence[Figure]) -> Table:
+    table = Table(title="Figures", title_justify="left")
+    for place, column in enumerate(("figure", "measured", "asked", "")):
+        table.add_column(column, justify="right" if place else "left")
+    for figure in figures:
+        verdict = {True: "[green]kept[/]", False: "[red]missed[/]", None: ""}[figure.kept]
+        table.add_row(figure.name, f"{number(figure.value)} {figure.unit}", bound(figure), verdict)
+    return table

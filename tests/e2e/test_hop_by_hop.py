@@ -6,7 +6,7 @@ import aiohttp
 import pytest
 
 from perf import hops
-from perf.e2e_latency import Measurement, Phase, body_of_a_lease
+from perf.driver import Driver, Phase, body_of_a_lease
 from perf.servers import direct
 from tests.e2e.invariants import come_to_rest
 from tests.e2e.system import System
@@ -15,10 +15,11 @@ from tests.e2e.system import System
 async def test_hop_by_hop(system: System) -> None:
     """Creations and attempts: each has all stamps in order, they add up, and the same inserts can be done."""
     async with aiohttp.ClientSession() as session:
-        measurement = Measurement(system.stack, session, seed=1)
-        await measurement.begin()
-        creations = await measurement.create(rate=60, seconds=1.5)
-        attempts = await measurement.attempt(rate=30, seconds=1)
+        driver = Driver(system.stack, session, seed=1)
+        await driver.begin()
+        creations = await driver.create(rate=60, seconds=1.5, traced=True)
+        await driver.settled()
+        attempts = await driver.attempt(rate=30, seconds=1)
         await come_to_rest(system)
         await asyncio.sleep(1)  # until the last stamps are written
     joined = hops.read(system.hops)
@@ -28,7 +29,7 @@ async def test_hop_by_hop(system: System) -> None:
     ):
         phase.join(joined)
         _check(phase, way, last)
-    lease_id = str(measurement.created[0]["lease_id"])
+    lease_id, _ = driver.created[0]
     database = system.stack.addresses.database
     reference = await direct(database, lease_id, body_of_a_lease(0), 5, 0.5, [0.0, 0.01, 0.02])
     assert reference.per_second > 0

@@ -1,0 +1,196 @@
+"""The highest rate that can be sustained: creations in an open model, faster and faster, then in between.
+
+A rate is sustained where p99 keeps its limit, nothing is dropped or fails, and the ledger has everything soon
+after the last answer: no queue has grown. First each rate is half as much again as the one before, until one
+is not sustained; then the gap is halved until it is small; the highest has to be sustained three times.
+"""
+
+import argparse
+import sys
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+import aiohttp
+import uvloop
+from rich.console import Console
+
+from common.stack.errors import StackError
+from perf import show
+from perf.driver import Driver, private_system
+from perf.report import page
+from perf.report.run import Figure, Rows, Run
+from perf.sampling import Sampler
+
+GROWTH = 1.5
+GAP = 1.08  # between the highest sustained rate and the lowest that was not
+CONFIRMATIONS = 3
+STEP_BACK = 0.95  # from a rate that was not confirmed
+RATE_MAX = 100_000.0
+VOID_MAX = 3
+
+P99_MS = 200.0  # the limit, from the intended start
+LAG_S = 2.0  # that the ledger may need after the last answer
+
+console = Console()
+
+
+@dataclass(frozen=True)
+class Step:
+    """One rate, tried once."""
+
+    rate: float  # intended, per second
+    per_second: float  # answered
+    p50_ms: float
+    p99_ms: float
+    failures: tuple[str, ...]  # why it is not sustained; empty: it is
+
+    @property
+    def sustained(self) -> bool:
+        """Whether it is."""
+        return not self.failures
+
+
+async def search(attempt: Callable[[float], Awaitable[Step]], start: float) -> tuple[float, list[Step]]:
+    """The highest rate that was sustained three times, and all steps in order; 0 where none was."""
+    steps: list[Step] = []
+
+    async def sustained(rate: float) -> bool:
+        steps.append(await attempt(rate))
+        return steps[-1].sustained
+
+    low, high = 0.0, start
+    while high < RATE_MAX and await sustained(high):
+        low, high = high, high * GROWTH
+    while not low and high > 1:  # the start was too fast already
+        lower = high / GROWTH
+        if await sustained(lower):
+            low = lower
+        else:
+            high = lower
+    while low and high / low > GAP:
+        middle = (low * high) ** 0.5
+        if await sustained(middle):
+            low = middle
+        else:
+            high = middle
+    while low >= 1:
+        again = CONFIRMATIONS - sum(step.rate == low and step.sustained for step in steps)
+        for _ in range(again):
+            if not await sustained(low):
+                break
+        else:
+            return low, steps
+        low *= STEP_BACK
+    return 0.0, steps
+
+
+def told(step: Step) -> str:
+    """A step in a line."""
+    said = "[green]sustained[/]" if step.sustained else f"[red]{', '.join(step.failures)}[/]"
+    return f"{step.rate:7,.0f}/s  p50 {step.p50_ms:6.1f} ms  p99 {step.p99_ms:7.1f} ms  {said}"
+
+
+async def one_step(driver: Driver, rate: float, seconds: float, p99_ms: float) -> Step:
+    """Try a rate; again where the generator itself was late, which says nothing about the system."""
+    for _ in range(VOID_MAX):
+        phase = await driver.create(rate, seconds, traced=False)
+        if phase.result.void is None:
+            break
+    result = phase.result
+    failures = []
+    if (found := result.latencies.percentile_ms(99)) > p99_ms:
+        failures.append(f"p99 {found:.0f} ms")
+    if result.dropped or result.unanswered:
+        failures.append(f"{result.dropped} dropped, {result.unanswered} unanswered")
+    if wrong := sum(result.statuses.values()) - result.statuses[201]:
+        failures.append(f"{wrong} not 201")
+    if result.void is not None:
+        failures.append(f"void {VOID_MAX} times: the generator was late")
+    try:
+        lag_s = await driver.settled()
+    except TimeoutError:
+        failures.append("the ledger does not get there")
+    else:
+        if lag_s > LAG_S:
+            failures.append(f"the ledger {lag_s:.1f} s behind")
+    return Step(
+        rate=rate,
+        per_second=result.per_second,
+        p50_ms=result.latencies.percentile_ms(50),
+        p99_ms=result.latencies.percentile_ms(99),
+        failures=tuple(failures),
+    )
+
+
+async def measure(start: float, seconds: float, p99_ms: float, seed: int) -> Run:
+    """All of it."""
+    with console.status("starting a private system …") as status:
+        async with private_system() as (stack, _), aiohttp.ClientSession() as session:
+            driver = Driver(stack, session, seed)
+            await driver.begin()
+            status.update("warming up …")
+            await driver.guess(min(3.0, seconds))
+            async with Sampler(stack) as sampler:
+
+                async def attempt(rate: float) -> Step:
+                    status.update(f"{rate:,.0f} creations a second for {seconds:g} s …")
+                    step = await one_step(driver, rate, seconds, p99_ms)
+                    console.print(told(step))
+                    return step
+
+                highest, steps = await search(attempt, start)
+    return Run(
+        **show.about("capacity", "Capacity: creations that can be sustained"),
+        settings={"seconds a rate": f"{seconds:g}", "limit of p99": f"{p99_ms:g} ms", "seed": str(seed)},
+        verdict=bool(highest),
+        remarks=[] if highest else ["No rate was sustained three times."],
+        figures=_figures(highest, steps, p99_ms),
+        tables=[_rows(steps)],
+        series=sampler.series(),
+    )
+
+
+def _figures(highest: float, steps: Sequence[Step], p99_ms: float) -> list[Figure]:
+    there = [step.p99_ms for step in steps if step.rate == highest and step.sustained]
+    if not there:
+        return []
+    return [
+        Figure(name="sustained, three times", value=highest, unit="a second"),
+        Figure(name="p99 there, the worst of three", value=max(there), unit="ms", threshold=p99_ms),
+    ]
+
+
+def _rows(steps: Sequence[Step]) -> Rows:
+    return Rows(
+        title="Steps",
+        columns=["intended a second", "answered", "p50 ms", "p99 ms", "verdict"],
+        rows=[
+            [
+                *(f"{value:,.0f}" for value in (step.rate, step.per_second)),
+                *(f"{value:.1f}" for value in (step.p50_ms, step.p99_ms)),
+                "sustained" if step.sustained else ", ".join(step.failures),
+            ]
+            for step in steps
+        ],
+    )
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(prog="python -m perf.capacity", description=__doc__)
+    parser.add_argument("--start", type=float, default=200.0, help="the first rate, per second")
+    parser.add_argument("--seconds", type=float, default=10.0, help="for each rate")
+    parser.add_argument("--p99-ms", type=float, default=P99_MS, help="the limit, from the intended start")
+    parser.add_argument("--seed", type=int, default=1, help="of the arrival times")
+    asked = parser.parse_args()
+    try:
+        run = uvloop.run(measure(asked.start, asked.seconds, asked.p99_ms, asked.seed))
+        path = page.write(run)
+    except (StackError, OSError, TimeoutError) as error:
+        sys.exit(f"The measurement was cut short: {error!r}")
+    show.told(console, run, path)
+    sys.exit(0 if run.verdict else 1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Reports of measurements: one HTML file each, with everything in it."""

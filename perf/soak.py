@@ -1,0 +1,159 @@
+"""The same load for a long time: does anything grow, or become slower?
+
+Creations arrive at random at half of what a closed loop does (or at --rate), on a private system. A line is
+fitted to each process's memory and open files, the first tenth left out; the p99 of the last tenth is held
+against the first's, and what waits in queues and outboxes has to have stayed little. A short run shows that
+all of this works, but is no soak: what is still warming up grows, so slopes count only from ten minutes on.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+
+import aiohttp
+import numpy as np
+import uvloop
+from rich.console import Console
+
+from common.stack.errors import StackError
+from perf import show
+from perf.driver import Driver, Phase, private_system
+from perf.durations import seconds as seconds_of
+from perf.latencies import Latencies
+from perf.report import page
+from perf.report.run import Figure, Rows, Run, Spectrum
+from perf.sampling import Sample, Sampler
+
+LONG_S = 600.0  # from here on slopes count
+RSS_MB_PER_HOUR = 30.0  # of any Python process
+FILES_PER_HOUR = 5.0
+WAITING = 200.0  # messages and events, mean of the last tenth
+P99_RATIO = 1.5  # of the last tenth to the first
+
+console = Console()
+
+
+def slope_per_hour(points: Sequence[tuple[float, float]]) -> float:
+    """Of a line fitted (least squares) to (seconds, value) points but the first tenth; 0 for too few."""
+    late = points[len(points) // 10 :]
+    if len(late) < 3:
+        return 0.0
+    times, values = zip(*late, strict=True)
+    return float(np.polyfit(times, values, 1)[0]) * 3600
+
+
+def tenth(windows: Sequence[Latencies], *, last: bool) -> Latencies:
+    """The first or the last tenth of a run's windows, merged."""
+    count = max(1, len(windows) // 10)
+    merged = Latencies(digits=2)
+    for window in windows[-count:] if last else windows[:count]:
+        merged.merge(window)
+    return merged
+
+
+async def measure(seconds: float, rate: float | None, seed: int) -> Run:
+    """All of it."""
+    with console.status("starting a private system …") as status:
+        async with private_system() as (stack, _), aiohttp.ClientSession() as session:
+            driver = Driver(stack, session, seed)
+            await driver.begin()
+            status.update("warming up …")
+            guess = await driver.guess(min(5.0, seconds))
+            rate = rate or guess.per_second / 2
+            status.update(f"{rate:,.0f} creations a second for {seconds:,.0f} s …")
+            async with Sampler(stack) as sampler:
+                phase = await driver.create(rate, seconds, traced=False)
+                lag_s = await driver.settled()
+    return _run(phase, sampler, seconds, seed, lag_s)
+
+
+def _run(phase: Phase, sampler: Sampler, seconds: float, seed: int, lag_s: float) -> Run:
+    result = phase.result
+    long = seconds >= LONG_S
+    memory = _slopes(sampler.samples, "rss_mb")
+    files = _slopes(sampler.samples, "open_files")
+    python = [name for name in memory if name not in ("postgres", "rabbitmq", "epmd")]
+    late = sampler.samples[-max(1, len(sampler.samples) // 10) :]
+    waiting = float(np.mean([sum(each.queued.values()) + each.outbox for each in late]))
+    first, last = (tenth(result.windows, last=which).percentile_ms(99) for which in (False, True))
+    figures = [
+        Figure(name="creations", value=result.per_second, unit="a second"),
+        Figure(name="p99 of the whole run", value=result.latencies.percentile_ms(99), unit="ms"),
+        Figure(
+            name="p99, last tenth over first",
+            value=last / first if first else 0.0,
+            unit="×",
+            threshold=P99_RATIO if long else None,
+        ),
+        Figure(
+            name="memory, the steepest",
+            value=max(memory[name] for name in python),
+            unit="MB an hour",
+            threshold=RSS_MB_PER_HOUR if long else None,
+        ),
+        Figure(
+            name="open files, the steepest",
+            value=max(files[name] for name in python),
+            unit="an hour",
+            threshold=FILES_PER_HOUR if long else None,
+        ),
+        Figure(name="waiting, last tenth", value=waiting, unit="messages", threshold=WAITING),
+        Figure(name="ledger's lag at the end", value=lag_s, unit="s", threshold=2.0),
+    ]
+    remarks = [f"Missed: {each.name}." for each in figures if each.kept is False]
+    if set(result.statuses) != {201} or result.dropped or result.unanswered:
+        remarks.append(
+            f"Answers {dict(result.statuses)}, {result.dropped} dropped, {result.unanswered} unanswered."
+        )
+    if result.void is not None:
+        remarks.append(f"The run is void: {result.void}.")
+    return Run(
+        **show.about("soak", "Soak: the same load for a long time"),
+        settings={"seconds": f"{seconds:g}", "creations a second": f"{phase.rate:,.0f}", "seed": str(seed)},
+        verdict=not remarks,
+        remarks=remarks,
+        figures=figures,
+        tables=[
+            Rows(
+                title="Slopes",
+                columns=["process", "memory, MB an hour", "open files an hour"],
+                rows=[[name, f"{memory[name]:+.1f}", f"{files[name]:+.1f}"] for name in memory],
+            )
+        ],
+        spectra=[Spectrum(name="creation", points=result.latencies.spectrum())],
+        series=[*show.throughput(result), *sampler.series()],
+    )
+
+
+def _slopes(samples: Sequence[Sample], member: str) -> dict[str, float]:
+    names = dict.fromkeys(name for sample in samples for name in getattr(sample, member))
+    return {
+        name: slope_per_hour(
+            [(each.at_s, getattr(each, member)[name]) for each in samples if name in getattr(each, member)]
+        )
+        for name in names
+    }
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(prog="python -m perf.soak", description=__doc__)
+    length = os.environ.get("RUN_TIME") or "30m"
+    parser.add_argument("--run-time", default=length, help='"30m", "8h"; default: RUN_TIME, else 30m')
+    parser.add_argument("--rate", type=float, help="creations a second; default: half of a closed loop's")
+    parser.add_argument("--seed", type=int, default=1, help="of the arrival times")
+    asked = parser.parse_args()
+    try:
+        run = uvloop.run(measure(seconds_of(asked.run_time), asked.rate, asked.seed))
+        path = page.write(run)
+    except ValueError as error:
+        parser.error(str(error))
+    except (StackError, OSError, TimeoutError) as error:
+        sys.exit(f"The measurement was cut short: {error!r}")
+    show.told(console, run, path)
+    sys.exit(0 if run.verdict else 1)
+
+
+if __name__ == "__main__":
+    main()
