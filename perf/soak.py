@@ -65,10 +65,11 @@ async def measure(seconds: float, rate: float | None, seed: int) -> Run:
             async with Sampler(stack) as sampler:
                 phase = await driver.create(rate, seconds, traced=False)
                 lag_s = await driver.settled()
-    return _run(phase, sampler, seconds, seed, lag_s)
+    return run_of(phase, sampler, seconds, seed, lag_s)
 
 
-def _run(phase: Phase, sampler: Sampler, seconds: float, seed: int, lag_s: float) -> Run:
+def run_of(phase: Phase, sampler: Sampler, seconds: float, seed: int, lag_s: float) -> Run:
+    """What has come of it; `lag_s`: how long the ledger needed after the last answer."""
     result = phase.result
     long = seconds >= LONG_S
     memory = _slopes(sampler.samples, "rss_mb")

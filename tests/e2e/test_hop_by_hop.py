@@ -1,12 +1,14 @@
-"""What `make e2e-latency` measures, for a moment: every request is followed through every process."""
+"""What `make e2e-latency`, `make capacity` and `make soak` measure, for a moment each."""
 
 import asyncio
 
 import aiohttp
 import pytest
 
-from perf import hops
+from perf import capacity, hops, soak
 from perf.driver import Driver, Phase, body_of_a_lease
+from perf.report import page
+from perf.sampling import Sampler
 from perf.servers import direct
 from tests.e2e.invariants import come_to_rest
 from tests.e2e.system import System
@@ -34,6 +36,26 @@ async def test_hop_by_hop(system: System) -> None:
     reference = await direct(database, lease_id, body_of_a_lease(0), 5, 0.5, [0.0, 0.01, 0.02])
     assert reference.per_second > 0
     assert reference.at_rate.statuses == {201: 3}
+
+
+async def test_capacity_and_soak(system: System) -> None:
+    """One rate of the search, and a soak of three seconds: samples of all processes, and a page of it all."""
+    async with aiohttp.ClientSession() as session, Sampler(system.stack) as sampler:
+        driver = Driver(system.stack, session, seed=2)
+        await driver.begin()
+        step = await capacity.one_step(driver, rate=30, seconds=1, p99_ms=5_000)
+        assert step.per_second > 10
+        assert all("void" in failure for failure in step.failures), step  # on a busy machine
+        phase = await driver.create(rate=30, seconds=3, traced=False)
+        lag_s = await driver.settled()
+    run = soak.run_of(phase, sampler, 3, 2, lag_s)
+    assert all("void" in remark for remark in run.remarks), run.remarks
+    groups = {series.group for series in run.series}
+    assert groups >= {"CPU", "Memory", "Messages waiting", "Transactions", "Throughput"}
+    sampled = {series.name for series in run.series if series.group == "CPU"}
+    assert sampled >= {"lease-worker", "payment-worker", "ledger-writer", "postgres", "rabbitmq"}
+    assert "Slopes" in page.render(run)
+    await come_to_rest(system)
 
 
 def _check(phase: Phase, way: hops.Way, last: str) -> None:
