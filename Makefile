@@ -11,7 +11,7 @@ STACK_COMMAND := .venv/bin/python -m common.stack
 STAMP := .venv/installed-requirements.txt
 CODE := common lease_svc payment_svc ledger_svc perf tests
 
-.PHONY: help up down ps logs env clean demo figures e2e-latency capacity soak perf-compare collections resolution docs test lint types contracts unit integration e2e servers venv
+.PHONY: help up down ps logs env clean demo figures e2e-latency capacity soak perf-compare collections resolution docs test lint types contracts unit integration e2e servers venv bench stress loadtest
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -57,6 +57,16 @@ collections: servers ## Measure collections on a private system, also killed hal
 
 resolution: up ## Start it, then let a third of 1,000 attempts time out at the gateway, and compare the records
 	@eval "$$($(STACK_COMMAND) env)" && .venv/bin/python -m perf.resolution
+
+bench: servers ## Benchmark single operations against thresholds and this machine's stored figures (K=lease SAVE=1)
+	@.venv/bin/python -m perf.bench $(if $(K),-k "$(K)") $(if $(SAVE),--save)
+
+stress: servers ## Press a private system in three ways (SCENARIO=storm USERS=50 OPERATIONS=10)
+	@.venv/bin/python -m tests.performance.stress_tests $(SCENARIO) \
+		$(if $(USERS),--users $(USERS)) $(if $(OPERATIONS),--operations $(OPERATIONS))
+
+loadtest: up ## Start it, then load it with simulated users (USERS=10 SPAWN_RATE=1 RUN_TIME=5m)
+	@eval "$$($(STACK_COMMAND) env)" && .venv/bin/python -m perf.load
 
 docs: $(STAMP) ## Generate docs/events, docs/openapi and docs/DECLINES.md from the code
 	@.venv/bin/python -m common.docs lease_svc payment_svc ledger_svc

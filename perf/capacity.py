@@ -15,7 +15,8 @@ import uvloop
 from rich.console import Console
 
 from common.stack.errors import StackError
-from perf import show
+from common.stack.stack import Stack
+from perf import show, thresholds
 from perf.driver import Driver, private_system
 from perf.report import page
 from perf.report.run import Figure, Rows, Run
@@ -27,9 +28,6 @@ CONFIRMATIONS = 3
 STEP_BACK = 0.95  # from a rate that was not confirmed
 RATE_MAX = 100_000.0
 VOID_MAX = 3
-
-P99_MS = 200.0  # the limit, from the intended start
-LAG_S = 2.0  # that the ledger may need after the last answer
 
 console = Console()
 
@@ -111,7 +109,7 @@ async def one_step(driver: Driver, rate: float, seconds: float, p99_ms: float) -
     except TimeoutError:
         failures.append("the ledger does not get there")
     else:
-        if lag_s > LAG_S:
+        if lag_s > thresholds.load().capacity.ledger_lag_s:
             failures.append(f"the ledger {lag_s:.1f} s behind")
     return Step(
         rate=rate,
@@ -122,13 +120,12 @@ async def one_step(driver: Driver, rate: float, seconds: float, p99_ms: float) -
     )
 
 
-async def measure(start: float, seconds: float, p99_ms: float, seed: int) -> Run:
+async def measure(stack: Stack, start: float, seconds: float, p99_ms: float, seed: int) -> Run:
     """All of it."""
-    with console.status("starting a private system …") as status:
-        async with private_system() as (stack, _), aiohttp.ClientSession() as session:
+    with console.status("warming up …") as status:
+        async with aiohttp.ClientSession() as session:
             driver = Driver(stack, session, seed)
             await driver.begin()
-            status.update("warming up …")
             await driver.guess(min(3.0, seconds))
             async with Sampler(stack) as sampler:
 
@@ -180,11 +177,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m perf.capacity", description=__doc__)
     parser.add_argument("--start", type=float, default=200.0, help="the first rate, per second")
     parser.add_argument("--seconds", type=float, default=10.0, help="for each rate")
-    parser.add_argument("--p99-ms", type=float, default=P99_MS, help="the limit, from the intended start")
+    limit = thresholds.load().capacity.p99_ms
+    parser.add_argument("--p99-ms", type=float, default=limit, help="the limit, from the intended start")
     parser.add_argument("--seed", type=int, default=1, help="of the arrival times")
     asked = parser.parse_args()
     try:
-        run = uvloop.run(measure(asked.start, asked.seconds, asked.p99_ms, asked.seed))
+        with private_system() as (stack, _):
+            run = uvloop.run(measure(stack, asked.start, asked.seconds, asked.p99_ms, asked.seed))
         path = page.write(run)
     except (StackError, OSError, TimeoutError) as error:
         sys.exit(f"The measurement was cut short: {error!r}")

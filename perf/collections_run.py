@@ -10,11 +10,9 @@ import json
 import os
 import sqlite3
 import sys
-import tempfile
 import time
 from dataclasses import dataclass
 from datetime import date, timedelta
-from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -24,11 +22,11 @@ import uvloop
 from rich.console import Console
 from rich.table import Table
 
+from common.stack.console import Terminal
 from common.stack.errors import StackError
-from common.stack.ports import Ports
-from common.stack.settings import Settings
 from common.stack.stack import Stack
-from perf import loadgen
+from common.stack.temporary import temporary_stack
+from perf import loadgen, thresholds
 
 WORKER = "payment-worker"
 TUNABLES = {"GATEWAY_LATENCY_MS": "0", "COLLECTIONS_AT": "never", "LOG_LEVEL": "warning"}
@@ -36,10 +34,6 @@ DAYS = (date(2030, 3, 1), date(2031, 3, 1))
 LATER = date(2032, 3, 1)
 SHARE = 5  # one lease in so many falls due on each of the days
 HARD = 10  # one autopay in so many is declined for good
-
-# Thresholds, with everything on one machine of two cores.
-ATTEMPTS_PER_S = 1_000
-GROWTH_MB = 50
 
 CREATE_S = 3_600.0
 RUN_S = 3_600.0
@@ -205,9 +199,11 @@ def _show(quiet: Measured, killed: Measured, books: list[dict[str, int]]) -> boo
     table.add_row("worker's memory, peak", f"{quiet.rss_peak_mb:.0f} MB", f"{killed.rss_peak_mb:.0f} MB")
     console.print(table)
     same = all(quiet.counts[name] == killed.counts[name] for name in ("due", "attempted", "succeeded"))
+    bounds = thresholds.load().collections
+    least, most = bounds.attempts_per_s, bounds.worker_growth_mb
     verdicts = {
-        f"at least {ATTEMPTS_PER_S:,} attempts a second": quiet.per_second >= ATTEMPTS_PER_S,
-        f"the worker grew by {growth:.0f} MB, at most {GROWTH_MB}": growth <= GROWTH_MB,
+        f"at least {least:,g} attempts a second": quiet.per_second >= least,
+        f"the worker grew by {growth:.0f} MB, at most {most:g}": growth <= most,
         "killed half way, the end is the same": same,
         "every book has the same number of payments": all(len(set(book.values())) == 1 for book in books),
     }
@@ -216,33 +212,19 @@ def _show(quiet: Measured, killed: Measured, books: list[dict[str, int]]) -> boo
     return all(verdicts.values())
 
 
-def _directory() -> Path:
-    parent = Path(tempfile.mkdtemp(prefix="lease-collections-"))
-    parent.chmod(0o711)  # the servers' own account has to get in
-    return parent
-
-
-async def measure(leases: int) -> bool:
-    """All of it. True when every figure keeps its threshold."""
-    parent = _directory()
-    stack = Stack(Settings(run_dir=parent / "run", ports=Ports.free(), tunables=TUNABLES))
+async def measure(stack: Stack, leases: int) -> bool:
+    """All of it, on a system of its own. True when every figure keeps its threshold."""
+    database = await asyncpg.connect(stack.addresses.database)
     try:
-        with console.status("starting a private system …"):
-            await asyncio.to_thread(stack.up)
-        database = await asyncpg.connect(stack.addresses.database)
-        try:
-            async with aiohttp.ClientSession() as session:
-                measurement = Measurement(stack, session, database)
-                await measurement.create(leases)
-                quiet = await measurement.collect(DAYS[0])
-                books = [await measurement.conserved(DAYS[0])]
-                killed = await measurement.collect(DAYS[1], kill_after=quiet.counts["attempted"] // 2)
-                books.append(await measurement.conserved(DAYS[1]))
-        finally:
-            await database.close()
+        async with aiohttp.ClientSession() as session:
+            measurement = Measurement(stack, session, database)
+            await measurement.create(leases)
+            quiet = await measurement.collect(DAYS[0])
+            books = [await measurement.conserved(DAYS[0])]
+            killed = await measurement.collect(DAYS[1], kill_after=quiet.counts["attempted"] // 2)
+            books.append(await measurement.conserved(DAYS[1]))
     finally:
-        await asyncio.to_thread(stack.clean)
-        await asyncio.to_thread(parent.rmdir)
+        await database.close()
     return _show(quiet, killed, books)
 
 
@@ -251,8 +233,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m perf.collections_run", description=__doc__)
     default = int(os.environ.get("LEASES") or 20_000)
     parser.add_argument("--leases", type=int, default=default, help="default: LEASES, else 20,000")
+    asked = parser.parse_args()
     try:
-        kept = uvloop.run(measure(parser.parse_args().leases))
+        with temporary_stack(tunables=TUNABLES, reporter=Terminal()) as stack:
+            kept = uvloop.run(measure(stack, asked.leases))
     except (StackError, OSError) as error:
         sys.exit(f"The measurement was cut short: {error}")
     sys.exit(0 if kept else 1)

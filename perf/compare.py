@@ -23,7 +23,7 @@ import uvloop
 from rich.console import Console
 
 from common.stack.ports import VARIABLES, Ports
-from perf import gate, loadgen, show
+from perf import gate, loadgen, show, thresholds
 from perf.driver import CONNECTIONS, TUNABLES, body_of_a_lease
 from perf.report import page
 from perf.report.run import Figure, Rows, Run, Series
@@ -164,13 +164,14 @@ async def _rounds(base: System, head: System, rounds: int, seconds: float) -> No
 
 
 def _run(base: System, head: System, settings: dict[str, str]) -> Run:
+    bounds = thresholds.load().compare
     remarks, rows, figures = [], [], []
     for name, unit, higher_is_better, was, now in (
         ("creations", "a second", True, base.creations, head.creations),
         ("creations, p99", "ms", False, base.p99_ms, head.p99_ms),
         ("reads", "a second", True, base.reads, head.reads),
     ):
-        verdict = gate.compare(was, now, higher_is_better=higher_is_better)
+        verdict = gate.compare(was, now, higher_is_better=higher_is_better, bounds=bounds)
         medians = [float(np.median(each)) for each in (was, now)]
         rows.append(
             [name, *(f"{value:,.1f} {unit}" for value in medians), f"{verdict.ratio:.3f}", f"{verdict.p:.4f}"]

@@ -14,7 +14,8 @@ from rich.markup import escape
 from rich.panel import Panel
 
 from perf import demo_lease, demo_money, demo_proof
-from perf.demo_client import Client, Unexpected, Unreachable, addresses
+from perf.addresses import addresses
+from perf.demo_client import Client, Unexpected, Unreachable
 from perf.demo_stage import Stage
 
 HELD, FAILED, UNREACHABLE, INTERRUPTED = 0, 1, 2, 130

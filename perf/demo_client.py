@@ -1,7 +1,6 @@
 """The demonstration's HTTP client: each exchange is shown, and an answer nobody expects ends the story."""
 
 import json
-import os
 import re
 import time
 from collections.abc import Mapping
@@ -12,13 +11,6 @@ import msgspec
 
 from perf.demo_stage import Stage
 
-# Service → environment variable and default, as everywhere in this project.
-_ADDRESSES = {
-    "lease": ("LEASE_SERVICE_URL", "http://localhost:8000"),
-    "payment": ("PAYMENT_SERVICE_URL", "http://localhost:8001"),
-    "ledger": ("LEDGER_SERVICE_URL", "http://localhost:8002"),
-    "gateway": ("GATEWAY_URL", "http://localhost:8003"),
-}
 _TIMEOUT_S = 45.0  # above the longest wait that a client may ask of a service
 _UUID = re.compile(r"([0-9a-f]{4})[0-9a-f]{4}-[0-9a-f-]{23}([0-9a-f]{4})")
 
@@ -45,14 +37,6 @@ class Answer(msgspec.Struct, frozen=True):
         if "Consistency-Token" not in self.headers:
             raise Unexpected(f"The answer {self.status} carries no Consistency-Token: {self.body}")
         return {"Consistency-Token": self.headers["Consistency-Token"]}
-
-
-def addresses() -> dict[str, str]:
-    """Base URL of each service, from the environment or the defaults."""
-    return {
-        service: os.environ.get(variable, default).rstrip("/")
-        for service, (variable, default) in _ADDRESSES.items()
-    }
 
 
 class Client:

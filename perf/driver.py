@@ -3,20 +3,19 @@
 import asyncio
 import contextlib
 import json
-import shutil
 import sys
 import tempfile
 import time
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import aiohttp
 
-from common.stack.ports import Ports
-from common.stack.settings import Settings
+from common.stack.console import Terminal
 from common.stack.stack import Stack
+from common.stack.temporary import temporary_stack
 from perf import loadgen, openloop
 from perf.hops import Trace
 from perf.openloop import Request, Result
@@ -168,23 +167,11 @@ class Driver:
         return Phase(name, rate, result, requests)
 
 
-def _directory() -> Path:
-    parent = Path(tempfile.mkdtemp(prefix="lease-latency-"))
-    parent.chmod(0o711)  # the servers' own account has to get in
-    (parent / "hops").mkdir()
-    return parent
-
-
-@contextlib.asynccontextmanager
-async def private_system() -> AsyncIterator[tuple[Stack, Path]]:
+@contextlib.contextmanager
+def private_system() -> Iterator[tuple[Stack, Path]]:
     """A running stack, gone after the block, and the folder of its hop stamps. Raises StackError, OSError."""
-    parent = await asyncio.to_thread(_directory)
-    stamps = parent / "hops"
-    settings = Settings(run_dir=parent / "run", ports=Ports.free(), tunables=TUNABLES, hops_dir=str(stamps))
-    stack = Stack(settings)
-    try:
-        await asyncio.to_thread(stack.up)
-        yield stack, stamps
-    finally:
-        await asyncio.to_thread(stack.clean)
-        await asyncio.to_thread(shutil.rmtree, parent)
+    with (
+        tempfile.TemporaryDirectory(prefix="lease-hops-") as stamps,
+        temporary_stack(tunables=TUNABLES, hops_dir=stamps, reporter=Terminal()) as stack,
+    ):
+        yield stack, Path(stamps)

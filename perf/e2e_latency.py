@@ -9,12 +9,14 @@ a bare aiohttp server, and the same inserts without a broker.
 import argparse
 import asyncio
 import sys
+from pathlib import Path
 
 import aiohttp
 import uvloop
 from rich.console import Console
 
 from common.stack.errors import StackError
+from common.stack.stack import Stack as System
 from perf import hops, openloop, servers, show
 from perf.driver import CONNECTIONS, Driver, body_of_a_lease, private_system
 from perf.report import page
@@ -27,14 +29,13 @@ ATTEMPTS_SHARE = 4  # attempts come at the creations' rate over this: each is ch
 console = Console()
 
 
-async def measure(seconds: float, rate: float | None, seed: int) -> Run:
-    """All of it; what is told in the terminal is told on the way."""
+async def measure(stack: System, stamps: Path, seconds: float, rate: float | None, seed: int) -> Run:
+    """All of it."""
     reference_s = min(GUESS_S, seconds)
-    with console.status("starting a private system …") as status:
-        async with private_system() as (stack, stamps), aiohttp.ClientSession() as session:
+    with console.status("guessing the capacity …") as status:
+        async with aiohttp.ClientSession() as session:
             driver = Driver(stack, session, seed)
             await driver.begin()
-            status.update("guessing the capacity …")
             guess = await driver.guess(reference_s)
             rate = rate or guess.per_second / 2
             async with Sampler(stack) as sampler:
@@ -44,18 +45,18 @@ async def measure(seconds: float, rate: float | None, seed: int) -> Run:
                 status.update(f"attempts: for {seconds / 2:.0f} s …")
                 attempts = await driver.attempt(rate / ATTEMPTS_SHARE, seconds / 2)
                 await asyncio.sleep(2)  # until the last stamps are written
-            joined = hops.read(stamps)
-            lease_id, _ = driver.created[0]
-            status.update("the references …")
-            bare = await servers.echo_per_second(CONNECTIONS, reference_s)
-            direct = await servers.direct(
-                stack.addresses.database,
-                lease_id,
-                body_of_a_lease(0),
-                CONNECTIONS,
-                reference_s,
-                openloop.poisson(rate, reference_s, seed),
-            )
+        joined = await asyncio.to_thread(hops.read, stamps)
+        lease_id, _ = driver.created[0]
+        status.update("the references …")
+        bare = await servers.echo_per_second(CONNECTIONS, reference_s)
+        direct = await servers.direct(
+            stack.addresses.database,
+            lease_id,
+            body_of_a_lease(0),
+            CONNECTIONS,
+            reference_s,
+            openloop.poisson(rate, reference_s, seed),
+        )
     ways = ((creations, hops.CREATION), (attempts, hops.ATTEMPT))
     tables, remarks = [], []
     for phase, way in ways:
@@ -90,7 +91,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1, help="of the arrival times")
     asked = parser.parse_args()
     try:
-        run = uvloop.run(measure(asked.seconds, asked.rate, asked.seed))
+        with private_system() as (stack, stamps):
+            run = uvloop.run(measure(stack, stamps, asked.seconds, asked.rate, asked.seed))
         path = page.write(run)
     except (StackError, OSError, TimeoutError) as error:
         sys.exit(f"The measurement was cut short: {error!r}")

@@ -8,34 +8,23 @@ import argparse
 import asyncio
 import contextlib
 import json
-import os
 import random
 import socket
 import sys
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 import aiohttp
-import psutil
 import uvloop
 from rich.console import Console
 from rich.table import Table
 
-from perf import loadgen
+from perf import loadgen, memory, thresholds
+from perf.addresses import addresses
 from perf.loadgen import Result
 
-LEASES = os.environ.get("LEASE_SERVICE_URL", "http://localhost:8000")
-PAYMENTS = os.environ.get("PAYMENT_SERVICE_URL", "http://localhost:8001")
-LEDGER = os.environ.get("LEDGER_SERVICE_URL", "http://localhost:8002")
-
-# Thresholds, with everything on one machine of two cores, this generator included.
-CREATIONS_PER_S = 1_000
-CREATION_P99_MS = 100
-READS_PER_S = 3_000
-LEDGER_LAG_S = 1.0
-PYTHON_RSS_MB = 500
+LEASES, PAYMENTS, LEDGER = (addresses()[service] for service in ("lease", "payment", "ledger"))
 
 SETTLE_S = 60.0  # how long the ledger may take before the run is called broken
 SAMPLE = 50  # leases looked up in every service afterwards
@@ -71,25 +60,6 @@ def _lease(number: int) -> bytes:
             "start_date": "2026-01-01",
         }
     ).encode()
-
-
-def _python_rss_mb() -> float:
-    """Resident memory of the Python processes beside the one that serves LEASES, their manager included."""
-    port = urlsplit(LEASES).port
-    fronts = (
-        each.pid
-        for each in psutil.net_connections("tcp")
-        if each.status == psutil.CONN_LISTEN and each.laddr and each.laddr.port == port
-    )
-    front = psutil.Process(next(fronts))
-    manager = front.parent()
-    family = [manager, *manager.children(recursive=True)] if manager is not None else [front]
-    total = 0
-    for each in family:
-        with contextlib.suppress(psutil.Error):  # ended meanwhile
-            if "python" in " ".join(each.cmdline()):
-                total += each.memory_info().rss
-    return total / 1e6
 
 
 @contextlib.asynccontextmanager
@@ -131,6 +101,7 @@ async def _missing(session: aiohttp.ClientSession, lease_ids: list[str]) -> int:
 
 async def measure(seconds: float, connections: int) -> bool:
     """Run it all, print the table; True when every threshold is kept and nothing is missing."""
+    bounds = thresholds.load().figures
     created: list[str] = []
     numbers = iter(range(sys.maxsize))
 
@@ -152,7 +123,7 @@ async def measure(seconds: float, connections: int) -> bool:
         await load("warming up", LEASES, create, min(5.0, seconds), note)
         creations = await load("creating leases", LEASES, create, seconds, note)
         ended = time.perf_counter()
-        rss_mb = _python_rss_mb()
+        rss_mb = memory.rss_mb(memory.of_front(LEASES))
         with console.status("waiting for the ledger …"):
             while (now := await _metrics(session))["leases_total"] - before["leases_total"] < len(created):
                 if time.perf_counter() - ended > SETTLE_S:
@@ -167,11 +138,11 @@ async def measure(seconds: float, connections: int) -> bool:
         missing = await _missing(session, created)
 
     lines = [
-        Line("POST /leases, synchronous", creations.per_second, "/s", CREATIONS_PER_S, True),
-        Line("POST /leases p99", creations.percentile_ms(99), "ms", CREATION_P99_MS, False),
-        Line("GET /leases/{id}", reads.per_second, "/s", READS_PER_S, True),
-        Line("ledger lag at the end", lag_s, "s", LEDGER_LAG_S, False),
-        Line("memory of all Python processes", rss_mb, "MB", PYTHON_RSS_MB, False),
+        Line("POST /leases, synchronous", creations.per_second, "/s", bounds.creations_per_s, True),
+        Line("POST /leases p99", creations.percentile_ms(99), "ms", bounds.creation_p99_ms, False),
+        Line("GET /leases/{id}", reads.per_second, "/s", bounds.reads_per_s, True),
+        Line("ledger lag at the end", lag_s, "s", bounds.ledger_lag_s, False),
+        Line("memory of all Python processes", rss_mb, "MB", bounds.python_rss_mb, False),
     ]
     table = Table(title=f"{connections} connections, {seconds:.0f} s, closed loop")
     for column in ("figure", "measured", "threshold", ""):

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from perf.thresholds import Compare
+
 PERMUTATIONS = 10_000
-LEVEL = 0.01
-FACTOR = 1.10  # slower by less is let pass
 ROUNDS_MIN = 8  # with fewer, hardly anything could be significant: 2^-7 is the smallest level there is
 
 
@@ -32,8 +32,7 @@ def compare(
     head: Sequence[float],
     *,
     higher_is_better: bool,
-    factor: float = FACTOR,
-    level: float = LEVEL,
+    bounds: Compare,
     seed: int = 1,
 ) -> Verdict:
     """The figures of the rounds, in order, both of the same rounds. Raises ValueError for too few of them."""
@@ -46,4 +45,4 @@ def compare(
     by_chance = (signs * slowness).mean(axis=1)
     p = float((1 + (by_chance >= observed).sum()) / (1 + PERMUTATIONS))
     ratio = math.exp(logs.mean())
-    return Verdict(ratio=ratio, p=p, slower=bool(observed > math.log(factor) and p < level))
+    return Verdict(ratio=ratio, p=p, slower=bool(observed > math.log(bounds.factor) and p < bounds.level))

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import cast
 from urllib.parse import urlsplit
 
-import numpy as np
+from perf.statistics import percentile
 
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 _HEADER_BYTES_MAX = 16_384
@@ -38,9 +38,7 @@ class Result:
 
     def percentile_ms(self, percent: float) -> float:
         """The latency that `percent` of the answers were not slower than, in ms."""
-        if not self.latencies_ms:
-            return float("nan")
-        return float(np.percentile(self.latencies_ms, percent, method="higher"))
+        return percentile(sorted(self.latencies_ms), percent)
 
 
 class Answers:

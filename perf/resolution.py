@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from perf.demo_client import addresses
+from perf.addresses import addresses
 
 # In turn, so that the gateway is seen to answer all the while.
 SILENT = ("pm_timeout_then_ok", "pm_timeout_then_declined")

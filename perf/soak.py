@@ -17,7 +17,8 @@ import uvloop
 from rich.console import Console
 
 from common.stack.errors import StackError
-from perf import show
+from common.stack.stack import Stack
+from perf import show, thresholds
 from perf.driver import Driver, Phase, private_system
 from perf.durations import seconds as seconds_of
 from perf.latencies import Latencies
@@ -26,10 +27,6 @@ from perf.report.run import Figure, Rows, Run, Spectrum
 from perf.sampling import Sample, Sampler
 
 LONG_S = 600.0  # from here on slopes count
-RSS_MB_PER_HOUR = 30.0  # of any Python process
-FILES_PER_HOUR = 5.0
-WAITING = 200.0  # messages and events, mean of the last tenth
-P99_RATIO = 1.5  # of the last tenth to the first
 
 console = Console()
 
@@ -52,13 +49,12 @@ def tenth(windows: Sequence[Latencies], *, last: bool) -> Latencies:
     return merged
 
 
-async def measure(seconds: float, rate: float | None, seed: int) -> Run:
+async def measure(stack: Stack, seconds: float, rate: float | None, seed: int) -> Run:
     """All of it."""
-    with console.status("starting a private system …") as status:
-        async with private_system() as (stack, _), aiohttp.ClientSession() as session:
+    with console.status("warming up …") as status:
+        async with aiohttp.ClientSession() as session:
             driver = Driver(stack, session, seed)
             await driver.begin()
-            status.update("warming up …")
             guess = await driver.guess(min(5.0, seconds))
             rate = rate or guess.per_second / 2
             status.update(f"{rate:,.0f} creations a second for {seconds:,.0f} s …")
@@ -72,6 +68,7 @@ def run_of(phase: Phase, sampler: Sampler, seconds: float, seed: int, lag_s: flo
     """What has come of it; `lag_s`: how long the ledger needed after the last answer."""
     result = phase.result
     long = seconds >= LONG_S
+    bounds = thresholds.load().soak
     memory = _slopes(sampler.samples, "rss_mb")
     files = _slopes(sampler.samples, "open_files")
     python = [name for name in memory if name not in ("postgres", "rabbitmq", "epmd")]
@@ -85,22 +82,22 @@ def run_of(phase: Phase, sampler: Sampler, seconds: float, seed: int, lag_s: flo
             name="p99, last tenth over first",
             value=last / first if first else 0.0,
             unit="×",
-            threshold=P99_RATIO if long else None,
+            threshold=bounds.p99_ratio if long else None,
         ),
         Figure(
             name="memory, the steepest",
             value=max(memory[name] for name in python),
             unit="MB an hour",
-            threshold=RSS_MB_PER_HOUR if long else None,
+            threshold=bounds.memory_mb_per_hour if long else None,
         ),
         Figure(
             name="open files, the steepest",
             value=max(files[name] for name in python),
             unit="an hour",
-            threshold=FILES_PER_HOUR if long else None,
+            threshold=bounds.files_per_hour if long else None,
         ),
-        Figure(name="waiting, last tenth", value=waiting, unit="messages", threshold=WAITING),
-        Figure(name="ledger's lag at the end", value=lag_s, unit="s", threshold=2.0),
+        Figure(name="waiting, last tenth", value=waiting, unit="messages", threshold=bounds.waiting),
+        Figure(name="ledger's lag at the end", value=lag_s, unit="s", threshold=bounds.ledger_lag_s),
     ]
     remarks = [f"Missed: {each.name}." for each in figures if each.kept is False]
     if set(result.statuses) != {201} or result.dropped or result.unanswered:
@@ -146,10 +143,13 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1, help="of the arrival times")
     asked = parser.parse_args()
     try:
-        run = uvloop.run(measure(seconds_of(asked.run_time), asked.rate, asked.seed))
-        path = page.write(run)
+        seconds = seconds_of(asked.run_time)
     except ValueError as error:
         parser.error(str(error))
+    try:
+        with private_system() as (stack, _):
+            run = uvloop.run(measure(stack, seconds, asked.rate, asked.seed))
+        path = page.write(run)
     except (StackError, OSError, TimeoutError) as error:
         sys.exit(f"The measurement was cut short: {error!r}")
     show.told(console, run, path)

@@ -8,23 +8,16 @@ temporary directory; containers, where the programs are missing and a Docker eng
 import atexit
 import contextlib
 import os
-import subprocess
-import sys
-import tempfile
 from collections.abc import Callable
-from pathlib import Path
 
 import psycopg
 
 from common.stack import bootstrap, credentials, tools
 from common.stack.console import Terminal
-from common.stack.errors import StackError
 from common.stack.install import ensure
-from common.stack.ports import Ports
-from common.stack.processes import left_over
 from common.stack.roles import AMQP_USER, DATABASE, OWNER
-from common.stack.settings import PROJECT, Settings
 from common.stack.stack import Stack
+from common.stack.temporary import temporary_stack
 
 SCHEMAS = [["lease", "payment", "ledger"]]
 _POSTGRES_IMAGE = "postgres:16-alpine"
@@ -67,28 +60,6 @@ def start_servers() -> Servers:
     return servers
 
 
-def temporary_stack_directory() -> Path:
-    """A fresh place for a stack of a test; the servers' account can enter it, unlike pytest's own."""
-    parent = Path(tempfile.mkdtemp(prefix="lease-test-"))
-    parent.chmod(0o711)
-    return parent / "run"
-
-
-def guard(directory: Path) -> subprocess.Popen[bytes]:
-    """Start a process that takes the stack in `directory` down when this one ends, by whatever cause.
-
-    It waits for the end of its input, which the kernel brings about even after SIGKILL.
-    """
-    return subprocess.Popen(
-        [sys.executable, "-m", "tests.servers", str(directory)],
-        cwd=PROJECT,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-
-
 def _given() -> Servers | None:
     amqp_url, database_url = os.environ.get("AMQP_URL"), os.environ.get("DATABASE_URL")
     if not (amqp_url and database_url) or _in_use(database_url):
@@ -111,37 +82,12 @@ def _private_or_contained() -> Servers:
         with contextlib.suppress(Exception):
             return _contained()
         ensure(missing, Terminal())
-    directory = temporary_stack_directory()
-    stack = Stack(Settings(run_dir=directory, ports=Ports.free()), services=(), migrations=())
-    watch = guard(directory)
-    stop = _stopper(stack, watch)
-    try:
-        stack.up()
-    except BaseException:
-        stop()
-        raise
-    addresses = stack.addresses
-    passwords = credentials.load_or_create(directory).roles
-    return Servers(addresses.amqp, addresses.database, passwords, stop, stack)
-
-
-def _stopper(stack: Stack, watch: subprocess.Popen[bytes]) -> Callable[[], None]:
-    def stop() -> None:
-        _remove(stack)
-        assert watch.stdin is not None
-        watch.stdin.close()
-        watch.wait(timeout=60)
-
-    return stop
-
-
-def _remove(stack: Stack) -> None:
-    real = stack.layout.real
-    stack.clean()
-    if left := left_over(real):
-        raise RuntimeError(f"still running after the end of their stack: {left}")
-    with contextlib.suppress(FileNotFoundError):
-        stack.layout.root.parent.rmdir()
+    with contextlib.ExitStack() as held:
+        stack = held.enter_context(temporary_stack(services=(), migrations=()))
+        addresses = stack.addresses
+        passwords = credentials.load_or_create(stack.layout.real).roles
+        kept = held.pop_all()
+    return Servers(addresses.amqp, addresses.database, passwords, kept.close, stack)
 
 
 def _contained() -> Servers:
@@ -172,9 +118,3 @@ def _contained() -> Servers:
         bootstrap.create_roles(database_url, made.roles)
         kept = stack.pop_all()
     return Servers(f"amqp://{AMQP_USER}:{made.amqp}@{at}/", database_url, made.roles, kept.close, None)
-
-
-if __name__ == "__main__":
-    sys.stdin.buffer.read()
-    with contextlib.suppress(StackError):
-        _remove(Stack(Settings(run_dir=Path(sys.argv[1])), services=(), migrations=()))

@@ -15,8 +15,8 @@ from common.stack.credentials import load_or_create
 from common.stack.ports import Ports
 from common.stack.settings import Settings
 from common.stack.stack import Stack
+from common.stack.temporary import guard, temporary_directory
 from tests.e2e.waiting import eventually
-from tests.servers import guard, temporary_stack_directory
 
 # Attempts with `pm_timeout_*` are to be over soon, the sandbox is not to be what the tests wait for, and the
 # day's collections are not to run into them.
@@ -38,7 +38,7 @@ class System:
     """One private stack, started with all its services."""
 
     def __init__(self) -> None:
-        directory = temporary_stack_directory()
+        directory = temporary_directory()
         self._guard = guard(directory)
         self._home = directory.parent
         self.hops = self._home / "hops"  # stamps of requests that a test traces

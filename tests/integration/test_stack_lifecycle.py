@@ -22,7 +22,8 @@ from common.stack.processes import left_over
 from common.stack.roles import Service
 from common.stack.settings import Settings
 from common.stack.stack import Stack
-from tests.servers import Servers, guard, temporary_stack_directory
+from common.stack.temporary import guard, temporary_directory
+from tests.servers import Servers
 
 # A service in miniature: `migrate` ends, `api` is healthy, `worker` waits, `broken` ends at once.
 _STAND_IN = """
@@ -65,7 +66,7 @@ def broker(servers: Servers) -> Stack:
 
 @pytest.fixture(scope="module")
 def stack(servers: Servers) -> Iterator[Stack]:
-    directory = temporary_stack_directory()
+    directory = temporary_directory()
     (directory.parent / "stand_in.py").write_text(_STAND_IN)
     settings = Settings(run_dir=directory, ports=PORTS, amqp_url=servers.amqp_url, project=directory.parent)
     stack = Stack(settings, services=[_API, _WORKER], migrations=["stand_in"])

@@ -1,0 +1,77 @@
+"""`make loadtest`: the users of all three services against a running system, without a web page."""
+
+import argparse
+import os
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+from perf import durations
+from perf.addresses import addresses
+
+PROJECT = Path(__file__).parents[2]
+REPORTS = PROJECT / "perf/reports"
+
+
+def main() -> None:
+    """Become Locust. Its exit code: 0 when the thresholds are kept, 1 when not, 2 for wrong options."""
+    asked = _parser().parse_args()
+    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+    command = [
+        *(sys.executable, "-m", "locust", "-f", str(PROJECT / "tests/load/locustfile.py")),
+        *("--headless", "--only-summary", "--host", addresses()["lease"]),
+        *("--users", str(asked.users), "--spawn-rate", str(asked.spawn_rate)),
+        *("--run-time", str(asked.run_time)),
+        *(
+            "--html",
+            str(REPORTS / f"loadtest-{stamp}.html"),
+            "--json-file",
+            str(REPORTS / f"loadtest-{stamp}"),
+        ),
+        *asked.classes,
+    ]
+    os.chdir(PROJECT)  # where the packages are found
+    os.execv(sys.executable, command)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m perf.load",
+        description="Loads a running system with Locust, holds it to perf/thresholds.toml, and leaves a"
+        " report in perf/reports/.",
+        epilog="The services are found by LEASE_SERVICE_URL, PAYMENT_SERVICE_URL and LEDGER_SERVICE_URL"
+        " (default: localhost, ports 8000 to 8002); `make up` starts them. With a web page:"
+        " locust -f tests/load/locustfile.py --host=http://localhost:8000",
+    )
+    users = os.environ.get("USERS") or os.environ.get("NUM_USERS") or "10"
+    spawn_rate = os.environ.get("SPAWN_RATE") or "1"
+    run_time = os.environ.get("RUN_TIME") or "5m"
+    parser.add_argument(
+        "--users", type=int, default=users, help="at once; default: USERS, NUM_USERS, else 10"
+    )
+    parser.add_argument(
+        "--spawn-rate",
+        type=float,
+        default=spawn_rate,
+        help="users begun a second; default: SPAWN_RATE, else 1",
+    )
+    parser.add_argument(
+        "--run-time", type=_seconds, default=run_time, help='"30s", "5m", "1h30m"; default: RUN_TIME, else 5m'
+    )
+    parser.add_argument(
+        "classes",
+        nargs="*",
+        help="only LeaseServiceLoadTest, PaymentServiceLoadTest or LedgerServiceLoadTest; default: all",
+    )
+    return parser
+
+
+def _seconds(text: str) -> int:
+    try:
+        return durations.seconds(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+if __name__ == "__main__":
+    main()

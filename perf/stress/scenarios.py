@@ -1,0 +1,228 @@
+"""Three ways to press a system. Each is a closed loop: whoever has an answer asks again at once."""
+
+import asyncio
+import json
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from itertools import cycle
+
+import aiohttp
+import msgspec
+
+from common.bus.publisher import Publisher
+from common.envelope import Event
+from common.errors import BrokerFull, BrokerUnavailable
+from common.process import background
+from common.stack.stack import Stack
+from perf import events, loadgen
+
+LIMIT_S = 300.0  # of one scenario; what is not done by then has failed
+VISIBLE_WITHIN_S = 30.0  # after the last event was published
+_LOOK_EVERY_S = 0.005
+_PAGE = 200
+
+Advance = Callable[[], None]
+
+
+@dataclass
+class Outcome:
+    """What one scenario has come to."""
+
+    asked: int
+    succeeded: int = 0
+    seconds: float = 0.0
+    latencies_ms: list[float] = field(default_factory=list)  # of those that succeeded or were refused
+
+    @property
+    def success_rate(self) -> float:
+        """Of 1."""
+        return self.succeeded / self.asked
+
+    @property
+    def per_second(self) -> float:
+        """Successes."""
+        return self.succeeded / self.seconds if self.seconds else 0.0
+
+
+class _Page(msgspec.Struct):
+    class Item(msgspec.Struct):
+        seq: int
+        event_id: str
+
+    items: list[Item]
+
+
+class System:
+    """The private system as these scenarios use it: by HTTP, and by the broker for the storm."""
+
+    def __init__(self, stack: Stack, session: aiohttp.ClientSession) -> None:
+        self._leases = f"{stack.addresses.http('lease')}/api/v1/leases"
+        self._ledger = f"{stack.addresses.http('ledger')}/api/v1/audit"
+        self._amqp = stack.addresses.amqp
+        self._session = session
+        self.created: list[str] = []  # leases that were answered with 201
+        self.published = 0  # events of storms that were confirmed
+        self.uncertain = 0  # requests and events of which nobody said what became of them
+
+    async def create(self, users: int, each: int, advance: Advance) -> Outcome:
+        """So many users create leases at once, each one after the other."""
+
+        def note(status: int, body: bytes) -> None:
+            advance()
+            if status == 201:
+                self.created.append(json.loads(body)["lease_id"])
+
+        before = len(self.created)
+        request = loadgen.post(self._leases, _TERMS)
+        outcome = await _closed_loop(self._leases, lambda: request, users, users * each, 201, note)
+        self.uncertain += outcome.asked - (len(self.created) - before)
+        return outcome
+
+    async def read(self, leases: int, each: int, advance: Advance) -> Outcome:
+        """So many leases are read at once, each again and again."""
+        requests = cycle([loadgen.get(f"{self._leases}/{lease_id}") for lease_id in self.created[-leases:]])
+        return await _closed_loop(
+            self._leases, lambda: next(requests), leases, leases * each, 200, lambda *_: advance()
+        )
+
+    async def storm(self, leases: int, each: int, advance: Advance) -> Outcome:
+        """Events of so many leases at once, each lease's in order; a latency ends when its event is read."""
+        outcome = Outcome(asked=leases * each)
+        sent: dict[str, float] = {}  # event id → when its publishing began
+        after = (await self.metrics())["last_seq"]
+        publisher = Publisher(self._amqp, "stress")
+
+        async def publish(told: list[Event]) -> None:
+            for event in told:
+                sent[event.id] = time.perf_counter()
+                try:
+                    await events.publish(publisher, event)
+                except (BrokerUnavailable, BrokerFull):
+                    self.uncertain += 1
+                    return  # those after it would be a gap
+                self.published += 1
+
+        told = [events.attempts(lease_id, each) for lease_id in self.created[-leases:]]
+        async with background(publisher.run()):
+            while not publisher.connected:  # noqa: ASYNC110 it tells nobody
+                await asyncio.sleep(_LOOK_EVERY_S)
+            started = time.perf_counter()
+            publishing = asyncio.gather(*map(publish, told))
+            last = started
+            while outcome.succeeded < outcome.asked:
+                page = await self._events(after)
+                now = time.perf_counter()
+                for item in page.items:
+                    after = item.seq
+                    if item.event_id in sent:
+                        outcome.succeeded += 1
+                        outcome.latencies_ms.append((now - sent[item.event_id]) * 1000)
+                        advance()
+                        last = now
+                if publishing.done() and now - last > VISIBLE_WITHIN_S:
+                    break
+                if len(page.items) < _PAGE:
+                    await asyncio.sleep(_LOOK_EVERY_S)
+            await publishing
+        outcome.seconds = last - started
+        return outcome
+
+    async def metrics(self) -> dict[str, int]:
+        """The ledger's totals."""
+        async with self._session.get(f"{self._ledger}/metrics") as response:
+            response.raise_for_status()
+            found: dict[str, int] = await response.json()
+            return found
+
+    async def conserved(self) -> bool:
+        """Whether the ledger comes to hold what was answered with 201 and what was confirmed, each once."""
+        deadline = time.monotonic() + VISIBLE_WITHIN_S
+        while True:
+            totals = await self.metrics()
+            leases, told = totals["leases_total"], totals["events_total"]
+            more = leases - len(self.created), told - leases - self.published
+            if all(0 <= each <= self.uncertain for each in more):
+                return True
+            if time.monotonic() > deadline:
+                return False
+            await asyncio.sleep(0.1)
+
+    async def _events(self, after: int) -> _Page:
+        query = {"after_seq": str(after), "limit": str(_PAGE)}
+        async with self._session.get(f"{self._ledger}/events", params=query) as response:
+            response.raise_for_status()
+            return msgspec.json.decode(await response.read(), type=_Page)
+
+
+Press = Callable[[System, int, int, Advance], Awaitable[Outcome]]
+
+
+class Scenario(msgspec.Struct, frozen=True, kw_only=True):
+    """One of the three, with the guide's numbers."""
+
+    name: str
+    title: str
+    users: int  # at once: users, or leases
+    operations: int  # of each
+    what: str  # is counted a second
+    press: Press
+
+
+SCENARIOS = (
+    Scenario(
+        name="creation",
+        title="Concurrent lease creation",
+        users=50,
+        operations=10,
+        what="leases/s",
+        press=System.create,
+    ),
+    Scenario(
+        name="storm",
+        title="Ledger event storm",
+        users=10,
+        operations=100,
+        what="events/s",
+        press=System.storm,
+    ),
+    Scenario(
+        name="reads",
+        title="Read amplification",
+        users=20,
+        operations=50,
+        what="reads/s",
+        press=System.read,
+    ),
+)
+
+_TERMS = json.dumps(
+    {
+        "customer_id": "stress",
+        "currency": "USD",
+        "principal": 120_000,
+        "annual_rate": "0.1200",
+        "term": 12,
+        "frequency": "monthly",
+        "start_date": "2026-01-01",
+    }
+).encode()
+
+
+async def _closed_loop(
+    url: str,
+    make: loadgen.MakeRequest,
+    connections: int,
+    requests: int,
+    status: int,
+    on_body: loadgen.OnBody,
+) -> Outcome:
+    result = await loadgen.run(
+        url, make, seconds=LIMIT_S, connections=connections, requests=requests, on_body=on_body
+    )
+    return Outcome(
+        asked=requests,
+        succeeded=result.statuses[status],
+        seconds=result.seconds,
+        latencies_ms=result.latencies_ms,
+    )
