@@ -38,6 +38,7 @@ def cancel(lease: Lease, asked: CancelLease, now: datetime) -> tuple[Change, Lea
         currency=lease.currency,
         reason=asked.reason,
         balance=lease.balance,
+        left=lease.left,
         payment_sequence=lease.payment_sequence,
     )
     return lease.close("cancelled", "lease.cancelled", encode(told), now), told
@@ -52,6 +53,7 @@ def charge_off(lease: Lease, asked: ChargeOffLease, now: datetime) -> tuple[Chan
         currency=lease.currency,
         reason=asked.reason,
         amount=lease.balance,
+        left=lease.left,
         payment_sequence=lease.payment_sequence,
     )
     return lease.close("charged_off", "lease.charged_off", encode(told), now), told

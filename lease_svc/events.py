@@ -68,6 +68,15 @@ class LeasePaidOff(msgspec.Struct, frozen=True, kw_only=True):
     cause: Literal["payment", "payoff"]
 
 
+class Allocation(msgspec.Struct, frozen=True, kw_only=True):
+    """Money by what it is for; minor units."""
+
+    late_fees: int
+    fees: int
+    interest: int
+    principal: int
+
+
 class LeaseCancelled(msgspec.Struct, frozen=True, kw_only=True):
     """`lease.cancelled`: closed before any money was collected; nothing is owed any longer."""
 
@@ -75,6 +84,7 @@ class LeaseCancelled(msgspec.Struct, frozen=True, kw_only=True):
     currency: str  # ISO 4217
     reason: str  # the client's words
     balance: int  # minor units that were still to be paid
+    left: Allocation  # what the balance was made of
     payment_sequence: int  # the payment service's events of the lease that this takes into account
 
 
@@ -85,6 +95,7 @@ class LeaseChargedOff(msgspec.Struct, frozen=True, kw_only=True):
     currency: str  # ISO 4217
     reason: str  # the client's words
     amount: int  # minor units that were still to be paid: the loss
+    left: Allocation  # what the amount is made of
     payment_sequence: int  # the payment service's events of the lease that this takes into account
 
 
@@ -113,6 +124,7 @@ class PaymentSucceeded(msgspec.Struct, frozen=True, kw_only=True):
     attempt_id: str
     number: int  # of the instalment
     amount: int  # minor units collected
+    allocation: Allocation  # what the money was for
 
 
 class SettledInstalment(msgspec.Struct, frozen=True, kw_only=True):
@@ -128,6 +140,7 @@ class PayoffSucceeded(msgspec.Struct, frozen=True, kw_only=True):
 
     attempt_id: str
     amount: int  # minor units collected
+    allocation: Allocation  # what the money was for; interest, net of credits, may be negative
     interest_saved: int  # minor units no longer owed
     instalments: list[SettledInstalment]  # those that were open
 
@@ -147,6 +160,7 @@ class MoneyTakenBack(msgspec.Struct, frozen=True, kw_only=True):
 
     attempt_id: str  # of the refund or chargeback
     amount: int  # minor units
+    allocation: Allocation  # what was undone
     instalments: list[ChangedInstalment]  # those it changed
 
 

@@ -9,6 +9,7 @@ from common.ids import payment_id
 from lease_svc import instalments, schedule
 from lease_svc.commands import CreateLease
 from lease_svc.events import (
+    Allocation,
     Contract,
     Instalment,
     LateFeeAssessed,
@@ -50,6 +51,9 @@ class Lease(msgspec.Struct, kw_only=True):
     version: int
     amount_paid: int  # minor units
     balance: int  # minor units
+    principal_left: int  # minor units of the balance, as are the next two; the rest of it is interest
+    fees_left: int
+    late_fees_left: int
     next_due_date: date | None
     payments_made: int
     paid: list[int]  # minor units paid on instalment 1, 2, 3 …
@@ -65,6 +69,7 @@ class Lease(msgspec.Struct, kw_only=True):
         """Money came in for one instalment."""
         self.paid[payment.number - 1] += payment.amount
         self._count(self._instalments())
+        self._allocate(payment.allocation, -1)
         return self._collected("payment.succeeded", payment.amount, payment.amount, data, now)
 
     def pay_off(self, payoff: PayoffSucceeded, data: bytes, now: datetime) -> list[Change]:
@@ -76,6 +81,7 @@ class Lease(msgspec.Struct, kw_only=True):
                 was = now_are[each.number - 1]
                 now_are[each.number - 1] = msgspec.structs.replace(was, cancelled=True)
         self._amend(now_are)
+        self._allocate(payoff.allocation, -1)
         settled = payoff.amount + payoff.interest_saved
         return self._collected("payoff.succeeded", payoff.amount, settled, data, now)
 
@@ -94,6 +100,7 @@ class Lease(msgspec.Struct, kw_only=True):
                 due_date=was.due_date, amount=each.amount, cancelled=each.status == "cancelled"
             )
         self._amend(now_are)
+        self._allocate(taken.allocation, +1)
         self.amount_paid -= taken.amount
         changes = [self._change(type_, self.status, data, now)]
         reopened = self.status == "paid_off" and self.balance > 0
@@ -127,12 +134,20 @@ class Lease(msgspec.Struct, kw_only=True):
             was = now_are[fee.number - 1]
             now_are[fee.number - 1] = msgspec.structs.replace(was, amount=was.amount + fee.amount)
             self.balance += fee.amount
+            self.late_fees_left += fee.amount
             self._amend(now_are)
         return [self._change("lease.late_fee_assessed", self.status, data, now)]
 
     def turn(self, type_: str, before: Status, after: Status, data: bytes, now: datetime) -> list[Change]:
         """Its status changes from `before`; a lease that has another one by now keeps it."""
         return [self._change(type_, after, data, now)] if self.status == before else []
+
+    def _allocate(self, money: Allocation, sign: Literal[-1, 1]) -> None:
+        """Money that was collected (-1) or given back (+1), by what it was for."""
+        if not self.closed:
+            self.principal_left += sign * money.principal
+            self.fees_left += sign * money.fees
+            self.late_fees_left += sign * money.late_fees
 
     def _collected(self, type_: str, amount: int, settled: int, data: bytes, now: datetime) -> list[Change]:
         self.amount_paid += amount
@@ -148,6 +163,17 @@ class Lease(msgspec.Struct, kw_only=True):
     def closed(self) -> bool:
         """Whether it was closed before it was paid."""
         return self.status in ("cancelled", "charged_off")
+
+    @property
+    def left(self) -> Allocation:
+        """What the balance is made of, while the lease is not closed."""
+        rest = self.balance - self.principal_left - self.fees_left - self.late_fees_left
+        return Allocation(
+            late_fees=self.late_fees_left,
+            fees=self.fees_left,
+            interest=rest,
+            principal=self.principal_left,
+        )
 
     @property
     def currency(self) -> str:
@@ -255,6 +281,9 @@ def create(command: CreateLease, now: datetime) -> tuple[Lease, Change]:
         version=1,
         amount_paid=0,
         balance=built.total_payable,
+        principal_left=terms.principal,
+        fees_left=built.total_fees,
+        late_fees_left=0,
         next_due_date=built.first_due_date,
         payments_made=0,
         paid=[0] * terms.term,

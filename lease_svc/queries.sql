@@ -1,12 +1,16 @@
 -- name: insert_leases
 INSERT INTO leases (lease_id, customer_id, status, version, amount_paid, balance, next_due_date, payments_made,
-                    paid, contract, schedule, event_sequence, payment_sequence, created_at, updated_at)
+                    paid, contract, schedule, event_sequence, payment_sequence, created_at, updated_at,
+                    principal_left, fees_left, late_fees_left)
 SELECT lease_id, customer_id, status, version, amount_paid, balance, next_due_date, payments_made,
-       paid::bigint[], contract, schedule, event_sequence, payment_sequence, created_at, updated_at
+       paid::bigint[], contract, schedule, event_sequence, payment_sequence, created_at, updated_at,
+       principal_left, fees_left, late_fees_left
   FROM unnest($1::uuid[], $2::text[], $3::text[], $4::int[], $5::bigint[], $6::bigint[], $7::date[], $8::int[],
-              $9::text[], $10::json[], $11::json[], $12::int[], $13::int[], $14::timestamptz[], $15::timestamptz[])
+              $9::text[], $10::json[], $11::json[], $12::int[], $13::int[], $14::timestamptz[], $15::timestamptz[],
+              $16::bigint[], $17::bigint[], $18::bigint[])
        AS l (lease_id, customer_id, status, version, amount_paid, balance, next_due_date, payments_made,
-             paid, contract, schedule, event_sequence, payment_sequence, created_at, updated_at)
+             paid, contract, schedule, event_sequence, payment_sequence, created_at, updated_at,
+             principal_left, fees_left, late_fees_left)
 
 -- name: update_leases
 -- What moves of leases that were locked before.
@@ -14,11 +18,13 @@ UPDATE leases AS l
    SET status = n.status, version = n.version, amount_paid = n.amount_paid, balance = n.balance,
        next_due_date = n.next_due_date, payments_made = n.payments_made, paid = n.paid::bigint[],
        event_sequence = n.event_sequence, payment_sequence = n.payment_sequence, updated_at = n.updated_at,
-       amended = n.amended
+       amended = n.amended, principal_left = n.principal_left, fees_left = n.fees_left,
+       late_fees_left = n.late_fees_left
   FROM unnest($1::uuid[], $2::text[], $3::int[], $4::bigint[], $5::bigint[], $6::date[], $7::int[], $8::text[],
-              $9::int[], $10::int[], $11::timestamptz[], $12::json[])
+              $9::int[], $10::int[], $11::timestamptz[], $12::json[], $13::bigint[], $14::bigint[],
+              $15::bigint[])
        AS n (lease_id, status, version, amount_paid, balance, next_due_date, payments_made, paid,
-             event_sequence, payment_sequence, updated_at, amended)
+             event_sequence, payment_sequence, updated_at, amended, principal_left, fees_left, late_fees_left)
  WHERE l.lease_id = n.lease_id
 
 -- name: insert_history
@@ -29,7 +35,8 @@ SELECT * FROM unnest($1::uuid[], $2::int[], $3::text[], $4::timestamptz[], $5::t
 -- name: lock_leases
 -- Whole leases, locked in one order so that two workers never wait for each other.
 SELECT lease_id::text, customer_id, status, version, amount_paid, balance, next_due_date, payments_made, paid,
-       contract, schedule, amended, event_sequence, payment_sequence, created_at, updated_at
+       contract, schedule, amended, event_sequence, payment_sequence, created_at, updated_at, principal_left,
+       fees_left, late_fees_left
   FROM leases
  WHERE lease_id = ANY($1::uuid[])
  ORDER BY lease_id
@@ -37,14 +44,16 @@ SELECT lease_id::text, customer_id, status, version, amount_paid, balance, next_
 
 -- name: get_leases
 SELECT lease_id::text, customer_id, status, version, amount_paid, balance, next_due_date, payments_made, paid,
-       contract, schedule, amended, event_sequence, payment_sequence, created_at, updated_at
+       contract, schedule, amended, event_sequence, payment_sequence, created_at, updated_at, principal_left,
+       fees_left, late_fees_left
   FROM leases
  WHERE lease_id = ANY($1::uuid[])
 
 -- name: list_leases
 -- Newest first, from before $3 on; $1 customer and $2 status filter where they are given.
 SELECT lease_id::text, customer_id, status, version, amount_paid, balance, next_due_date, payments_made, paid,
-       contract, '[]'::json AS schedule, NULL::json AS amended, event_sequence, payment_sequence, created_at, updated_at
+       contract, '[]'::json AS schedule, NULL::json AS amended, event_sequence, payment_sequence, created_at, updated_at,
+       principal_left, fees_left, late_fees_left
   FROM leases
  WHERE ($1::text IS NULL OR customer_id = $1)
    AND ($2::text IS NULL OR status = $2)

@@ -46,6 +46,9 @@ async def insert(connection: Connection, leases: Sequence[Lease]) -> None:
             [lease.payment_sequence for lease in leases],
             [lease.created_at for lease in leases],
             [lease.updated_at for lease in leases],
+            [lease.principal_left for lease in leases],
+            [lease.fees_left for lease in leases],
+            [lease.late_fees_left for lease in leases],
         )
 
 
@@ -66,6 +69,9 @@ async def update(connection: Connection, leases: Sequence[Lease]) -> None:
             [lease.payment_sequence for lease in leases],
             [lease.updated_at for lease in leases],
             [lease.amended for lease in leases],
+            [lease.principal_left for lease in leases],
+            [lease.fees_left for lease in leases],
+            [lease.late_fees_left for lease in leases],
         )
 
 

@@ -1,7 +1,5 @@
 """Routes of the ledger service: reads only."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import datetime
 
 from aiohttp import web
@@ -16,7 +14,8 @@ from common.http.server import read_body
 from common.http.validation import read_json, read_query
 from ledger_svc import export, reconstruct, store, timeline
 from ledger_svc.entry import Entry, EntryView, render
-from ledger_svc.events import UnknownEventType
+from ledger_svc.journal_api import JournalApi
+from ledger_svc.known_types import known_types_only
 from ledger_svc.totals import success_rate
 from ledger_svc.views import (
     EventQuery,
@@ -43,6 +42,7 @@ class LedgerApi:
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
+        self._journal = JournalApi(pool, self._all, self._reached)
 
     def routes(self) -> list[Route]:
         """All routes of this service."""
@@ -109,6 +109,7 @@ class LedgerApi:
                 answers={200: ("The entry", EntryView)},
                 problems=(404,),
             ),
+            *self._journal.routes(),
         ]
 
     async def trail(self, request: web.Request) -> web.Response:
@@ -129,7 +130,7 @@ class LedgerApi:
         lease_id = path_id(request, "lease_id")
         read_query(request.query, NoQuery)
         entries = await self._all(request, lease_id)
-        with _known_types_only():
+        with known_types_only():
             items = list(timeline.timeline(entries))
         return json_response(encode(Timeline(lease_id=lease_id, items=items)))
 
@@ -145,7 +146,7 @@ class LedgerApi:
         chosen = reconstruct.select(
             await self._all(request, lease_id), as_of=point.as_of, basis=point.basis, seq=point.seq
         )
-        with _known_types_only():
+        with known_types_only():
             state = reconstruct.snapshot(reconstruct.fold(chosen))
         if state is None:
             raise ProblemError(404, "At that point the ledger held no event of this lease.")
@@ -252,17 +253,6 @@ class LedgerApi:
         return bool(
             await self._pool.fetchval(queries.reached, position.lease_id, position.source, position.sequence)
         )
-
-
-@contextmanager
-def _known_types_only() -> Iterator[None]:
-    """What is derived from events stops at one of an unknown type: 409, not a state that never was."""
-    try:
-        yield
-    except UnknownEventType as error:
-        raise ProblemError(
-            409, f"This version of the ledger does not know an event of this lease: {error}."
-        ) from error
 
 
 def _shown(as_of: datetime) -> str:

@@ -10,6 +10,7 @@ from common.config import Settings
 from common.db import open_pool
 from common.http.server import build_app, checks
 from common.process import background, serve
+from ledger_svc import balance_watch
 from ledger_svc.api import LedgerApi
 from ledger_svc.writer import LedgerWriter
 
@@ -26,7 +27,7 @@ async def api(settings: Settings) -> AsyncIterator[None]:
     async with open_pool(settings.database_url, SCHEMA, name="ledger-api", size=API_POOL) as pool:
         broker = BrokerLink(settings.amqp_url, "ledger-api")
         app = build_app(TITLE, LedgerApi(pool).routes(), checks(pool, broker))
-        async with background(broker.run()), serve(app, settings, PORT):
+        async with background(broker.run(), balance_watch.watch(pool)), serve(app, settings, PORT):
             yield
 
 

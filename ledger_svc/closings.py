@@ -1,16 +1,12 @@
-"""What the log knows of closed leases, as far as the totals of a batch depend on it.
-
-Money and late fees are told by one service and the closing of their lease by another, so either may be
-recorded first.
-"""
+"""What the log knows of closed leases, as far as the totals of a batch depend on it (see `crossing`)."""
 
 from collections import defaultdict
 from collections.abc import Sequence
 
-from common.db import Connection
+from common.db import Connection, Pool
 from ledger_svc import events, store
+from ledger_svc.crossing import CLOSINGS, MOVES, Closing
 from ledger_svc.events import Event
-from ledger_svc.totals import CLOSINGS, MOVES, Closing
 
 
 class Recorded:
@@ -31,14 +27,14 @@ class Recorded:
             self._by_lease[event.subject].append(event)
 
 
-async def recorded(connection: Connection, batch: Sequence[Event]) -> Recorded:
-    """What the log has already that the totals of this batch depend on."""
+async def recorded(connection: Connection | Pool, batch: Sequence[Event], upto: int = store.END) -> Recorded:
+    """What the log has already, up to entry `upto`, that the totals of this batch depend on."""
     moved = {event.subject for event in batch if event.type in MOVES}
     closed = {event.subject: data for event in batch if isinstance(data := _closing(event), Closing)}
-    before = await store.closings(connection, list(moved)) if moved else []
+    before = await store.closings(connection, list(moved), upto) if moved else []
     if closed:
         positions = {lease_id: data.payment_sequence for lease_id, data in closed.items()}
-        before += await store.moves_after(connection, positions)
+        before += await store.moves_after(connection, positions, upto)
     return Recorded(before)
 
 

@@ -3,8 +3,11 @@
 SELECT pg_try_advisory_lock(hashtext('ledger-writer'), hashtext(current_schema()))
 
 -- name: last_batch
-SELECT last_seq, stream_offset, event_id::text, root_hash, totals, recorded_at
-  FROM batches
+-- The last that ends with $1 or before; with the books that were made up for it, if it has none of its own.
+SELECT last_seq, stream_offset, event_id::text, root_hash, totals, recorded_at,
+       (SELECT books FROM openings AS o WHERE o.last_seq = b.last_seq) AS opening
+  FROM batches AS b
+ WHERE last_seq <= $1
  ORDER BY last_seq DESC
  LIMIT 1
 
@@ -23,17 +26,20 @@ SELECT lease_id::text, source, sequence
 SELECT event_id::text FROM entries WHERE event_id = ANY($1::uuid[])
 
 -- name: closings
--- Where these leases were closed before they were paid.
-SELECT raw FROM entries WHERE lease_id = ANY($1::uuid[]) AND type IN ('lease.cancelled', 'lease.charged_off')
+-- Where these leases were closed before they were paid, by entry $2.
+SELECT raw
+  FROM entries
+ WHERE lease_id = ANY($1::uuid[]) AND type IN ('lease.cancelled', 'lease.charged_off') AND seq <= $2
 
 -- name: moves_after
 -- Money of these leases, taken or given back, and late fees, that the payment service told of after a number of
--- its own.
+-- its own, by entry $3.
 SELECT raw
   FROM entries AS e JOIN unnest($1::uuid[], $2::int[]) AS w (lease_id, sequence)
     ON e.lease_id = w.lease_id AND e.source = '/payment-svc' AND e.sequence > w.sequence
  WHERE e.type IN ('payment.succeeded', 'payoff.succeeded', 'payment.refunded', 'payment.charged_back',
                   'lease.late_fee_assessed')
+   AND e.seq <= $3
 
 -- name: append_entries
 INSERT INTO entries (seq, event_id, type, source, sequence, lease_id, occurred_at, recorded_at, raw, leaf_hash)
@@ -46,6 +52,13 @@ INSERT INTO nodes (level, position, hash) SELECT * FROM unnest($1::smallint[], $
 -- name: append_batch
 INSERT INTO batches (last_seq, stream_offset, event_id, root_hash, totals, recorded_at)
 VALUES ($1, $2, $3, $4, $5, $6)
+
+-- name: raws
+-- The whole ledger's events after $1 up to $2, oldest first.
+SELECT seq, raw FROM entries WHERE seq > $1 AND seq <= $2 ORDER BY seq LIMIT $3
+
+-- name: insert_opening
+INSERT INTO openings (last_seq, books, made_at) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING
 
 -- name: trail
 -- Entries of a lease after $2 up to $3, oldest first.

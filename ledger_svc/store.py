@@ -6,13 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from common.db import Connection, Pool, Queries
 from ledger_svc import events, merkle
+from ledger_svc.books import Books
 from ledger_svc.entry import Entry
 from ledger_svc.events import Event
 from ledger_svc.merkle import Frontier, Node
-from ledger_svc.totals import Totals
+from ledger_svc.totals import EMPTY, Totals
 
 queries = Queries(Path(__file__).with_name("queries.sql"))
 
@@ -21,6 +23,7 @@ ROWS_AT_ONCE = 200  # of a streamed read
 
 encode = msgspec.json.Encoder().encode
 decode_totals = msgspec.json.Decoder(Totals).decode
+decode_books = msgspec.json.Decoder(Books).decode
 
 
 class Head(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,16 +33,20 @@ class Head(msgspec.Struct, frozen=True, kw_only=True):
     stream_offset: int = -1  # of the message that brought the last entry; -1: nothing was read yet
     event_id: str | None = None  # of the last entry
     root_hash: bytes = merkle.EMPTY_ROOT
-    totals: Totals = Totals()
+    totals: Totals = EMPTY
     recorded_at: datetime | None = None
 
 
-async def head(connection: Connection | Pool) -> Head:
-    """The end of the log as it is now."""
-    row = await connection.fetchrow(queries.last_batch)
+async def head(connection: Connection | Pool, upto: int = END) -> Head:
+    """The end of the log as it is now, or as it was after the last batch that ends with `upto` or before."""
+    row = await connection.fetchrow(queries.last_batch, upto)
     if row is None:
         return Head()
-    return Head(**{**dict(row.items()), "totals": decode_totals(row["totals"])})
+    columns = dict(row.items())
+    totals, opening = decode_totals(columns["totals"]), columns.pop("opening")
+    if totals.books is None and opening is not None:
+        totals = replace(totals, books=decode_books(opening))
+    return Head(**columns | {"totals": totals})
 
 
 async def frontier(connection: Connection, end: Head) -> Frontier:
@@ -72,14 +79,16 @@ async def known_ids(connection: Connection, event_ids: Sequence[str]) -> set[str
     return {row["event_id"] for row in await connection.fetch(queries.known_ids, event_ids)}
 
 
-async def closings(connection: Connection, lease_ids: Sequence[str]) -> list[Event]:
-    """How these leases were closed before they were paid; those that were not are missing."""
-    return [events.decode(row["raw"]) for row in await connection.fetch(queries.closings, lease_ids)]
+async def closings(connection: Connection | Pool, lease_ids: Sequence[str], upto: int = END) -> list[Event]:
+    """How these leases were closed before they were paid, by entry `upto`; those not closed are missing."""
+    return [events.decode(row["raw"]) for row in await connection.fetch(queries.closings, lease_ids, upto)]
 
 
-async def moves_after(connection: Connection, positions: Mapping[str, int]) -> list[Event]:
-    """What moved these leases' balances and the payment service told of after the given numbers."""
-    rows = await connection.fetch(queries.moves_after, list(positions), list(positions.values()))
+async def moves_after(
+    connection: Connection | Pool, positions: Mapping[str, int], upto: int = END
+) -> list[Event]:
+    """What moved these leases' balances, by entry `upto`, told by the payment service after these numbers."""
+    rows = await connection.fetch(queries.moves_after, list(positions), list(positions.values()), upto)
     return [events.decode(row["raw"]) for row in rows]
 
 

@@ -1,7 +1,8 @@
 """The ledger's totals, kept up event by event so that nobody ever has to count the whole log.
 
 They are a projection: the writer stores them in the transaction that appends, and they can be made anew from
-the entries at any time. They do not depend on the order in which the sources' events come.
+the entries at any time. They do not depend on the order in which the sources' events come; in the books, a
+crossing adds to an account's debits and its credits what the other order does not, and leaves its balance.
 """
 
 from collections.abc import Iterable
@@ -11,7 +12,10 @@ import msgspec
 from msgspec.structs import replace
 
 from ledger_svc import events, facts
+from ledger_svc.books import Books, post
+from ledger_svc.crossing import Closing, Move, closing_before, overtaken
 from ledger_svc.events import Event
+from ledger_svc.journal import book
 
 
 class PaymentTotals(msgspec.Struct, frozen=True):
@@ -32,27 +36,17 @@ class Amounts(msgspec.Struct, frozen=True):
 
 
 class Totals(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything in `/audit/metrics` that is derived from events; to and from JSON with msgspec."""
+    """What is derived from all events: `/audit/metrics`, and the books; to and from JSON with msgspec."""
 
     events_total: int = 0
     leases_total: int = 0
     events_by_type: dict[str, int] = {}
     payments: PaymentTotals = PaymentTotals()
     amounts: dict[str, Amounts] = {}  # by ISO 4217 code
+    books: Books | None = None  # None: stored when nobody kept them, see `opening`
 
 
-CLOSINGS = frozenset({"lease.cancelled", "lease.charged_off"})
-# What moves a balance that a closing takes away: money taken, money given back, and late fees.
-MOVES = frozenset(
-    {
-        *("payment.succeeded", "payoff.succeeded", "payment.refunded", "payment.charged_back"),
-        "lease.late_fee_assessed",
-    }
-)
-Closing = facts.LeaseCancelled | facts.LeaseChargedOff
-Move = facts.PaymentSucceeded | facts.PayoffSucceeded | facts.MoneyTakenBack | facts.LateFeeAssessed
-
-EMPTY = Totals()
+EMPTY = Totals(books={})
 _NOTHING = Amounts()
 
 
@@ -79,6 +73,8 @@ def add(totals: Totals, event: Event, recorded: Iterable[Event] = ()) -> Totals:
     if event.type not in events.TYPES:
         return totals
     data = events.data_of(event)
+    if totals.books is not None:
+        totals = replace(totals, books=post(totals.books, book(event, data, recorded)))
     match data:
         case facts.LeaseCreated():
             totals = replace(totals, leases_total=totals.leases_total + 1)
@@ -122,21 +118,12 @@ def _lowered(event: Event, data: Move, recorded: Iterable[Event]) -> int:
 
     Negative where the balance rises: by money that was given back and is owed again, and by a late fee.
     """
-    for each in recorded:
-        closing = events.data_of(each) if each.type in CLOSINGS else None
-        if isinstance(closing, Closing) and event.sequence > closing.payment_sequence:
-            return 0
-    return _settled(data)
+    return 0 if closing_before(event, recorded) else _settled(data)
 
 
 def _overtaken(closing: Closing, recorded: Iterable[Event]) -> int:
     """What events that the closing did not know of have taken off the balance before it came."""
-    later = [
-        events.data_of(each)
-        for each in recorded
-        if each.type in MOVES and each.sequence > closing.payment_sequence
-    ]
-    return sum(_settled(data) for data in later if isinstance(data, Move))
+    return sum(_settled(data) for data in overtaken(closing, recorded))
 
 
 def _settled(data: Move) -> int:

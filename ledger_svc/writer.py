@@ -19,7 +19,7 @@ from common.clock import utcnow
 from common.db import TRANSIENT, Connection, Pool, session
 from common.ids import canonical_uuid
 from common.pacing import Pacer
-from ledger_svc import closings, events, merkle, store, totals
+from ledger_svc import closings, events, merkle, opening, store, totals
 from ledger_svc import entry as entries
 from ledger_svc.events import Event, MalformedEvent
 from ledger_svc.merkle import Frontier
@@ -98,7 +98,7 @@ class LedgerWriter:
 
     async def _follow(self, channel: aiormq.Channel, connection: Connection) -> None:
         """Append from the stream; the cursor is read anew on each connection to the broker."""
-        self._head = await store.head(connection)
+        self._head = await opening.opened(connection, await store.head(connection))
         self._frontier = await store.frontier(connection, self._head)
         waiting: asyncio.Queue[aiormq.abc.DeliveredMessage] = asyncio.Queue()
         start = self._head.stream_offset

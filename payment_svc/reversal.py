@@ -25,12 +25,17 @@ class Reversal(Struct, frozen=True, kw_only=True):
 
 
 def principal_first(of: Allocation, amount: int) -> Allocation:
-    """The part of an allocation that is undone first. Raises ValueError for an amount it does not hold."""
+    """The part of an allocation that is undone first. Raises ValueError for an amount it does not hold.
+
+    Negative interest, the credits of a payoff, is undone with the last of it.
+    """
     if not 0 <= amount <= of.total:
         raise ValueError(f"amount must be 0 to {of.total}, what has been collected")
+    if amount == of.total:
+        return of
     principal = min(amount, of.principal)
     amount -= principal
-    interest = min(amount, of.interest)
+    interest = min(amount, max(0, of.interest))
     amount -= interest
     fees = min(amount, of.fees)
     return Allocation(principal=principal, interest=interest, fees=fees, late_fees=amount - fees)
@@ -136,8 +141,8 @@ def _owe_savings_again(payment: Payment, settled: Settled) -> Allocation:
     saved = settled.saved
     if settled.status == "cancelled":
         payment.owed += saved
-    else:  # the credit counts as paid on it
-        _take(payment, saved)
+    else:  # the credit counts as paid on it, perhaps for other parts by now
+        saved = _take(payment, saved)
     return Allocation(
         late_fees=saved.late_fees,
         fees=saved.fees,

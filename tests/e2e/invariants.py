@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from tests.e2e.books import check_books, check_journal
 from tests.e2e.client import ELSEWHERE, Client, Fate, Sent
 from tests.e2e.fold_by_hand import Folded, fold
 from tests.e2e.merkle_by_hand import leaf, root
@@ -85,6 +86,7 @@ async def check(system: System, client: Client) -> None:
     folded = await _check_ledger(system, client)
     await _check_projections(system, folded)
     await _check_gateway(system, client, folded)
+    await check_books(system, client, folded)
     for lease_id in list(folded)[:: max(1, len(folded) // 10)]:
         await _check_over_http(client, lease_id, folded[lease_id])
 
@@ -186,6 +188,7 @@ async def _check_gateway(system: System, client: Client, folded: dict[str, Folde
 
 async def _check_over_http(client: Client, lease_id: str, state: Folded) -> None:
     """What the three services show of a lease is the same."""
+    await check_journal(client, lease_id, state)
     lease = (await client.leases.get(f"/api/v1/leases/{lease_id}")).json
     assert (lease["status"], lease["balance"]) == (state.status, state.balance)
     payments = (await client.payments.get(f"/api/v1/leases/{lease_id}/payments")).json["items"]

@@ -10,7 +10,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from tests.e2e.client import Client
+from tests.e2e.books import balances
+from tests.e2e.client import Answer, Client
 from tests.e2e.merkle_by_hand import leaf, root
 from tests.e2e.system import System
 from tests.e2e.terms import days_ago, terms
@@ -212,6 +213,51 @@ async def test_metrics_move_with_what_happens(client: Client, system: System) ->
     by_type = await system.rows("SELECT type, count(*) FROM ledger.entries GROUP BY type")
     assert after["events_by_type"] == dict(by_type)
     assert 0 <= after["ingest_lag_ms"] < 10_000
+
+
+async def test_double_entry(client: Client) -> None:
+    """A life with refunds, in a currency of its own: paid in part, paid off, given back, and charged off."""
+    fees = [{"code": "origination", "amount": 2500}]
+    lease, answer = await client.create(terms(start_date=days_ago(40), currency="CHF", fees=fees))
+    url = f"/api/v1/leases/{lease['lease_id']}"
+    await client.payments.get(f"{url}/payments", **answer.token)
+    part = await client.attempt(lease["schedule"][0]["payment_id"], amount=2600)
+    payoff = await client.payments.post(f"{url}/payoff", {"payment_method": "pm_card_ok"})
+    assert payoff.status == 201
+
+    async def chf(answer: Answer) -> dict[str, int]:
+        found = await client.ledger.get("/api/v1/audit/trial-balance", **answer.token)
+        return {
+            account: balance
+            for account, balance in balances(found.json["balances"]["CHF"]).items()
+            if balance
+        }
+
+    cash = 2600 + payoff.json["amount"]
+    assert await chf(payoff) == {
+        "cash": cash,
+        "funding": -60000,
+        "income:fees": -2500,
+        "income:interest": -(cash - 60000 - 2500),
+    }
+    assert (await client.refund(payoff.json["attempt_id"])).status == 201
+    refund = await client.refund(part.json["attempt_id"], 300)
+    assert await chf(refund) == {  # the interest of 100 and 200 of the fees
+        "cash": 2300,
+        "receivable:principal": 60000,
+        "receivable:fees": 200,
+        "funding": -60000,
+        "income:fees": -2500,
+    }
+    await client.leases.get(url, **refund.token)
+    closed = await client.leases.post(f"{url}/charge-off", {"reason": "insolvent"})
+    assert closed.status == 200
+    assert await chf(closed) == {
+        "cash": 2300,
+        "funding": -60000,
+        "income:fees": -2500,
+        "loss:charge_off": 60200,
+    }
 
 
 async def test_reads_at_once(client: Client, lived: dict[str, Any]) -> None:

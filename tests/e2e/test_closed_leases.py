@@ -65,6 +65,12 @@ async def test_cancel_an_untouched_lease(client: Client, system: System) -> None
         "currency": "USD",
         "reason": WHY["reason"],
         "balance": lease["balance"],
+        "left": {
+            "late_fees": 0,
+            "fees": 0,
+            "interest": lease["total_interest"],
+            "principal": lease["principal"],
+        },
         "payment_sequence": 0,
     }
     line = (await client.ledger.get(f"{trail}/timeline")).json["items"][-1]

@@ -205,6 +205,7 @@ BAD_QUERY: dict[str, list[str]] = {
     ],
     "raw": ["yes", "2", "null", ""],
     "after_seq": ["-1", "1e3", str(2**62 + 1), "9" * 40, "abc", ""],
+    "seq": ["-1", "1.0", "+1", str(2**62 + 1), "9" * 5_000, "last", "%00", ""],
     "type": ["", "x" * 101, "a%00b"],
     "format": ["xml", "JSON", ""],
     "status": ["nope", "null", "ACTIVE", "active%0a", "x" * 5_000],

@@ -39,7 +39,7 @@ TABLES = {
         *("commands", "outbox", "outbox_pending", "accounts", "payments", "attempts"),
         *("quotes", "returns", "collection_runs", "collection_waiters"),
     ),
-    "ledger": ("entries", "nodes", "batches"),
+    "ledger": ("entries", "nodes", "batches", "openings"),
 }
 
 

@@ -15,6 +15,7 @@ import ledger_svc.app
 import payment_svc.app
 from common.clock import utcnow
 from common.config import Settings
+from common.http import cursor
 from common.http.openapi import document
 from common.ids import uuid7
 from payment_svc.sandbox.app import serving
@@ -300,6 +301,10 @@ async def test_audit(checked: Checked) -> None:
     for path in (
         base,
         f"{base}/timeline",
+        f"{base}/journal",
+        f"{base}/journal?limit=1&cursor={cursor.write(str(entry['seq'] - 1))}",
+        "/api/v1/audit/trial-balance",
+        f"/api/v1/audit/trial-balance?seq={entry['seq']}",
         "/api/v1/audit/metrics",
         "/api/v1/audit/events?limit=5",
         "/api/v1/audit/events?type=lease.created&raw=true&after_seq=0",
@@ -324,7 +329,7 @@ async def test_audit(checked: Checked) -> None:
         answer = await checked.ask("ledger", "POST", f"{base}/state-at-point", {"seq": seq})
         assert answer.status == expected
     nobody = "01890a5d-ac96-774b-8bce-b302099a8057"
-    for rest in ("", "/timeline"):
+    for rest in ("", "/timeline", "/journal"):
         assert (await checked.ask("ledger", "GET", f"/api/v1/audit/leases/{nobody}{rest}")).status == 404
 
 

@@ -1,5 +1,9 @@
 """Migrations and grants: the schema is what the code needs, and each role reaches its own part alone."""
 
+import json
+import shutil
+from pathlib import Path
+
 import asyncpg
 import psycopg
 import pytest
@@ -15,7 +19,7 @@ TABLES = {
         *("commands", "outbox", "outbox_pending", "accounts", "payments", "attempts"),
         *("quotes", "returns", "collection_runs", "collection_waiters"),
     },
-    "ledger": {"entries", "nodes", "batches"},
+    "ledger": {"entries", "nodes", "batches", "openings"},
 }
 # role → schema → privileges on its tables
 GRANTS: dict[str, dict[str, dict[str, set[str]]]] = {
@@ -74,6 +78,53 @@ def test_migrations_give_the_same_schema_anywhere(servers: Servers, schema: str)
     finally:
         with psycopg.connect(servers.database_url) as connection:
             connection.execute(f"DROP SCHEMA IF EXISTS {again} CASCADE")
+
+
+def test_what_a_balance_is_made_of_comes_from_the_history(servers: Servers, tmp_path: Path) -> None:
+    """Leases of before get the principal, fees and late fees left by what was paid and given back."""
+    messaging, folder = MIGRATIONS["lease"]
+    for path in folder.glob("000[1-4]*.sql"):
+        shutil.copy(path, tmp_path)
+    paid, back = (
+        {"allocation": {"late_fees": late_fees, "fees": fees, "interest": 9, "principal": principal}}
+        for late_fees, fees, principal in ((1500, 2500, 700), (1000, 0, 600))
+    )
+    history: list[tuple[str, object]] = [
+        ("lease.created", {"principal": 5}),
+        ("lease.late_fee_assessed", {"amount": 1500}),
+        ("payment.succeeded", paid),
+        ("payment.refunded", back),
+        ("payoff.succeeded", paid),
+        ("payment.charged_back", paid),
+        ("lease.late_fee_assessed", {"amount": 200}),
+    ]
+    try:
+        migrate(servers.database_url, "lease_before", messaging, tmp_path)
+        with psycopg.connect(servers.database_url, options="-c search_path=lease_before") as connection:
+            for number in (1, 2):  # the second has only been created
+                contract = json.dumps({"principal": 120_000, "total_fees": 4_000})
+                connection.execute(
+                    "INSERT INTO leases (lease_id, customer_id, status, version, amount_paid, balance,"
+                    " payments_made, paid, contract, schedule, event_sequence, payment_sequence, created_at,"
+                    " updated_at) VALUES (%s, 'c', 'active', 1, 0, 0, 0, '{}', %s, '[]', 1, 0, now(), now())",
+                    (f"00000000-0000-0000-0000-00000000000{number}", contract),
+                )
+                for version, (type_, data) in enumerate(history[: None if number == 1 else 1], 1):
+                    connection.execute(
+                        "INSERT INTO history (lease_id, version, type, occurred_at, status_after, balance,"
+                        " data) VALUES (%s, %s, %s, now(), 'active', 0, %s)",
+                        (f"00000000-0000-0000-0000-00000000000{number}", version, type_, json.dumps(data)),
+                    )
+        migrate(servers.database_url, "lease_before", messaging, folder)
+        with psycopg.connect(servers.database_url, options="-c search_path=lease_before") as connection:
+            left = "SELECT principal_left, fees_left, late_fees_left FROM leases ORDER BY lease_id"
+            assert connection.execute(left).fetchall() == [
+                (120_000 - 700 + 600, 4_000 - 2_500, 1_500 - 1_500 + 1_000 + 200),
+                (120_000, 4_000, 0),
+            ]
+    finally:
+        with psycopg.connect(servers.database_url) as connection:
+            connection.execute("DROP SCHEMA IF EXISTS lease_before CASCADE")
 
 
 def shape(servers: Servers, schema: str) -> list[tuple[object, ...]]:

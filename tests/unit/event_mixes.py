@@ -5,8 +5,9 @@ from datetime import timedelta
 from random import Random
 
 from ledger_svc import events
+from ledger_svc.crossing import Closing
 from ledger_svc.entry import Entry, seal
-from tests.unit.event_samples import START, Attempt, Life
+from tests.unit.event_samples import LEASES, PAYMENTS, START, Attempt, Life
 
 
 def random_life(random: Random) -> Life:
@@ -20,7 +21,10 @@ def random_life(random: Random) -> Life:
     life.create()
     for _ in range(random.randrange(26)):
         if life.status in ("active", "delinquent") and random.random() < 0.04:
-            life.close("charged_off", unseen=random.randint(0, min(6, life.unapplied)))
+            unseen = random.randint(0, min(6, life.unapplied))
+            seen = life.sequences[PAYMENTS] - unseen
+            untouched = not (life.kept_after[seen - 1] if seen else 0)
+            life.close(random.choice(["cancelled", "charged_off"]) if untouched else "charged_off", unseen)
         elif life.closed and not life.knows and random.random() < 0.3:
             life.learn()
         if random.random() < 0.15 and give_back(life, random):
@@ -83,6 +87,27 @@ def record(raws: Iterable[bytes], *, first_seq: int = 1) -> list[Entry]:
         newest = max(newest, event.time)
         entries.append(seal(event, raw, seq=seq, recorded_at=newest + timedelta(seconds=30)))
     return entries
+
+
+def causal(life: Life, random: Random) -> list[bytes]:
+    """Another order in which its events can have been told: each source keeps its own, nothing is foreseen.
+
+    The lease is told of first, a closing after what it takes into account, and what knows of it after that.
+    """
+    queues: dict[str, list[bytes]] = {LEASES: [], PAYMENTS: []}
+    for raw in life.raws:
+        queues[events.decode(raw).source].append(raw)
+    mixed = [queues[LEASES].pop(0)]
+    while queues[LEASES] or queues[PAYMENTS]:
+        told = life.sequences[PAYMENTS] - len(queues[PAYMENTS])
+        ready = [source for source in queues if queues[source]]
+        data = events.data_of(events.decode(queues[LEASES][0])) if queues[LEASES] else None
+        if isinstance(data, Closing) and data.payment_sequence > told:
+            ready = [PAYMENTS]
+        elif data and life.knows and told == life.learned_after:
+            ready = [LEASES]
+        mixed.append(queues[random.choice(ready)].pop(0))
+    return mixed
 
 
 def interleave(raws: Iterable[bytes], random: Random) -> list[bytes]:

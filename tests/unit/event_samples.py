@@ -16,7 +16,32 @@ LEASES = "/lease-svc"
 PAYMENTS = "/payment-svc"
 Attempt = dict[str, Any]  # the fields that all events of an attempt have
 
+Parts = tuple[int, ...]  # late fees, fees, interest, principal: minor units
+
 START = datetime(2026, 12, 1, 8, 0, tzinfo=UTC)
+NOTHING: Parts = (0, 0, 0, 0)
+
+
+def plus(one: Parts, other: Parts) -> Parts:
+    return tuple(map(int.__add__, one, other))
+
+
+def minus(one: Parts, other: Parts) -> Parts:
+    return tuple(map(int.__sub__, one, other))
+
+
+def filled(places: Parts, amount: int) -> Parts:
+    """An amount put into the first places, each at most what it takes."""
+    parts = []
+    for place in places:
+        parts.append(min(place, amount))
+        amount -= parts[-1]
+    return tuple(parts)
+
+
+def allocation(parts: Parts) -> dict[str, int]:
+    """As events have it."""
+    return dict(zip(("late_fees", "fees", "interest", "principal"), parts, strict=True))
 
 
 class Row:
@@ -28,21 +53,36 @@ class Row:
         self.principal = principal
         self.interest = interest
         self.fees = fees
+        self.late_fees = 0
         self.amount = principal + interest + fees
         self.paid = 0
+        self.paid_parts = NOTHING
         self.status = "scheduled"
         self.open_status = "scheduled"
 
     def cost_more(self, late_fee: int) -> None:
-        """A late fee: paid before everything else, as any fee."""
-        self.fees += late_fee
+        """A late fee: paid before everything else."""
+        self.late_fees += late_fee
         self.amount += late_fee
 
-    def unpaid(self) -> tuple[int, int, int]:
-        """Fees, interest and principal still owed: money goes to them in this order."""
-        fees = max(0, self.fees - self.paid)
-        interest = min(self.interest, max(0, self.fees + self.interest - self.paid))
-        return fees, interest, self.amount - self.paid - fees - interest
+    def unpaid(self) -> Parts:
+        """Late fees, fees, interest and principal still owed: money goes to them in this order."""
+        owed = (self.late_fees, self.fees, self.interest, self.principal)
+        return minus(owed, self.paid_parts)
+
+    def pay(self, amount: int) -> Parts:
+        """What an amount is for."""
+        parts = filled(self.unpaid(), amount)
+        self.paid += amount
+        self.paid_parts = plus(self.paid_parts, parts)
+        return parts
+
+    def take_back(self, amount: int) -> Parts:
+        """What is undone when an amount is taken back: in the other order."""
+        parts = filled(self.paid_parts[::-1], amount)[::-1]
+        self.paid -= amount
+        self.paid_parts = minus(self.paid_parts, parts)
+        return parts
 
 
 class Life:
@@ -59,14 +99,17 @@ class Life:
         self.refunded = 0
         self.taken: dict[str, Attempt] = {}  # what has collected, by attempt
         self.given_back: dict[str, int] = {}  # of it, by attempt
-        self.settled: dict[str, list[tuple[Row, int, int]]] = {}  # by payoff: row, amount, paid before
+        self.settled: dict[str, list[tuple[Row, int, int, Parts]]] = {}  # by payoff: row, amount, paid before
+        self.paid_off_by: dict[str, Parts] = {}  # what payoffs were for, by attempt
         self.status = "active"
         self.delinquent = False  # as the payment service has it
         self.due = 0  # instalments due by the day of an early payoff
         self.sequences = {LEASES: 0, PAYMENTS: 0}
         self.applied = 0  # the payment service's events that the lease service has certainly applied
-        self.owed_after: list[int] = []  # by each of the payment service's events
+        self.left_after: list[Parts] = []  # what was open, by each of the payment service's events
+        self.kept_after: list[int] = []  # money that was here, likewise
         self.knows = False  # whether the payment service has learned that the lease was closed
+        self.learned_after = 0  # of its events, when it has
         self.unresolved: dict[str, Attempt] = {}
         self.rows = []
         left = principal
@@ -76,6 +119,7 @@ class Life:
             self.rows.append(Row(number, due, part, left // 100, 2500 if number == 1 else 0))
             left -= part
         self.agreed = sum(row.amount for row in self.rows)
+        self.left_at_first = self.left()
 
     @property
     def closed(self) -> bool:
@@ -89,6 +133,13 @@ class Life:
     def owed(self) -> int:
         """What is open, whatever the lease service says."""
         return sum(row.amount - row.paid for row in self.open_rows())
+
+    def left(self) -> Parts:
+        """What is open, by what it is for."""
+        found = NOTHING
+        for row in self.open_rows():
+            found = plus(found, row.unpaid())
+        return found
 
     @property
     def unapplied(self) -> int:
@@ -115,7 +166,8 @@ class Life:
         )
         self.raws.append(envelope.encode(msgspec.structs.replace(event, **changes)))
         if source == PAYMENTS:
-            self.owed_after.append(self.owed)
+            self.left_after.append(self.left())
+            self.kept_after.append(self.collected - self.refunded)
 
     def create(self) -> None:
         left, schedule = self.principal, []
@@ -153,6 +205,8 @@ class Life:
             "currency": self.currency,
             "payment_method": method,
         }
+        if number is None:
+            self.paid_off_by[attempt["attempt_id"]] = self.payoff_parts()
         self.emit(PAYMENTS, "payment.attempt_started", attempt)
         self._mark(attempt, "processing")
         return attempt
@@ -166,14 +220,13 @@ class Life:
             self._close(attempt)
             return
         row = self.rows[attempt["number"] - 1]
-        row.paid += attempt["amount"]
+        parts = row.pay(attempt["amount"])
         row.status = "paid" if row.paid == row.amount else row.open_status
         if self.knows:
             row.status = "cancelled"
-        allocation = {"late_fees": 0, "fees": 0, "interest": 0, "principal": attempt["amount"]}
         due = 0 if self.knows else row.amount - row.paid
         after = {"amount_paid": row.paid, "amount_due": due, "payment_status": row.status}
-        more = {"gateway_reference": "ch_1", "allocation": allocation}
+        more = {"gateway_reference": "ch_1", "allocation": allocation(parts)}
         self.emit(PAYMENTS, "payment.succeeded", attempt | more | after)
         if not self.open_rows():
             self._paid_off(attempt, "payment")
@@ -181,15 +234,16 @@ class Life:
     def close(self, how: str = "charged_off", unseen: int = 0) -> None:
         """The lease is cancelled or charged off, `unseen` of the payment service's events not yet applied."""
         seen = self.sequences[PAYMENTS] - unseen
-        before = self.owed_after[seen - 1] if seen else self.agreed
+        left = self.left_after[seen - 1] if seen else self.left_at_first
         about = {"lease_id": self.lease_id, "currency": self.currency, "reason": "returned unused"}
-        amount = {"balance" if how == "cancelled" else "amount": before, "payment_sequence": seen}
+        amount = {"balance" if how == "cancelled" else "amount": sum(left), "payment_sequence": seen}
         self.status = how
-        self.emit(LEASES, f"lease.{how}", about | amount)
+        self.emit(LEASES, f"lease.{how}", about | amount | {"left": allocation(left)})
 
     def learn(self) -> None:
         """The payment service hears of it: open instalments are cancelled, those in flight when they land."""
         self.knows, self.delinquent = True, False
+        self.learned_after = self.sequences[PAYMENTS]
         for row in self.open_rows():
             row.status = "processing" if row.status == "processing" else "cancelled"
 
@@ -205,13 +259,14 @@ class Life:
         if collected["number"] is None:
             was = [] if self.knows else self.settled[collected["attempt_id"]]
             self.settled.pop(collected["attempt_id"], None)
-            for row, row_amount, paid in was:
-                row.amount, row.paid = row_amount, paid
-            rows = [row for row, _, _ in was]
+            for row, row_amount, paid, paid_parts in was:
+                row.amount, row.paid, row.paid_parts = row_amount, paid, paid_parts
+            rows = [row for row, *_ in was]
+            parts = self.paid_off_by[collected["attempt_id"]]
             saved = 0 if self.knows else sum(row.amount - row.paid for row in rows) - amount
         else:
             rows, saved = [self.rows[collected["number"] - 1]], 0
-            rows[0].paid -= amount
+            parts = rows[0].take_back(amount)
         for row in rows:
             if row.status in ("paid", "cancelled"):
                 row.open_status = "scheduled"
@@ -230,10 +285,9 @@ class Life:
         self.refunded += amount
         self.saved -= saved
         self.given_back[collected["attempt_id"]] = self.given_back.get(collected["attempt_id"], 0) + amount
-        allocation = {"late_fees": 0, "fees": 0, "interest": 0, "principal": amount}
         more = {"refunded_attempt_id": collected["attempt_id"], "reason": "broken"}
         more |= {"gateway_reference": "re_1"}
-        result = {"allocation": allocation, "instalments": changed, "interest_owed_again": saved}
+        result = {"allocation": allocation(parts), "instalments": changed, "interest_owed_again": saved}
         type_ = "payment.refunded" if kind == "refund" else "payment.charged_back"
         self.emit(PAYMENTS, type_, taken | more | result)
         assert self.owed == before + (0 if self.knows else amount + saved)
@@ -287,10 +341,14 @@ class Life:
 
     def payoff_amount(self) -> int:
         """What closes the lease on the due date of instalment `self.due`: later interest is not owed."""
-        total = 0
+        return sum(self.payoff_parts())
+
+    def payoff_parts(self) -> Parts:
+        """What the payoff is for; interest that was paid ahead is given back."""
+        total = NOTHING
         for row in self.rows:
-            fees, interest, principal = row.unpaid()
-            total += fees + principal + (interest if row.number <= self.due else interest - row.interest)
+            saved = 0 if row.number <= self.due else row.interest
+            total = plus(total, minus(row.unpaid(), (0, 0, saved, 0)))
         return total
 
     def quote(self) -> None:
@@ -305,18 +363,21 @@ class Life:
 
     def _close(self, attempt: Attempt) -> None:
         saved = 0 if self.knows else self.owed - attempt["amount"]
+        parts = self.paid_off_by[attempt["attempt_id"]]
         closed = []
         if not self.knows:
-            self.settled[attempt["attempt_id"]] = [(row, row.amount, row.paid) for row in self.open_rows()]
+            self.settled[attempt["attempt_id"]] = [
+                (row, row.amount, row.paid, row.paid_parts) for row in self.open_rows()
+            ]
         for row in [] if self.knows else self.open_rows():
             row.status = "paid" if row.number <= self.due else "cancelled"
-            row.paid = row.amount if row.status == "paid" else row.paid
+            if row.status == "paid":
+                row.pay(row.amount - row.paid)
             named = {"number": row.number, "payment_id": payment_id(self.lease_id, row.number)}
             closed.append(named | {"status": row.status, "amount_paid": row.paid})
-        allocation = {"late_fees": 0, "fees": 0, "interest": 0, "principal": attempt["amount"]}
         breakdown = {"accrued_interest": 0, "fees": 0, "late_fees": 0, "principal": attempt["amount"]}
         day = self.rows[self.due - 1].due if self.due else date(2026, 12, 31)
-        more = {"as_of": day, "breakdown": breakdown | {"credits": 0}, "allocation": allocation}
+        more = {"as_of": day, "breakdown": breakdown | {"credits": 0}, "allocation": allocation(parts)}
         result = {"interest_saved": saved, "formula": "payoff/1", "instalments": closed}
         self.saved += saved
         self.emit(PAYMENTS, "payoff.succeeded", attempt | {"gateway_reference": None} | more | result)

@@ -13,6 +13,7 @@ from lease_svc import instalments, render
 from lease_svc import lease as domain
 from lease_svc.commands import CreateLease, NewLease, rules
 from lease_svc.events import (
+    Allocation,
     ChangedInstalment,
     Contract,
     Instalment,
@@ -51,8 +52,13 @@ def create(**changes: Any) -> Lease:
     return domain.create(CreateLease(lease_id=LEASE, terms=terms(**changes)), NOW)[0]
 
 
-def payment(number: int, amount: int) -> PaymentSucceeded:
-    return PaymentSucceeded(attempt_id="a", number=number, amount=amount)
+def parts(principal: int, interest: int = 0, fees: int = 0, late_fees: int = 0) -> Allocation:
+    return Allocation(principal=principal, interest=interest, fees=fees, late_fees=late_fees)
+
+
+def payment(number: int, amount: int, allocation: Allocation | None = None) -> PaymentSucceeded:
+    allocation = allocation or parts(amount)
+    return PaymentSucceeded(attempt_id="a", number=number, amount=amount, allocation=allocation)
 
 
 def paid_off_early(amount: int, interest_saved: int) -> PayoffSucceeded:
@@ -60,6 +66,7 @@ def paid_off_early(amount: int, interest_saved: int) -> PayoffSucceeded:
     return PayoffSucceeded(
         attempt_id="b",
         amount=amount,
+        allocation=parts(amount),
         interest_saved=interest_saved,
         instalments=[
             SettledInstalment(number=number, status="cancelled", amount_paid=0) for number in range(2, 13)
@@ -68,7 +75,7 @@ def paid_off_early(amount: int, interest_saved: int) -> PayoffSucceeded:
 
 
 def taken_back(amount: int, *changed: ChangedInstalment) -> MoneyTakenBack:
-    return MoneyTakenBack(attempt_id="r", amount=amount, instalments=list(changed))
+    return MoneyTakenBack(attempt_id="r", amount=amount, allocation=parts(amount), instalments=list(changed))
 
 
 def changed(number: int, amount: int, amount_paid: int) -> ChangedInstalment:

@@ -7,9 +7,9 @@ import pytest
 
 from lease_svc import closing
 from lease_svc.commands import CancelLease, ChargeOffLease
-from lease_svc.events import PayoffSucceeded, Status
+from lease_svc.events import ChangedInstalment, LateFeeAssessed, MoneyTakenBack, PayoffSucceeded, Status
 from lease_svc.lease import Lease
-from tests.unit.test_lease import LATER, LEASE, amounts, create, payment
+from tests.unit.test_lease import LATER, LEASE, amounts, create, parts, payment
 
 WHY = "returned unused"
 
@@ -46,6 +46,38 @@ def test_charging_off() -> None:
     assert (lease.amount_paid, lease.payments_made) == (13162, 1)
     assert (told.amount, told.payment_sequence) == (130442 - 13162, 2)
     assert (change.type, change.version, change.balance) == ("lease.charged_off", 3, 0)
+
+
+def test_a_closing_tells_what_the_balance_was_made_of() -> None:
+    """By what was collected, given back and assessed, part by part; together it is the balance."""
+    lease = create()
+    assert lease.left == parts(120000, 7942, 2500)
+    lease.pay(payment(1, 13162, parts(9462, 1200, 2500)), b"{}", LATER)
+    late_fee = LateFeeAssessed(number=2, amount=1500)
+    lease.assess_late_fee(late_fee, b"{}", LATER)
+    lease.pay(payment(2, 2600, parts(0, 1100, 0, 1500)), b"{}", LATER)
+    back = ChangedInstalment(number=1, status="late", amount=13162, amount_paid=3000, amount_due=10162)
+    taken = MoneyTakenBack(attempt_id="r", amount=10162, allocation=parts(9462, 700), instalments=[back])
+    lease.take_back("payment.refunded", taken, b"{}", LATER)
+    _, told = close(lease, "charged_off")
+    assert told.left == parts(120000, 7942 - 1200 - 1100 + 700, 0, 0)
+    assert told.amount == 120000 + 6342 == 130442 + 1500 - 13162 - 2600 + 10162
+
+
+def test_a_payoff_leaves_nothing() -> None:
+    """Nor does what it saved; given back whole, all of it is left again."""
+    lease = create()
+    lease.pay(payment(1, 13162, parts(9462, 1200, 2500)), b"{}", LATER)
+    money = parts(110538, 100)
+    payoff = PayoffSucceeded(
+        attempt_id="b", amount=110638, allocation=money, interest_saved=6642, instalments=[]
+    )
+    lease.pay_off(payoff, b"{}", LATER)
+    assert lease.left == parts(0)
+    lease.balance += 110638 + 6642
+    taken = MoneyTakenBack(attempt_id="r", amount=110638, allocation=money, instalments=[])
+    lease.take_back("payment.refunded", taken, b"{}", LATER)
+    assert lease.left == parts(110538, 6742)
 
 
 @pytest.mark.parametrize("how", ["cancelled", "charged_off"])
@@ -98,7 +130,9 @@ def test_a_payoff_that_was_in_flight() -> None:
     for saved in (0, 6742):
         lease = create()
         close(lease, "charged_off")
-        payoff = PayoffSucceeded(attempt_id="b", amount=123700, interest_saved=saved, instalments=[])
+        payoff = PayoffSucceeded(
+            attempt_id="b", amount=123700, allocation=parts(123700), interest_saved=saved, instalments=[]
+        )
         [change] = lease.pay_off(payoff, b"{}", LATER)
         assert (change.type, change.status_after, change.balance) == ("payoff.succeeded", "charged_off", 0)
         assert (lease.status, lease.balance, lease.amount_paid) == ("charged_off", 0, 123700)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from ledger_svc import events
 from ledger_svc.reconstruct import EMPTY, Basis, apply, fold, select, snapshot
 from tests.unit.event_mixes import interleave, random_life, record
-from tests.unit.event_samples import LEASES, PAYMENTS, START, Life
+from tests.unit.event_samples import LEASES, NOTHING, PAYMENTS, START, Life, allocation
 
 randoms = st.randoms(use_true_random=False)
 
@@ -110,7 +110,7 @@ def test_an_open_instalment_falls_back_to_what_it_was() -> None:
     life = Life(term=2)
     life.create()
     attempt = life.start(1, 5000)
-    said = {"amount_paid": 5000, "amount_due": 1, "payment_status": "late"}
+    said = {"amount_paid": 5000, "amount_due": 1, "payment_status": "late", "allocation": allocation(NOTHING)}
     life.emit(PAYMENTS, "payment.succeeded", attempt | said)
     life.decline(life.start(1, 1))
     assert statuses(life)[0] == ("late", 5000)
@@ -300,6 +300,7 @@ def test_money_given_back_is_owed_again() -> None:
     changed = {"number": 2, "status": "scheduled", "amount": 60_000, "amount_paid": 59_500}
     data = payoff | {"attempt_id": "r", "kind": "refund", "amount": 500}
     data |= {"reason": "x", "instalments": [changed], "interest_owed_again": 0}
+    data |= {"allocation": allocation((0, 0, 0, 500))}
     life.emit(PAYMENTS, "payment.refunded", data)
     life.emit(LEASES, "lease.reopened", {"currency": "USD", "balance": 500, "cause": "refund"})
     after = snapshot(fold(record(life.raws)))
@@ -328,7 +329,8 @@ def test_money_given_back_on_a_closed_lease_is_not_owed() -> None:
     before = fold(record(life.raws))
     changed = {"number": 1, "status": "cancelled", "amount": life.rows[0].amount, "amount_paid": 0}
     data = life.start(1, 500) | {"kind": "refund", "reason": "x", "instalments": [changed]}
-    life.emit(PAYMENTS, "payment.refunded", data | {"interest_owed_again": 0})
+    data |= {"allocation": allocation((0, 500, 0, 0)), "interest_owed_again": 0}
+    life.emit(PAYMENTS, "payment.refunded", data)
     after = fold(record(life.raws))
     assert (after.balance, after.collected) == (before.balance, 0)
 

@@ -113,6 +113,10 @@ class Books:
             assert (one.status == "paid") == (one.paid == one.owed and one.status != "cancelled")
         assert sum(each.amount_due for each in self.payments) == self.balance
         assert self.kept.total == sum(each.left for each in self.attempts)
+        asked, open_ones = sum(self.asked, Allocation()), self.open_ones()
+        left = sum((each.owed - each.paid for each in open_ones), Allocation())
+        for part in ("principal", "fees", "late_fees"):  # what events tell of is what receivables are made of
+            assert getattr(asked, part) - getattr(self.kept, part) == getattr(left, part), part
 
     def refundable(self) -> list[Attempt]:
         return [each for each in self.attempts if each.left]
@@ -186,6 +190,9 @@ def test_parts_undo_what_the_whole_does(random: Random) -> None:
 
 def test_principal_first() -> None:
     """The order of allocation, the other way round; and no more than there is."""
+    credit = Allocation(interest=-30, principal=100)
+    assert reversal.principal_first(credit, 69) == Allocation(principal=69)
+    assert reversal.principal_first(credit, 70) == credit
     paid = Allocation(late_fees=15, fees=25, interest=20, principal=100)
     assert reversal.principal_first(paid, 100) == Allocation(principal=100)
     assert reversal.principal_first(paid, 119) == Allocation(principal=100, interest=19)
@@ -250,4 +257,17 @@ def test_paying_again_what_was_taken_back_of_a_payoff() -> None:
     assert its.account.payoff_standing == its.attempts[1].attempt_id
     its.take_back(its.attempts[1], its.attempts[1].left)
     assert its.account.payoff_standing is None
+    its.check()
+
+
+def test_credits_of_a_payoff_after_an_earlier_payment_was_taken_back() -> None:
+    """What a due instalment owed its credit to is gone by then: other parts come back, and so it is told."""
+    its = Books(5000, "5", 2)
+    for number, amount in ((0, 2053), (1, 3451)):
+        its.kept += attempts.collect(its.payments[number], amount)
+        its.attempts.append(collected(f"a{number}", amount, its.payments[number]))
+        its.balance -= amount
+    assert its.pay_off(date(2027, 1, 15)).breakdown.credits > 0
+    its.take_back(its.attempts[0], 2053)
+    its.take_back(its.attempts[2], its.attempts[2].left)
     its.check()

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from ledger_svc import events
 from ledger_svc.reconstruct import fold
-from ledger_svc.timeline import day, money, timeline
+from ledger_svc.timeline import timeline
+from ledger_svc.wording import day, money
 from tests.unit.event_mixes import random_life, record
 from tests.unit.event_samples import LEASES, PAYMENTS, Life
 

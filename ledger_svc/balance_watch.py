@@ -1,0 +1,66 @@
+"""The live check of the books, in the front's metrics: what must be 0, and what may not be negative."""
+
+import asyncio
+
+import structlog
+from prometheus_client import Gauge
+
+from common.db import Pool
+from ledger_svc import store
+from ledger_svc.books import Balance, trial_balance
+from ledger_svc.journal import FEES, PRINCIPAL, SUSPENSE
+from ledger_svc.store import Head
+from ledger_svc.totals import Amounts
+
+log = structlog.get_logger()
+
+LOOK_EVERY_S = 5.0
+
+DIFFERENCE = Gauge(
+    "ledger_trial_balance_difference", "Sum of all debits less sum of all credits: 0", ["currency"]
+)
+IN_SUSPENSE = Gauge("ledger_suspense", "Balance of the suspense account: 0", ["currency"])
+UNEARNED = Gauge(
+    "ledger_unearned_interest", "Outstanding less what the receivables hold: never negative", ["currency"]
+)
+
+
+async def watch(pool: Pool) -> None:
+    """Keep the gauges as the last batch says, until cancelled; what is wrong is also logged, once a batch."""
+    seen = -1
+    while True:
+        try:
+            end = await store.head(pool)
+            if end.last_seq != seen:
+                show(end)
+                seen = end.last_seq
+        except Exception as error:  # whatever it is: the front's other routes go on
+            log.warning("ledger.balance_not_seen", error=repr(error))
+        await asyncio.sleep(LOOK_EVERY_S)
+
+
+def show(end: Head) -> None:
+    """Set the gauges."""
+    for currency, balance in trial_balance(end.totals.books or {}).items():
+        found = balance.difference, _on(balance, SUSPENSE), _unearned(balance, end.totals.amounts[currency])
+        for gauge, value in zip((DIFFERENCE, IN_SUSPENSE, UNEARNED), found, strict=True):
+            gauge.labels(currency).set(value)
+        difference, in_suspense, unearned = found
+        if difference or in_suspense or unearned < 0:
+            log.error(
+                "ledger.out_of_balance",
+                seq=end.last_seq,
+                currency=currency,
+                difference=difference,
+                suspense=in_suspense,
+                unearned_interest=unearned,
+            )
+
+
+def _on(balance: Balance, *accounts: str) -> int:
+    return sum(each.balance for each in balance.accounts if each.account in accounts)
+
+
+def _unearned(balance: Balance, amounts: Amounts) -> int:
+    """Interest that is still to be collected: no receivable holds it, for it is income only then."""
+    return amounts.outstanding - _on(balance, PRINCIPAL, FEES)

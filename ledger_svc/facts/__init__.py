@@ -1,0 +1,87 @@
+"""What each type of event says, as far as the ledger stands on it; money in minor units of `currency`.
+
+Every other field is left to the raw bytes, which the ledger keeps: views can grow without touching an entry.
+"""
+
+from ledger_svc.facts.attempts import (
+    Attempt,
+    AttemptStarted,
+    ChangedInstalment,
+    ClosedInstalment,
+    Decline,
+    MoneyTakenBack,
+    PaymentDeclined,
+    PaymentFailed,
+    PaymentResolved,
+    PaymentSucceeded,
+    PaymentUnknown,
+    PayoffDeclined,
+    PayoffQuoted,
+    PayoffSucceeded,
+)
+from ledger_svc.facts.collections import (
+    LateFeeAssessed,
+    LeaseCured,
+    LeaseDelinquent,
+    RetryScheduled,
+)
+from ledger_svc.facts.leases import (
+    LeaseCancelled,
+    LeaseChargedOff,
+    LeaseCreated,
+    LeasePaidOff,
+    LeaseReopened,
+    ScheduledInstalment,
+)
+from ledger_svc.facts.parts import Allocation
+
+Data = (
+    LeaseCreated
+    | LeasePaidOff
+    | LeaseCancelled
+    | LeaseChargedOff
+    | LeaseReopened
+    | AttemptStarted
+    | PaymentSucceeded
+    | PaymentDeclined
+    | PaymentFailed
+    | PaymentUnknown
+    | PaymentResolved
+    | MoneyTakenBack
+    | PayoffSucceeded
+    | PayoffDeclined
+    | PayoffQuoted
+    | RetryScheduled
+    | LateFeeAssessed
+    | LeaseDelinquent
+    | LeaseCured
+)
+
+__all__ = [
+    "Allocation",
+    "Attempt",
+    "AttemptStarted",
+    "ChangedInstalment",
+    "ClosedInstalment",
+    "Data",
+    "Decline",
+    "LateFeeAssessed",
+    "LeaseCancelled",
+    "LeaseChargedOff",
+    "LeaseCreated",
+    "LeaseCured",
+    "LeaseDelinquent",
+    "LeasePaidOff",
+    "LeaseReopened",
+    "MoneyTakenBack",
+    "PaymentDeclined",
+    "PaymentFailed",
+    "PaymentResolved",
+    "PaymentSucceeded",
+    "PaymentUnknown",
+    "PayoffDeclined",
+    "PayoffQuoted",
+    "PayoffSucceeded",
+    "RetryScheduled",
+    "ScheduledInstalment",
+]

@@ -1,0 +1,41 @@
+"""What the events of collections say; money in minor units of `currency`."""
+
+from datetime import date
+
+import msgspec
+
+from ledger_svc.facts.parts import Count
+
+
+class RetryScheduled(msgspec.Struct, frozen=True, kw_only=True):
+    """`payment.retry_scheduled`"""
+
+    number: Count
+    retry_at: date
+    attempts: int  # declined so far
+
+
+class LateFeeAssessed(msgspec.Struct, frozen=True, kw_only=True):
+    """`lease.late_fee_assessed`: told by the payment service."""
+
+    number: Count
+    amount: int  # the fee
+    currency: str
+    due_date: date
+    payment_status: str  # what the instalment is, an attempt in flight aside
+
+
+class LeaseDelinquent(msgspec.Struct, frozen=True, kw_only=True):
+    """`lease.delinquent`: told by the payment service."""
+
+    numbers: tuple[Count, ...]  # instalments late beyond the grace
+    days_late: int  # of the oldest
+    amount_late: int
+    currency: str
+
+
+class LeaseCured(msgspec.Struct, frozen=True, kw_only=True):
+    """`lease.cured`: told by the payment service."""
+
+    as_of: date
+    reason: str

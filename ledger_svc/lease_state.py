@@ -1,0 +1,182 @@
+"""A lease's state, and how each event changes it. Pure.
+
+The events of the two sources reach the ledger interleaved in no fixed way. So the state keeps apart what
+each source says, every source in its own order, and only `reconstruct.snapshot` brings both together: any
+interleaving that keeps the order of each source gives the same state.
+"""
+
+from typing import assert_never
+
+import msgspec
+from msgspec.structs import replace
+
+from ledger_svc import facts
+from ledger_svc.facts import Data, ScheduledInstalment
+
+SCHEDULED = "scheduled"
+LATE = "late"
+PROCESSING = "processing"
+PAID = "paid"
+CANCELLED = "cancelled"
+CHARGED_OFF = "charged_off"
+
+
+class Progress(msgspec.Struct, frozen=True):
+    """What became of one instalment, by the payment service's events."""
+
+    status: str = SCHEDULED
+    open_status: str = SCHEDULED  # what it falls back to when an attempt moves nothing
+    amount_paid: int = 0  # minor units
+    amount: int | None = None  # minor units it asks for, where that is not what the schedule says
+    late_fee: int = 0  # minor units of late fees, ever; `amount` holds them too
+
+
+class LeaseState(msgspec.Struct, frozen=True, kw_only=True):
+    """All that a lease's events say so far; money in minor units."""
+
+    # by the lease service
+    status: str | None = None  # None before lease.created
+    schedule: tuple[ScheduledInstalment, ...] = ()
+    agreed: int = 0  # total payable
+    # by the payment service
+    delinquent: bool = False
+    progress: dict[int, Progress] = {}  # by number; never changed in place
+    collected: int = 0  # all money taken and not given back
+    waived: int = 0  # interest no longer owed after an early payoff
+
+    @property
+    def closed(self) -> bool:
+        """Whether the lease was closed before it was paid."""
+        return self.status in (CANCELLED, CHARGED_OFF)
+
+    @property
+    def billed(self) -> int:
+        """All that was ever to be paid: what was agreed, and late fees."""
+        return self.agreed + sum(each.late_fee for each in self.progress.values())
+
+    @property
+    def balance(self) -> int:
+        """Still to be paid: Σ(amount - paid) over instalments not cancelled."""
+        if self.closed:  # money that was in flight then pays nothing off
+            return 0
+        return self.billed - self.collected - self.waived
+
+
+EMPTY = LeaseState()
+UNTOUCHED = Progress()
+
+
+def apply_data(state: LeaseState, data: Data) -> LeaseState:
+    """The state after one more event, given its data."""
+    match data:
+        case facts.LeaseCreated():
+            agreed = data.total_payable
+            return replace(state, status="active", schedule=data.schedule, agreed=agreed)
+        case facts.LeasePaidOff():
+            return replace(state, status="paid_off")
+        case facts.LeaseCancelled():
+            return replace(state, status=CANCELLED)
+        case facts.LeaseChargedOff():
+            return replace(state, status=CHARGED_OFF)
+        case facts.AttemptStarted() | facts.PaymentUnknown():
+            return _attempted(state, data.number, in_flight=True)
+        case facts.PaymentDeclined() | facts.PaymentFailed():
+            return _attempted(state, data.number, in_flight=False)
+        case facts.PaymentSucceeded():
+            return _paid(state, data)
+        case facts.PayoffSucceeded():
+            return _paid_off(state, data)
+        case facts.LeaseReopened():
+            return replace(state, status="active")
+        case facts.MoneyTakenBack():
+            return _taken_back(state, data)
+        case facts.LateFeeAssessed():
+            return _late_fee(state, data)
+        case facts.LeaseDelinquent():
+            return _delinquent(state, data)
+        case facts.LeaseCured():
+            return replace(state, delinquent=False)
+        case facts.PaymentResolved() | facts.PayoffDeclined() | facts.RetryScheduled():
+            return state  # the event that follows moves the money; a declined payoff moves none
+        case facts.PayoffQuoted():
+            return state  # a promise; nobody has to take it up
+        case _:
+            assert_never(data)
+
+
+def _progress(state: LeaseState, number: int) -> Progress:
+    return state.progress.get(number, UNTOUCHED)
+
+
+def _attempted(state: LeaseState, number: int | None, *, in_flight: bool) -> LeaseState:
+    if number is None:  # an early payoff holds up no single instalment
+        return state
+    before = _progress(state, number)
+    after = replace(before, status=PROCESSING if in_flight else before.open_status)
+    return replace(state, progress=state.progress | {number: after})
+
+
+def _paid(state: LeaseState, data: facts.PaymentSucceeded) -> LeaseState:
+    before = _progress(state, data.number)
+    status = data.payment_status
+    after = replace(before, status=status, open_status=status, amount_paid=data.amount_paid)
+    collected = state.collected + data.amount
+    return replace(state, progress=state.progress | {data.number: after}, collected=collected)
+
+
+def _late_fee(state: LeaseState, data: facts.LateFeeAssessed) -> LeaseState:
+    before = _progress(state, data.number)
+    after = replace(
+        _open(before, data.payment_status),
+        amount=None if before.amount is None else before.amount + data.amount,
+        late_fee=before.late_fee + data.amount,
+    )
+    return replace(state, progress=state.progress | {data.number: after})
+
+
+def _delinquent(state: LeaseState, data: facts.LeaseDelinquent) -> LeaseState:
+    late = {number: _open(_progress(state, number), LATE) for number in data.numbers}
+    return replace(state, delinquent=True, progress=state.progress | late)
+
+
+def _open(before: Progress, status: str) -> Progress:
+    """The instalment is open and this is what it is, an attempt in flight aside."""
+    return replace(before, status=PROCESSING if before.status == PROCESSING else status, open_status=status)
+
+
+def _paid_off(state: LeaseState, data: facts.PayoffSucceeded) -> LeaseState:
+    closed = {
+        each.number: replace(
+            _progress(state, each.number),
+            status=each.status,
+            open_status=each.status,
+            amount_paid=each.amount_paid,
+        )
+        for each in data.instalments
+    }
+    return replace(
+        state,
+        progress=state.progress | closed,
+        collected=state.collected + data.amount,
+        waived=state.waived + data.interest_saved,
+    )
+
+
+def _taken_back(state: LeaseState, data: facts.MoneyTakenBack) -> LeaseState:
+    landed = _attempted(state, data.number, in_flight=False)
+    changed = {
+        each.number: replace(
+            _progress(landed, each.number),
+            status=each.status,
+            open_status=each.status,
+            amount_paid=each.amount_paid,
+            amount=each.amount,
+        )
+        for each in data.instalments
+    }
+    return replace(
+        landed,
+        progress=landed.progress | changed,
+        collected=state.collected - data.amount,
+        waived=state.waived + data.amount - data.owed_again,
+    )
