@@ -39,9 +39,9 @@ def _measured(seed: int, slowdown: float) -> gate.Verdict:
         return time.thread_time() - began
 
     def best(amount: int) -> float:
-        return min(work(amount) for _ in range(5))
+        return min(work(amount) for _ in range(12))
 
-    pairs = [(best(WORK), best(round(WORK * slowdown))) for _ in range(ROUNDS)]
+    pairs = [(best(WORK), best(round(WORK * slowdown))) for _ in range(ROUNDS + 4)]
     base, head = zip(*pairs, strict=True)
     return gate.compare(base, head, higher_is_better=False, bounds=BOUNDS, seed=seed)
 
