@@ -65,7 +65,7 @@ stress: servers ## Press a private system in three ways (SCENARIO=storm USERS=50
 	@.venv/bin/python -m tests.performance.stress_tests $(SCENARIO) \
 		$(if $(USERS),--users $(USERS)) $(if $(OPERATIONS),--operations $(OPERATIONS))
 
-loadtest: up ## Start it, then load it with simulated users (USERS=10 SPAWN_RATE=1 RUN_TIME=5m)
+loadtest: up ## Start it, then load it with simulated users (USERS=10 SPAWN_RATE=1 RUN_TIME=5m), or at RATE=100 requests a second
 	@eval "$$($(STACK_COMMAND) env)" && .venv/bin/python -m perf.load
 
 docs: $(STAMP) ## Generate docs/events, docs/openapi and docs/DECLINES.md from the code

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from perf.statistics import percentile
 
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
+_CHUNKED = re.compile(rb"\r\ntransfer-encoding: *chunked", re.IGNORECASE)
 _HEADER_BYTES_MAX = 16_384
 
 MakeRequest = Callable[[], bytes]
@@ -42,7 +43,7 @@ class Result:
 
 
 class Answers:
-    """Reads HTTP/1.1 answers off a connection: those with a Content-Length, as this system's are."""
+    """Reads HTTP/1.1 answers off a connection. A body that comes in chunks is given with their marks."""
 
     def __init__(self) -> None:
         self._received = bytearray()
@@ -51,15 +52,28 @@ class Answers:
         """The (status, body) of each answer that is whole now. Raises ValueError for a head without end."""
         self._received += data
         while (end := self._received.find(b"\r\n\r\n")) >= 0:
-            match = _LENGTH.search(self._received, 0, end + 2)
-            total = end + 4 + (int(match[1]) if match else 0)
-            if len(self._received) < total:
+            if (total := self._total(end)) is None or len(self._received) < total:
                 return
             status, body = int(self._received[9:12]), bytes(self._received[end + 4 : total])
             del self._received[:total]
             yield status, body
         if len(self._received) > _HEADER_BYTES_MAX:
             raise ValueError("the head of an answer has no end")
+
+
+    def _total(self, end: int) -> int | None:
+        """The bytes of the first answer, whose head ends at `end`; None where that is not known yet."""
+        if match := _LENGTH.search(self._received, 0, end + 2):
+            return end + 4 + int(match[1])
+        if not _CHUNKED.search(self._received, 0, end + 2):
+            return end + 4
+        start = end + 4
+        while (line := self._received.find(b"\r\n", start)) >= 0:
+            size = int(self._received[start:line].split(b";")[0], 16)
+            start = line + 2 + size + 2
+            if not size:
+                return start
+        return None
 
 
 class _Connection(asyncio.Protocol):

@@ -8,14 +8,20 @@ from pathlib import Path
 
 from perf import durations
 from perf.addresses import addresses
+from perf.load import openmodel
 
 PROJECT = Path(__file__).parents[2]
 REPORTS = PROJECT / "perf/reports"
 
 
 def main() -> None:
-    """Become Locust. Its exit code: 0 when the thresholds are kept, 1 when not, 2 for wrong options."""
+    """Become Locust, or the open model where a rate is given.
+
+    The exit code: 0 when the thresholds are kept, 1 when not, 2 for wrong options.
+    """
     asked = _parser().parse_args()
+    if asked.rate is not None:
+        sys.exit(openmodel.main(asked.rate, asked.run_time, asked.seed))
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
     command = [
         *(sys.executable, "-m", "locust", "-f", str(PROJECT / "tests/load/locustfile.py")),
@@ -58,6 +64,14 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--run-time", type=_seconds, default=run_time, help='"30s", "5m", "1h30m"; default: RUN_TIME, else 5m'
     )
+    rate = os.environ.get("RATE") or None
+    parser.add_argument(
+        "--rate",
+        type=float,
+        default=rate,
+        help="an open model instead of users: so many requests a second, arriving at random; default: RATE",
+    )
+    parser.add_argument("--seed", type=int, default=1, help="of the arrival times")
     parser.add_argument(
         "classes",
         nargs="*",

@@ -25,6 +25,7 @@ COMMANDS = {
     "bench": 'python -m pytest tests/performance/benchmarks.py -v -k "lease_creation or lease_retrieval"',
     "stress": "python -m tests.performance.stress_tests --users 6 --operations 5",
     "load": f"locust -f tests/load/locustfile.py --host=$LEASE {USERS} --run-time 6s",
+    "open": "python -m perf.load --rate 30 --run-time 3s",
     "payments": f"locust -f tests/load/payment_load_test.py PaymentServiceLoadTest --host=$PAYMENT {USERS}",
     "leases": "locust -f tests/load/lease_load_test.py LeaseServiceLoadTest --host=$LEASE --headless",
     "slow": "python -m pytest tests/performance/benchmarks.py -k schedule",
@@ -145,6 +146,16 @@ async def test_users_of_one_service(doors: dict[str, Door]) -> None:
     assert "LedgerServiceLoadTest" in ledger.output
 
 
+async def test_arrivals_at_random(doors: dict[str, Door]) -> None:
+    """With a rate: every service is asked in the open model, and answers; void on a busy machine."""
+    opened = doors["open"]
+    assert re.search(r"succeeded *│ *100 %", opened.output), opened.output
+    assert re.search(r"dropped or unanswered *│ *0.00", opened.output)
+    for name in ("POST /api/v1/payments/{id}/attempt", "GET /api/v1/audit/leases/{id}/export", "GET /health"):
+        assert name in opened.output
+    assert opened.code == 0 or "void" in opened.output
+
+
 async def test_a_load_run_that_fails(doors: dict[str, Door]) -> None:
     """A success rate that cannot be kept: said, and the exit code a CI looks at."""
     leases = doors["leases"]
@@ -156,7 +167,10 @@ async def test_a_load_run_that_fails(doors: dict[str, Door]) -> None:
 
 async def test_help() -> None:
     """Every module behind a target explains itself."""
-    modules = ("perf.bench", "perf.load", "tests.performance.stress_tests")
+    modules = (
+        *("perf.bench", "perf.load", "tests.performance.stress_tests", "perf.e2e_latency"),
+        *("perf.capacity", "perf.soak", "perf.compare"),
+    )
     for module, door in zip(
         modules,
         await asyncio.gather(*(run(f"python -m {module} --help", {}) for module in modules)),

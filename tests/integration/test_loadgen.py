@@ -54,3 +54,18 @@ async def test_latency_is_the_servers() -> None:
         result = await loadgen.run(url, lambda: loadgen.post(url, b"{}"), seconds=1.0, connections=4)
     assert 50 <= result.percentile_ms(50) < 100
     assert result.per_second <= 4 / 0.05
+
+
+def test_answers_in_any_pieces() -> None:
+    """With a length, in chunks, without a body; whole, or byte by byte."""
+    stream = (
+        b"HTTP/1.1 201 Created\r\nContent-Length: 5\r\n\r\nhello"
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab\r\nc\r\n1;x=y\r\nd\r\n0\r\n\r\n"
+        b"HTTP/1.1 204 No Content\r\n\r\n"
+        b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"
+    )
+    expected = [(201, b"hello"), (200, b"5\r\nab\r\nc\r\n1;x=y\r\nd\r\n0\r\n\r\n"), (204, b""), (200, b"")]
+    for size in (1, 2, 7, len(stream)):
+        answers = loadgen.Answers()
+        pieces = [stream[at : at + size] for at in range(0, len(stream), size)]
+        assert [answer for piece in pieces for answer in answers.feed(piece)] == expected
