@@ -11,7 +11,7 @@ STACK_COMMAND := .venv/bin/python -m common.stack
 STAMP := .venv/installed-requirements.txt
 CODE := common lease_svc payment_svc ledger_svc perf tests
 
-.PHONY: help up down ps logs env clean demo figures e2e-latency capacity soak perf-compare collections resolution docs test lint types contracts unit integration e2e servers venv bench stress loadtest
+.PHONY: help up down ps logs env clean demo figures e2e-latency capacity soak perf-compare history collections resolution docs test lint types contracts unit integration e2e servers venv bench stress loadtest
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -51,6 +51,9 @@ soak: servers ## The same load for a long time, on a private system: does anythi
 
 perf-compare: servers ## Measure this checkout and another revision in turn (BASE=main)
 	@.venv/bin/python -m perf.compare $(BASE)
+
+history: up ## Measure this commit in every way, and add it to perf/history.jsonl
+	@eval "$$($(STACK_COMMAND) env)" && .venv/bin/python -m perf.history record
 
 collections: servers ## Measure collections on a private system, also killed half way (LEASES=100000)
 	@LEASES=$(or $(LEASES),20000) .venv/bin/python -m perf.collections_run

@@ -7,9 +7,12 @@ from datetime import UTC, datetime
 import pytest
 from rich.table import Table
 
-from perf import machine, tables, thresholds
+from perf import machine, show, tables, thresholds
 from perf.bench import baseline
 from perf.bench.baseline import Kept, Measured
+from perf.report import page
+from perf.report import run as reports
+from perf.report.run import Figure, Rows
 
 
 class Run:
@@ -70,6 +73,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     terminalreporter.write_line("")
     for line in text.splitlines():
         terminalreporter.write_line(line)
+    path = page.write(report(run))
+    terminalreporter.write_line(f"Report: {path}")
     new = [each for each in run.results if each.name not in run.kept]
     if config.getoption("baseline") == "compare" or not new:
         return
@@ -102,6 +107,40 @@ def table(run: Run) -> Table:
             change,
         )
     return made
+
+
+def report(run: Run) -> reports.Run:
+    """The same, as a page."""
+    bounds = thresholds.load().bench
+    return reports.Run(
+        **show.about("bench", "Benchmarks of single operations"),
+        settings={each.name: f"{each.what}; {each.summary.count} rounds" for each in run.results},
+        verdict=all(each.summary.mean_ms <= bounds.mean_ms[each.name] for each in run.results),
+        figures=[
+            Figure(
+                name=f"{each.name}, mean",
+                value=each.summary.mean_ms,
+                unit="ms",
+                threshold=bounds.mean_ms[each.name],
+            )
+            for each in run.results
+        ],
+        tables=[
+            Rows(
+                title="Milliseconds",
+                columns=["operation", *tables.LATENCIES, "median", "× bare"],
+                rows=[
+                    [
+                        each.name,
+                        *tables.latencies(each.summary),
+                        tables.milliseconds(each.median_ms),
+                        f"{each.times_bare:.2g}",
+                    ]
+                    for each in run.results
+                ],
+            )
+        ],
+    )
 
 
 def _remarks(run: Run) -> list[str]:

@@ -9,9 +9,9 @@ from pathlib import Path
 from perf import durations
 from perf.addresses import addresses
 from perf.load import openmodel
+from perf.report.page import DIRECTORY
 
 PROJECT = Path(__file__).parents[2]
-REPORTS = PROJECT / "perf/reports"
 
 
 def main() -> None:
@@ -30,12 +30,13 @@ def main() -> None:
         *("--run-time", str(asked.run_time)),
         *(
             "--html",
-            str(REPORTS / f"loadtest-{stamp}.html"),
+            str(DIRECTORY / f"loadtest-{stamp}.html"),
             "--json-file",
-            str(REPORTS / f"loadtest-{stamp}"),
+            str(DIRECTORY / f"loadtest-{stamp}"),
         ),
         *asked.classes,
     ]
+    DIRECTORY.mkdir(parents=True, exist_ok=True)
     os.chdir(PROJECT)  # where the packages are found
     os.execv(sys.executable, command)
 

@@ -16,6 +16,7 @@ from perf import durations, tables, thresholds
 from perf.load import report, verdict
 from perf.load.base import SET_UP
 from perf.load.verdict import Endpoint, Run
+from perf.report import page
 
 # Environment variable → option of Locust and default. Locust's own variables and the command line go first.
 DEFAULTS = {
@@ -62,6 +63,9 @@ def _attend(environment: Environment, **_: Any) -> None:
         console = Console(highlight=False, width=None if sys.stdout.isatty() else tables.WIDTH)
         for run in ended:
             report.show(console, run, bounds)
+            if _headless(environment):
+                summary = page.write(report.run_of(run, bounds))
+                console.print(f"Summary: {os.path.relpath(summary)}", soft_wrap=True)
         if ended and (path := getattr(environment.parsed_options, "html_file", None)):
             console.print(f"Report: {os.path.relpath(path)}", soft_wrap=True)
 

@@ -1,5 +1,6 @@
 """From a run to a page: one self-contained file, and the run as JSON beside it."""
 
+import os
 from pathlib import Path
 
 import jinja2
@@ -9,7 +10,7 @@ from markupsafe import Markup
 from perf.report import plots
 from perf.report.run import Figure, Run
 
-DIRECTORY = Path(__file__).parents[1] / "reports"
+DIRECTORY = Path(os.environ.get("PERF_REPORTS") or Path(__file__).parents[1] / "reports")
 
 _templates = jinja2.Environment(
     loader=jinja2.FileSystemLoader(Path(__file__).parent),

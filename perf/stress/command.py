@@ -18,7 +18,8 @@ from common.stack.errors import StackError
 from common.stack.stack import Stack
 from common.stack.temporary import temporary_stack
 from perf import machine, memory, tables, thresholds
-from perf.stress.report import show
+from perf.report import page
+from perf.stress.report import run_of, show
 from perf.stress.scenarios import SCENARIOS, Outcome, Scenario, System
 
 TUNABLES = {"LOG_LEVEL": "warning", "COLLECTIONS_AT": "never"}
@@ -47,7 +48,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     console.print(f"Machine: {machine.this()}; commit {machine.commit()}.")
-    return 0 if show(console, chosen, outcomes, peak_mb, conserved, bounds) else 1
+    kept = show(console, chosen, outcomes, peak_mb, conserved, bounds)
+    path = page.write(run_of(chosen, outcomes, peak_mb, conserved, bounds, kept))
+    console.print(f"Report: {path}", soft_wrap=True)
+    return 0 if kept else 1
 
 
 def _parser() -> argparse.ArgumentParser:

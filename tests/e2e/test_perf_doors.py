@@ -87,7 +87,8 @@ async def doors(system: System, tmp_path_factory: pytest.TempPathFactory) -> dic
     text = thresholds.FILE.read_text()
     usual.write_text(_replaced(text, BOUNDS))
     impossible.write_text(_replaced(text, IMPOSSIBLE))
-    environment = ENVIRONMENT | system.stack.addresses.exports() | {"COLUMNS": "160"}
+    reports = {"PERF_REPORTS": str(tmp_path_factory.mktemp("reports"))}
+    environment = ENVIRONMENT | reports | system.stack.addresses.exports() | {"COLUMNS": "160"}
     ended = await asyncio.gather(
         *(
             run(command, environment | {thresholds.VARIABLE: str(impossible if name in FAILING else usual)})
