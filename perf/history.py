@@ -1,6 +1,6 @@
 """Performance through the years: one line of JSON for each measured commit, in perf/history.jsonl.
 
-A line is put together from the newest report of each kind in perf/reports/, all of one commit and one machine;
+A line is put together from the newest report of each kind in perf/reports/, all of one commit and machine;
 `make history` makes them first, one after the other. Figures of different machines are not to be compared, so
 each line says which it was.
 """
