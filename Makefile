@@ -11,7 +11,7 @@ STACK_COMMAND := .venv/bin/python -m common.stack
 STAMP := .venv/installed-requirements.txt
 CODE := common lease_svc payment_svc ledger_svc perf tests
 
-.PHONY: help up down ps logs env clean demo figures e2e-latency capacity soak perf-compare history collections resolution docs test lint types contracts unit integration e2e servers venv bench stress loadtest
+.PHONY: help up down ps logs env clean demo figures e2e-latency capacity soak perf-compare history collections resolution docs test lint types contracts unit integration e2e servers venv bench stress loadtest rotate-key
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,6 +30,9 @@ logs: $(STAMP) ## Show the last lines of its logs (NAME=lease-api LINES=100)
 
 env: $(STAMP) ## Print its addresses with passwords: eval "$(make -s env)"
 	@$(STACK_COMMAND) env
+
+rotate-key: $(STAMP) ## Give the ledger a new signing key; the old public key stays known
+	@$(STACK_COMMAND) rotate-key
 
 clean: $(STAMP) ## Stop it and delete its data
 	@$(STACK_COMMAND) clean

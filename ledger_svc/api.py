@@ -250,9 +250,7 @@ class LedgerApi:
             raise ProblemError(404, "The ledger holds no event of this lease.")
 
     async def _reached(self, position: consistency.Position) -> bool:
-        return bool(
-            await self._pool.fetchval(queries.reached, position.lease_id, position.source, position.sequence)
-        )
+        return await store.reached(self._pool, position)
 
 
 def _shown(as_of: datetime) -> str:

@@ -1,4 +1,4 @@
--- depends: 0002_closing
+-- depends: 0003_seal
 -- Batches keep the sums of the journal (the books) beside their totals. These are the books of a batch that was
 -- appended when nobody kept them: made up once, so that the next batch has something to go on from.
 
@@ -10,3 +10,5 @@ CREATE TABLE openings (
 
 GRANT SELECT, INSERT ON openings TO ledger_writer;
 GRANT SELECT ON openings TO ledger_reader;
+
+SELECT protect('openings');

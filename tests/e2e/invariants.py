@@ -4,6 +4,7 @@ Checked against books that do not know of each other: the tables of each service
 gateway's own record, and the tests' record of what they sent.
 """
 
+from base64 import b64decode
 from collections import Counter, defaultdict
 from typing import Any
 
@@ -13,6 +14,7 @@ from tests.e2e.books import check_books, check_journal
 from tests.e2e.client import ELSEWHERE, Client, Fate, Sent
 from tests.e2e.fold_by_hand import Folded, fold
 from tests.e2e.merkle_by_hand import leaf, root
+from tests.e2e.note_by_hand import opened
 from tests.e2e.system import WORK_QUEUES, System
 from tests.e2e.waiting import eventually, on_lanes
 
@@ -99,6 +101,10 @@ async def _check_ledger(system: System, client: Client) -> dict[str, Folded]:
     figures = (await client.ledger.get("/api/v1/audit/metrics")).json
     assert figures["last_seq"] == figures["tree_size"] == len(entries)
     assert figures["root_hash"] == root([entry["leaf_hash"] for entry in entries]).hex()
+    vkey = (await client.ledger.get("/api/v1/audit/public-key")).body.decode().splitlines()[0]
+    sealed = opened((await client.ledger.get("/api/v1/audit/checkpoint")).body.decode(), vkey)
+    assert sealed[1] == str(len(entries))
+    assert b64decode(sealed[2]).hex() == figures["root_hash"]
     assert await system.rows(_DIFFERENT_BYTES) == []
     ours = {row[0] for row in await system.rows("SELECT lease_id::text FROM lease.leases")}
     events: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)

@@ -13,6 +13,7 @@ import pytest
 from tests.e2e.books import balances
 from tests.e2e.client import Answer, Client
 from tests.e2e.merkle_by_hand import leaf, root
+from tests.e2e.note_by_hand import opened
 from tests.e2e.system import System
 from tests.e2e.terms import days_ago, terms
 from tests.e2e.waiting import eventually
@@ -258,6 +259,26 @@ async def test_double_entry(client: Client) -> None:
         "income:fees": -2500,
         "loss:charge_off": 60200,
     }
+
+
+async def test_the_key_is_rotated(client: Client, system: System, lived: dict[str, Any]) -> None:
+    """With a new key the ledger goes on from the same tree; the old checkpoint verifies with the old key."""
+    audit = "/api/v1/audit"
+    [old_key] = (await client.ledger.get(f"{audit}/public-key")).body.decode().splitlines()
+    old = (await client.ledger.get(f"{audit}/checkpoint")).body.decode()
+    await asyncio.to_thread(system.stack.rotate_ledger_key)
+    _, created = await client.create(terms())
+    new_key, kept = (await client.ledger.get(f"{audit}/public-key")).body.decode().splitlines()
+    assert kept == old_key != new_key
+    new = (await client.ledger.get(f"{audit}/checkpoint", **created.token)).body.decode()
+    (origin, first, first_root), (same, second, second_root) = opened(old, old_key), opened(new, new_key)
+    assert origin == same == old_key.split("+")[0]
+    assert int(first) < int(second)
+    again = await client.ledger.get(f"{audit}/checkpoint?size={first}")
+    assert again.body.decode() == old
+    proof = await client.ledger.get(f"{audit}/proofs/consistency?first={first}&second={second}")
+    for field, told in (("first_root", first_root), ("second_root", second_root)):
+        assert bytes.fromhex(proof.json[field]) == base64.b64decode(told)
 
 
 async def test_reads_at_once(client: Client, lived: dict[str, Any]) -> None:

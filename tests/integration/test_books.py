@@ -66,8 +66,9 @@ async def append(pool: Pool, raws: Sequence[bytes], *, with_books: bool = True) 
             event_id=entries[-1].event_id,
             totals=sums,
             recorded_at=utcnow(),
+            checkpoint="not signed here",
         )
-        await store.append(connection, entries, [], head)
+        await store.append(connection, entries, [], head, "no key")
     return head
 
 

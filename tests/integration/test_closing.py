@@ -152,8 +152,10 @@ async def test_totals_over_batches(servers: Servers, its: asyncpg.Connection) ->
                     event_id=each.id,
                     totals=totals.add(head.totals, each, recorded.of(each)),
                     recorded_at=utcnow(),
+                    checkpoint="not signed here",
                 )
-                await store.append(connection, [seal(each, raw, seq=number, recorded_at=utcnow())], [], head)
+                entry = seal(each, raw, seq=number, recorded_at=utcnow())
+                await store.append(connection, [entry], [], head, "no key")
     assert head.totals == _at_once(events)
     sums = Amounts(billed=life.agreed + 1200, collected=life.agreed, refunded=328)
     assert head.totals.amounts == {"USD": sums}
