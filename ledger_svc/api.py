@@ -157,6 +157,7 @@ class LedgerApi:
                     basis=point.basis,
                     seq=max(entry.seq for entry in chosen),
                     events_applied=len(chosen),
+                    missing=reconstruct.missing(chosen),
                     state=state,
                 )
             )
@@ -249,9 +250,7 @@ class LedgerApi:
             raise ProblemError(404, "The ledger holds no event of this lease.")
 
     async def _reached(self, position: consistency.Position) -> bool:
-        return bool(
-            await self._pool.fetchval(queries.reached, position.lease_id, position.source, position.sequence)
-        )
+        return await store.reached(self._pool, position)
 
 
 @contextmanager

@@ -7,10 +7,14 @@ from pathlib import Path
 
 from common.bus.connection import BrokerLink
 from common.config import Settings
-from common.db import open_pool
+from common.db import Pool, open_pool
+from common.http.routes import Route
 from common.http.server import build_app, checks
 from common.process import background, serve
+from ledger_svc.anomalies_api import AnomaliesApi
 from ledger_svc.api import LedgerApi
+from ledger_svc.producers import Producers
+from ledger_svc.reconciler import Reconciler
 from ledger_svc.writer import LedgerWriter
 
 SCHEMA = "ledger"
@@ -20,24 +24,31 @@ API_POOL = 8
 WRITER_POOL = 2
 
 
+def routes(pool: Pool) -> list[Route]:
+    """All routes of the front."""
+    return [*LedgerApi(pool).routes(), *AnomaliesApi(pool).routes()]
+
+
 @asynccontextmanager
 async def api(settings: Settings) -> AsyncIterator[None]:
     """The HTTP front."""
     async with open_pool(settings.database_url, SCHEMA, name="ledger-api", size=API_POOL) as pool:
         broker = BrokerLink(settings.amqp_url, "ledger-api")
-        app = build_app(TITLE, LedgerApi(pool).routes(), checks(pool, broker))
+        notices = {"ledger": AnomaliesApi(pool).notice}
+        app = build_app(TITLE, routes(pool), checks(pool, broker), notices)
         async with background(broker.run()), serve(app, settings, PORT):
             yield
 
 
 @asynccontextmanager
 async def writer(settings: Settings) -> AsyncIterator[None]:
-    """Appends what the stream brings."""
-    async with (
-        open_pool(settings.database_url, SCHEMA, name="ledger-writer", size=WRITER_POOL) as pool,
-        background(LedgerWriter(settings.amqp_url, pool).run()),
-    ):
-        yield
+    """Appends what the stream brings, and has it healed where something is missing."""
+    async with open_pool(settings.database_url, SCHEMA, name="ledger-writer", size=WRITER_POOL) as pool:
+        producers = Producers(settings.amqp_url, "ledger-reconciler")
+        reconciler = Reconciler(pool, producers, settings.reconcile_every_s)
+        writer = LedgerWriter(settings.amqp_url, pool, reconciler)
+        async with background(producers.run(), writer.run()):
+            yield
 
 
 async def migrations(settings: Settings) -> None:

@@ -3,7 +3,7 @@
 SELECT pg_try_advisory_lock(hashtext('ledger-writer'), hashtext(current_schema()))
 
 -- name: last_batch
-SELECT last_seq, stream_offset, event_id::text, root_hash, totals, recorded_at
+SELECT last_seq, generation, stream_offset, event_id::text, root_hash, totals, recorded_at
   FROM batches
  ORDER BY last_seq DESC
  LIMIT 1
@@ -12,15 +12,17 @@ SELECT last_seq, stream_offset, event_id::text, root_hash, totals, recorded_at
 SELECT level, position, hash FROM nodes JOIN unnest($1::smallint[], $2::bigint[]) AS w (level, position)
  USING (level, position)
 
--- name: known_positions
--- Which of these (lease, source, sequence) are in the log already.
-SELECT lease_id::text, source, sequence
-  FROM entries JOIN unnest($1::uuid[], $2::text[], $3::int[]) AS w (lease_id, source, sequence)
- USING (lease_id, source, sequence)
+-- name: places
+-- What stands at these (lease, source, sequence), if anything, and the source's last number of the lease.
+SELECT w.lease_id::text, w.source, w.sequence, e.leaf_hash,
+       coalesce((SELECT max(l.sequence) FROM entries AS l WHERE l.lease_id = w.lease_id AND l.source = w.source), 0)
+       AS last
+  FROM unnest($1::uuid[], $2::text[], $3::int[]) AS w (lease_id, source, sequence)
+  LEFT JOIN entries AS e ON e.lease_id = w.lease_id AND e.source = w.source AND e.sequence = w.sequence
 
--- name: known_ids
--- Which of these events' ids are in the log already.
-SELECT event_id::text FROM entries WHERE event_id = ANY($1::uuid[])
+-- name: places_of_ids
+-- Which of these events' ids are in the log already, and where.
+SELECT event_id::text, lease_id::text, source, sequence FROM entries WHERE event_id = ANY($1::uuid[])
 
 -- name: closings
 -- Where these leases were closed before they were paid.
@@ -44,8 +46,8 @@ SELECT * FROM unnest($1::bigint[], $2::uuid[], $3::text[], $4::text[], $5::int[]
 INSERT INTO nodes (level, position, hash) SELECT * FROM unnest($1::smallint[], $2::bigint[], $3::bytea[])
 
 -- name: append_batch
-INSERT INTO batches (last_seq, stream_offset, event_id, root_hash, totals, recorded_at)
-VALUES ($1, $2, $3, $4, $5, $6)
+INSERT INTO batches (last_seq, stream_offset, event_id, root_hash, totals, recorded_at, generation)
+VALUES ($1, $2, $3, $4, $5, $6, $7)
 
 -- name: trail
 -- Entries of a lease after $2 up to $3, oldest first.
@@ -72,8 +74,8 @@ SELECT seq, event_id::text, type, source, sequence, lease_id::text, occurred_at,
 SELECT EXISTS (SELECT FROM entries WHERE lease_id = $1)
 
 -- name: reached
--- Whether the source's events of the lease are here up to $3.
-SELECT EXISTS (SELECT FROM entries WHERE lease_id = $1 AND source = $2 AND sequence >= $3)
+-- Whether the source's event of the lease with the number $3 is here; a later one may come before it.
+SELECT $3 = 0 OR EXISTS (SELECT FROM entries WHERE lease_id = $1 AND source = $2 AND sequence = $3)
 
 -- name: last_times
 SELECT occurred_at, recorded_at FROM entries ORDER BY seq DESC LIMIT 1

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from common.db import Connection, Pool, Queries
+from common.http.consistency import Position
 from ledger_svc import events, merkle
 from ledger_svc.entry import Entry
 from ledger_svc.events import Event
@@ -27,6 +28,7 @@ class Head(msgspec.Struct, frozen=True, kw_only=True):
     """Where the log ends: the last batch."""
 
     last_seq: int = 0  # also the tree's size
+    generation: int = 1  # of the stream: one more where it was found to be another
     stream_offset: int = -1  # of the message that brought the last entry; -1: nothing was read yet
     event_id: str | None = None  # of the last entry
     root_hash: bytes = merkle.EMPTY_ROOT
@@ -58,18 +60,27 @@ async def frontier(connection: Connection, end: Head) -> Frontier:
     return restored
 
 
-async def known(
-    connection: Connection, positions: Sequence[tuple[str, str, int]]
-) -> set[tuple[str, str, int]]:
-    """Which of these (lease, source, sequence) are in the log."""
-    leases, sources, sequences = zip(*positions, strict=True)
-    rows = await connection.fetch(queries.known_positions, leases, sources, sequences)
-    return {(row["lease_id"], row["source"], row["sequence"]) for row in rows}
+async def reached(pool: Pool, position: Position) -> bool:
+    """Whether the log holds the source's event of the lease that is the last one there."""
+    return bool(
+        await pool.fetchval(queries.reached, position.lease_id, position.source, position.sequence)
+    )
 
 
-async def known_ids(connection: Connection, event_ids: Sequence[str]) -> set[str]:
-    """Which of these events' ids are in the log."""
-    return {row["event_id"] for row in await connection.fetch(queries.known_ids, event_ids)}
+async def places(
+    connection: Connection, wanted: Sequence[tuple[str, str, int]]
+) -> list[tuple[tuple[str, str, int], bytes | None, int]]:
+    """For each (lease, source, sequence): itself, the leaf hash there, and the source's last number."""
+    rows = await connection.fetch(queries.places, *zip(*wanted, strict=True))
+    return [
+        ((row["lease_id"], row["source"], row["sequence"]), row["leaf_hash"], row["last"]) for row in rows
+    ]
+
+
+async def places_of_ids(connection: Connection, event_ids: Sequence[str]) -> dict[str, tuple[str, str, int]]:
+    """The (lease, source, sequence) of those of these events' ids that are in the log."""
+    rows = await connection.fetch(queries.places_of_ids, event_ids)
+    return {row["event_id"]: (row["lease_id"], row["source"], row["sequence"]) for row in rows}
 
 
 async def closings(connection: Connection, lease_ids: Sequence[str]) -> list[Event]:
@@ -112,6 +123,7 @@ async def append(connection: Connection, entries: Sequence[Entry], nodes: Sequen
         end.root_hash,
         encode(end.totals),
         end.recorded_at,
+        end.generation,
     )
 
 

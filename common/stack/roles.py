@@ -28,6 +28,7 @@ TUNABLES = {
     "RESOLVE_AFTER_S": "5,30,300,3600",
     "GATEWAY_LATENCY_MS": "50-150",
     "COLLECTIONS_AT": "06:00",
+    "RECONCILE_EVERY_S": "300",
 }
 
 
@@ -125,5 +126,11 @@ SERVICES = (
         port="ledger",
         health="/health",
     ),
-    Service(name="ledger-writer", module="ledger_svc", role="writer", database_role="ledger_writer"),
+    Service(
+        name="ledger-writer",
+        module="ledger_svc",
+        role="writer",
+        database_role="ledger_writer",
+        tunables=("LOG_LEVEL", "RECONCILE_EVERY_S"),
+    ),
 )

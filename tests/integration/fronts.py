@@ -20,7 +20,6 @@ from common.http.commands import CommandFront
 from common.http.routes import Route
 from common.stack.ports import Ports
 from lease_svc.api import LeaseApi
-from ledger_svc.api import LedgerApi
 from tests.integration.broker import Watch
 from tests.servers import Servers
 
@@ -28,7 +27,7 @@ NOTHING = cast(Any, None)  # routes are described without anything behind them
 ROUTES: dict[str, list[Route]] = {
     "lease": LeaseApi(NOTHING, CommandFront("", NOTHING, NOTHING, NOTHING)).routes(),
     "payment": payment_svc.app.routes(NOTHING, CommandFront("", NOTHING, NOTHING, NOTHING)),
-    "ledger": LedgerApi(NOTHING).routes(),
+    "ledger": ledger_svc.app.routes(NOTHING),
 }
 WEBHOOK_SECRET = "whsec_of_the_tests"
 PROBLEM_MEMBERS = {"type", "title", "status", "detail", "instance"}
@@ -39,7 +38,7 @@ TABLES = {
         *("commands", "outbox", "outbox_pending", "accounts", "payments", "attempts"),
         *("quotes", "returns", "collection_runs", "collection_waiters"),
     ),
-    "ledger": ("entries", "nodes", "batches"),
+    "ledger": ("entries", "nodes", "batches", "anomalies", "anomaly_notes", "reconciled"),
 }
 
 

@@ -15,7 +15,7 @@ TABLES = {
         *("commands", "outbox", "outbox_pending", "accounts", "payments", "attempts"),
         *("quotes", "returns", "collection_runs", "collection_waiters"),
     },
-    "ledger": {"entries", "nodes", "batches"},
+    "ledger": {"entries", "nodes", "batches", "anomalies", "anomaly_notes", "reconciled"},
 }
 # role → schema → privileges on its tables
 GRANTS: dict[str, dict[str, dict[str, set[str]]]] = {
