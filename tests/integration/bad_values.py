@@ -216,6 +216,7 @@ BAD_QUERY: dict[str, list[str]] = {
         "9" * 5_000,
     ],
     "raw": ["yes", "2", "null", ""],
+    "evidence": ["yes", "2", "null", ""],
     "after_seq": ["-1", "1e3", str(2**62 + 1), "9" * 40, "abc", ""],
     "type": ["", "x" * 101, "a%00b"],
     "format": ["xml", "JSON", ""],
