@@ -11,7 +11,7 @@ STACK_COMMAND := .venv/bin/python -m common.stack
 STAMP := .venv/installed-requirements.txt
 CODE := common lease_svc payment_svc ledger_svc perf tests
 
-.PHONY: help up down ps logs env clean demo figures e2e-latency capacity soak perf-compare history collections resolution docs test lint types contracts unit integration e2e servers venv bench stress loadtest rotate-key
+.PHONY: help up down ps logs env clean demo figures e2e-latency capacity soak perf-compare history collections resolution docs test lint types contracts unit integration e2e servers venv bench stress loadtest rotate-key reconcile
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -60,6 +60,9 @@ history: up ## Measure this commit in every way, and add it to perf/history.json
 
 collections: servers ## Measure collections on a private system, also killed half way (LEASES=100000)
 	@LEASES=$(or $(LEASES),20000) .venv/bin/python -m perf.collections_run
+
+reconcile: $(STAMP) ## Compare the ledger with the outboxes, and heal what differs (SINCE=2026-11-01)
+	@eval "$$($(STACK_COMMAND) env)" && .venv/bin/python -m ledger_svc reconcile $(if $(SINCE),--since $(SINCE))
 
 resolution: up ## Start it, then let a third of 1,000 attempts time out at the gateway, and compare the records
 	@eval "$$($(STACK_COMMAND) env)" && .venv/bin/python -m perf.resolution

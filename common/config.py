@@ -11,6 +11,7 @@ import msgspec
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 GATEWAY_TIMEOUT_MAX_S = 60
 LATENCY_MAX_MS = 60_000
+RECONCILE_EVERY_MIN_S, RECONCILE_EVERY_MAX_S = 1, 86_400
 # Not to be shown; URLs hold passwords.
 _SECRET = frozenset({"amqp_url", "database_url", "stripe_api_key", "webhook_secret", "ledger_key"})
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
@@ -36,6 +37,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     stripe_api_key: str = ""  # secret; needed with GATEWAY=stripe
     stripe_url: str = "https://api.stripe.com"  # another one for tests
     webhook_secret: str = ""  # what the gateway's webhooks are signed with
+    reconcile_every_s: float = 300.0  # how often the ledger compares what is new with the outboxes
     ledger_key: str = ""  # secret; what the ledger signs its checkpoints with
     collections_at: str = "06:00"  # UTC time of the payment workers' daily collection run; "never"
     # where the sandbox gateway sends them
@@ -60,6 +62,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         if not 0 < settings.gateway_timeout_s <= GATEWAY_TIMEOUT_MAX_S:
             words = f"above 0, at most {GATEWAY_TIMEOUT_MAX_S}"
             raise ValueError(f"environment variable GATEWAY_TIMEOUT_S: {words}")
+        if not RECONCILE_EVERY_MIN_S <= settings.reconcile_every_s <= RECONCILE_EVERY_MAX_S:
+            words = f"{RECONCILE_EVERY_MIN_S} to {RECONCILE_EVERY_MAX_S}"
+            raise ValueError(f"environment variable RECONCILE_EVERY_S: {words}")
         for name in ("port", "metrics_port"):
             if not 0 <= getattr(settings, name) <= 65_535:
                 raise ValueError(f"environment variable {name.upper()}: 0 to 65535")

@@ -1,6 +1,7 @@
 """Identifiers: UUIDv7 (RFC 9562 §5.7), time-ordered so that indexes grow at their right end."""
 
 import re
+from datetime import datetime
 
 import uuid_utils
 
@@ -26,6 +27,12 @@ def born_ms(identifier: str) -> int | None:
         return None
     milliseconds = int(identifier[:8] + identifier[9:13], 16)
     return milliseconds if milliseconds <= _LAST_MS else None
+
+
+def earliest(instant: datetime) -> str:
+    """The lowest UUIDv7 that can be made in the millisecond of `instant`: what ranges of time begin with."""
+    milliseconds = f"{int(instant.timestamp() * 1000):012x}"
+    return f"{milliseconds[:8]}-{milliseconds[8:]}-7000-8000-000000000000"
 
 
 def payment_id(lease_id: str, number: int) -> str:

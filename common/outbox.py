@@ -15,6 +15,7 @@ from common.clock import utcnow
 from common.db import Connection, Pool, Queries, session
 from common.envelope import EVENT_BATCH_CONTENT_TYPE, EVENT_CONTENT_TYPE, Event, decode_event, encode
 from common.errors import BrokerUnavailable
+from common.ids import earliest
 from common.pacing import Pacer
 
 log = structlog.get_logger()
@@ -187,13 +188,8 @@ async def prune(connection: Connection) -> bool:
     Returns whether there may be more of them.
     """
     before = utcnow() - HORIZON
-    oldest_kept = f"{int(before.timestamp() * 1000):012x}"
     forgotten = [
         await connection.execute(queries.prune_outbox, before, PRUNE_AT_ONCE),
-        await connection.execute(
-            queries.prune_commands,
-            f"{oldest_kept[:8]}-{oldest_kept[8:]}-7000-8000-000000000000",
-            PRUNE_AT_ONCE,
-        ),
+        await connection.execute(queries.prune_commands, earliest(before), PRUNE_AT_ONCE),
     ]
     return any(status == f"DELETE {PRUNE_AT_ONCE}" for status in forgotten)

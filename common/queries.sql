@@ -70,3 +70,26 @@ DELETE FROM outbox
 DELETE FROM commands
  WHERE command_id IN (SELECT command_id FROM commands WHERE command_id < $1::uuid ORDER BY command_id LIMIT $2)
    AND (status <> 'pending' OR original_id IS NOT NULL)
+
+-- name: outbox_range
+-- A lease's events numbered $2 to $3, written since $4: each with the hash that the ledger keeps of its bytes.
+SELECT o.id, o.event_id::text, sha256('\x00'::bytea || o.body) AS leaf_hash, p.id IS NOT NULL AS pending
+  FROM outbox AS o
+  LEFT JOIN outbox_pending AS p ON p.id = o.id
+ WHERE o.lease_id = $1 AND o.created_at >= $4
+   AND (convert_from(o.body, 'UTF8')::json ->> 'sequence')::int BETWEEN $2 AND $3
+ ORDER BY o.id
+ LIMIT $5
+
+-- name: outbox_window
+-- The same for events with ids from $1 up to $2, written since $3.
+SELECT o.id, o.event_id::text, sha256('\x00'::bytea || o.body) AS leaf_hash, p.id IS NOT NULL AS pending
+  FROM outbox AS o
+  LEFT JOIN outbox_pending AS p ON p.id = o.id
+ WHERE o.event_id >= $1 AND o.event_id < $2 AND o.created_at >= $3
+ ORDER BY o.event_id
+ LIMIT $4
+
+-- name: publish_again
+-- In the order in which they were written, like everything that is pending.
+INSERT INTO outbox_pending SELECT unnest($1::bigint[]) ON CONFLICT DO NOTHING

@@ -16,6 +16,7 @@ from common.http.server import build_app, checks
 from common.inbox import outcomes_of
 from common.outbox import Relay
 from common.process import background, drained, serve
+from common.reconciliation import WithReconciliation
 from common.worker import EVENT_PACE_S, CommandProcessor, EventProcessor
 from lease_svc.api import LeaseApi
 from lease_svc.handlers import LeaseUnit
@@ -51,7 +52,7 @@ async def worker(settings: Settings) -> AsyncIterator[None]:
         publisher = Publisher(settings.amqp_url, "lease-relay", timeout_s=10)
         replies = ReplySender(settings.amqp_url, "lease-worker")
         relay = Relay("lease", pool, publisher)
-        unit = LeaseUnit()
+        unit = WithReconciliation(LeaseUnit())
         commands = CommandProcessor(pool, unit, replies, relay.wake)
         consumers = [
             BatchConsumer(

@@ -158,6 +158,7 @@ class LedgerApi:
                     basis=point.basis,
                     seq=max(entry.seq for entry in chosen),
                     events_applied=len(chosen),
+                    missing=reconstruct.missing(chosen),
                     state=state,
                 )
             )

@@ -13,9 +13,12 @@ from common.http.routes import Route
 from common.http.server import build_app, checks
 from common.process import background, serve
 from ledger_svc import balance_watch, note
+from ledger_svc.anomalies_api import AnomaliesApi
 from ledger_svc.api import LedgerApi
 from ledger_svc.note import NoteError, SigningKey, VerifierKey
+from ledger_svc.producers import Producers
 from ledger_svc.proof_api import ProofApi
+from ledger_svc.reconciler import Reconciler
 from ledger_svc.writer import LedgerWriter
 
 SCHEMA = "ledger"
@@ -27,7 +30,7 @@ WRITER_POOL = 2
 
 def routes(pool: Pool, own: VerifierKey) -> list[Route]:
     """All routes of the front."""
-    return [*LedgerApi(pool).routes(), *ProofApi(pool, own).routes()]
+    return [*LedgerApi(pool).routes(), *ProofApi(pool, own).routes(), *AnomaliesApi(pool).routes()]
 
 
 def signing_key(settings: Settings) -> SigningKey:
@@ -45,20 +48,22 @@ async def api(settings: Settings) -> AsyncIterator[None]:
     key = signing_key(settings)
     async with open_pool(settings.database_url, SCHEMA, name="ledger-api", size=API_POOL) as pool:
         broker = BrokerLink(settings.amqp_url, "ledger-api")
-        app = build_app(TITLE, routes(pool, key.verifier), checks(pool, broker))
+        notices = {"ledger": AnomaliesApi(pool).notice}
+        app = build_app(TITLE, routes(pool, key.verifier), checks(pool, broker), notices)
         async with background(broker.run(), balance_watch.watch(pool)), serve(app, settings, PORT):
             yield
 
 
 @asynccontextmanager
 async def writer(settings: Settings) -> AsyncIterator[None]:
-    """Appends what the stream brings."""
+    """Appends what the stream brings, and has it healed where something is missing."""
     key = signing_key(settings)
-    async with (
-        open_pool(settings.database_url, SCHEMA, name="ledger-writer", size=WRITER_POOL) as pool,
-        background(LedgerWriter(settings.amqp_url, pool, key).run()),
-    ):
-        yield
+    async with open_pool(settings.database_url, SCHEMA, name="ledger-writer", size=WRITER_POOL) as pool:
+        producers = Producers(settings.amqp_url, "ledger-reconciler")
+        reconciler = Reconciler(pool, producers, settings.reconcile_every_s)
+        writer = LedgerWriter(settings.amqp_url, pool, key, reconciler)
+        async with background(producers.run(), writer.run()):
+            yield
 
 
 async def migrations(settings: Settings) -> None:

@@ -4,7 +4,7 @@ SELECT pg_try_advisory_lock(hashtext('ledger-writer'), hashtext(current_schema()
 
 -- name: last_batch
 -- The last that ends with $1 or before; with the books that were made up for it, if it has none of its own.
-SELECT last_seq, stream_offset, event_id::text, root_hash, totals, recorded_at, checkpoint,
+SELECT last_seq, generation, stream_offset, event_id::text, root_hash, totals, recorded_at, checkpoint,
        (SELECT books FROM openings AS o WHERE o.last_seq = b.last_seq) AS opening
   FROM batches AS b
  WHERE last_seq <= $1
@@ -42,15 +42,20 @@ SELECT seq FROM entries ORDER BY seq DESC LIMIT 1
 -- name: seq_of
 SELECT seq FROM event_ids WHERE event_id = $1
 
--- name: known_positions
--- Which of these (lease, source, sequence) are in the log already.
-SELECT lease_id::text, source, sequence
-  FROM places JOIN unnest($1::uuid[], $2::text[], $3::int[]) AS w (lease_id, source, sequence)
- USING (lease_id, source, sequence)
+-- name: places
+-- What stands at these (lease, source, sequence), if anything, and the source's last number of the lease.
+SELECT w.lease_id::text, w.source, w.sequence, e.leaf_hash,
+       coalesce((SELECT max(l.sequence) FROM places AS l WHERE l.lease_id = w.lease_id AND l.source = w.source), 0)
+       AS last
+  FROM unnest($1::uuid[], $2::text[], $3::int[]) AS w (lease_id, source, sequence)
+  LEFT JOIN places AS p ON p.lease_id = w.lease_id AND p.source = w.source AND p.sequence = w.sequence
+  LEFT JOIN entries AS e ON e.seq = p.seq
 
--- name: known_ids
--- Which of these events' ids are in the log already.
-SELECT event_id::text FROM event_ids WHERE event_id = ANY($1::uuid[])
+-- name: places_of_ids
+-- Which of these events' ids are in the log already, and where.
+SELECT i.event_id::text, e.lease_id::text, e.source, e.sequence
+  FROM event_ids AS i JOIN entries AS e USING (seq)
+ WHERE i.event_id = ANY($1::uuid[])
 
 -- name: closings
 -- Where these leases were closed before they were paid, by entry $2.
@@ -90,8 +95,8 @@ INSERT INTO nodes (level, position, hash) SELECT * FROM unnest($1::smallint[], $
 WITH signer AS (
     INSERT INTO keys (vkey, first_size) VALUES ($8, $1) ON CONFLICT DO NOTHING
 )
-INSERT INTO batches (last_seq, stream_offset, event_id, root_hash, totals, recorded_at, checkpoint)
-VALUES ($1, $2, $3, $4, $5, $6, $7)
+INSERT INTO batches (last_seq, stream_offset, event_id, root_hash, totals, recorded_at, checkpoint, generation)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $9)
 
 -- name: raws
 -- The whole ledger's events after $1 up to $2, oldest first.
@@ -125,8 +130,8 @@ SELECT seq, e.event_id::text, type, source, sequence, lease_id::text, occurred_a
 SELECT EXISTS (SELECT FROM places WHERE lease_id = $1)
 
 -- name: reached
--- Whether the source's events of the lease are here up to $3.
-SELECT EXISTS (SELECT FROM places WHERE lease_id = $1 AND source = $2 AND sequence >= $3)
+-- Whether the source's event of the lease with the number $3 is here; a later one may come before it.
+SELECT $3 = 0 OR EXISTS (SELECT FROM places WHERE lease_id = $1 AND source = $2 AND sequence = $3)
 
 -- name: last_times
 SELECT occurred_at, recorded_at FROM entries ORDER BY seq DESC LIMIT 1

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from datetime import datetime
 from functools import reduce
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 
@@ -36,6 +36,14 @@ class PaymentState(msgspec.Struct, frozen=True, kw_only=True):
     status: str  # "scheduled", "due", "late", "processing", "paid", "cancelled"
     amount: int  # minor units
     amount_paid: int  # minor units
+
+
+class Missing(msgspec.Struct, frozen=True, kw_only=True):
+    """Numbers of a source's events that are not there, with a later one that is."""
+
+    source: str
+    first: int
+    last: int
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
@@ -92,29 +100,55 @@ def select(
     basis: Basis = "occurred",
     seq: int | None = None,
 ) -> list[Entry]:
-    """The entries of one lease that count at a point, in the order in which to fold them.
+    """The entries of one lease that count at a point, `in_order`: the order in which to fold them.
 
     The point is `seq` (the ledger's numbering) or `as_of`, held against the time of the event (`occurred`) or
     of its recording (`recorded`); neither: everything. ValueError for both at once.
 
-    Within a source, order is by `sequence`, whatever the clocks say: an event never counts before one that
-    its source said earlier, but takes that one's point where it is later. So a clock that was set back, or an
-    event re-emitted late, leaves no hole in what is folded. Between sources: (time, seq), or seq.
+    By seq and by recording: what the ledger had then, which no later event changes. What was missing then is
+    missing in what is folded (see `missing`). By occurrence: what had happened, as far as is known today; an
+    event counts from its own time on, or from that of one that its source said earlier where that is later,
+    so that a clock that was set back leaves no hole.
     """
     if as_of is not None and seq is not None:
         raise ValueError("as_of or seq, not both")
-    limit: Any = as_of if seq is None else seq
-
-    def point(entry: Entry) -> tuple[Any, int]:
-        if seq is not None:
-            return entry.seq, entry.seq
-        return (entry.occurred_at if basis == "occurred" else entry.recorded_at), entry.seq
-
-    reached: dict[str, tuple[Any, int]] = {}
-    placed = []
+    if seq is not None:
+        return in_order(entry for entry in entries if entry.seq <= seq)
+    if as_of is None:
+        return in_order(entries)
+    if basis == "recorded":
+        return in_order(entry for entry in entries if entry.recorded_at <= as_of)
+    chosen = []
+    reached: dict[str, datetime] = {}
     for entry in sorted(entries, key=lambda each: each.sequence):
-        at = point(entry)
-        at = reached[entry.source] = max(at, reached.get(entry.source, at))
-        placed.append((at, entry))
-    placed.sort(key=lambda each: each[0])  # stable: equal points are of one source, already by sequence
-    return [entry for at, entry in placed if limit is None or at[0] <= limit]
+        at = max(entry.occurred_at, reached.get(entry.source, entry.occurred_at))
+        reached[entry.source] = at
+        if at <= as_of:
+            chosen.append(entry)
+    return in_order(chosen)
+
+
+def in_order(entries: Iterable[Entry]) -> list[Entry]:
+    """Entries of one lease by seq, but each before all that its source said later.
+
+    So one that was recorded late stands where it belongs: right before its successor.
+    """
+    placed = []
+    following: dict[str, int] = {}
+    for entry in sorted(entries, key=lambda each: -each.sequence):
+        at = following[entry.source] = min(entry.seq, following.get(entry.source, entry.seq))
+        placed.append((at, entry.sequence, entry))
+    # equal places are of one source
+    return [entry for _, _, entry in sorted(placed, key=lambda each: each[:2])]
+
+
+def missing(entries: Iterable[Entry]) -> list[Missing]:
+    """The numbers that are not among these entries of one lease, with later ones of their source that are."""
+    found = []
+    last: dict[str, int] = {}
+    for entry in sorted(entries, key=lambda each: (each.source, each.sequence)):
+        expected = last.get(entry.source, 0) + 1
+        if entry.sequence > expected:
+            found.append(Missing(source=entry.source, first=expected, last=entry.sequence - 1))
+        last[entry.source] = entry.sequence
+    return found

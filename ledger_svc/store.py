@@ -32,6 +32,7 @@ class Head(msgspec.Struct, frozen=True, kw_only=True):
     """Where the log ends: the last batch."""
 
     last_seq: int = 0  # also the tree's size
+    generation: int = 1  # of the stream: one more where it was found to be another
     stream_offset: int = -1  # of the message that brought the last entry; -1: nothing was read yet
     event_id: str | None = None  # of the last entry
     root_hash: bytes = merkle.EMPTY_ROOT
@@ -87,24 +88,26 @@ async def keys(connection: Connection | Pool) -> list[str]:
 
 
 async def reached(pool: Pool, position: Position) -> bool:
-    """Whether the log holds the source's events of the lease up to there."""
+    """Whether the log holds the source's event of the lease that is the last one there."""
     return bool(
         await pool.fetchval(queries.reached, position.lease_id, position.source, position.sequence)
     )
 
 
-async def known(
-    connection: Connection, positions: Sequence[tuple[str, str, int]]
-) -> set[tuple[str, str, int]]:
-    """Which of these (lease, source, sequence) are in the log."""
-    leases, sources, sequences = zip(*positions, strict=True)
-    rows = await connection.fetch(queries.known_positions, leases, sources, sequences)
-    return {(row["lease_id"], row["source"], row["sequence"]) for row in rows}
+async def places(
+    connection: Connection, wanted: Sequence[tuple[str, str, int]]
+) -> list[tuple[tuple[str, str, int], bytes | None, int]]:
+    """For each (lease, source, sequence): itself, the leaf hash there, and the source's last number."""
+    rows = await connection.fetch(queries.places, *zip(*wanted, strict=True))
+    return [
+        ((row["lease_id"], row["source"], row["sequence"]), row["leaf_hash"], row["last"]) for row in rows
+    ]
 
 
-async def known_ids(connection: Connection, event_ids: Sequence[str]) -> set[str]:
-    """Which of these events' ids are in the log."""
-    return {row["event_id"] for row in await connection.fetch(queries.known_ids, event_ids)}
+async def places_of_ids(connection: Connection, event_ids: Sequence[str]) -> dict[str, tuple[str, str, int]]:
+    """The (lease, source, sequence) of those of these events' ids that are in the log."""
+    rows = await connection.fetch(queries.places_of_ids, event_ids)
+    return {row["event_id"]: (row["lease_id"], row["source"], row["sequence"]) for row in rows}
 
 
 async def closings(connection: Connection | Pool, lease_ids: Sequence[str], upto: int = END) -> list[Event]:
@@ -157,6 +160,7 @@ async def append(
         end.recorded_at,
         end.checkpoint,
         vkey,
+        end.generation,
     )
 
 

@@ -10,6 +10,7 @@ from ledger_svc import events, facts
 from ledger_svc.entry import Entry
 from ledger_svc.facts import Data
 from ledger_svc.lease_state import EMPTY, apply_data
+from ledger_svc.reconstruct import in_order
 from ledger_svc.wording import (
     created,
     day,
@@ -46,13 +47,13 @@ class Item(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def timeline(entries: Iterable[Entry]) -> Iterator[Item]:
-    """One item for each entry of a lease, in the order given: all entries, oldest first.
+    """One item for each entry of a lease, of which all are given, oldest first (see `reconstruct.in_order`).
 
     `balance_after` comes from folding all entries up to that one, so a page is cut from the items, never from
     the entries. UnknownEventType and MalformedEvent as in `reconstruct.apply`.
     """
     state = EMPTY
-    for entry in entries:
+    for entry in in_order(entries):
         data = events.data_of(events.decode(entry.raw))
         state = apply_data(state, data)
         title, summary, amount = _tell(data, term=len(state.schedule))

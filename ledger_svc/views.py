@@ -4,10 +4,11 @@ from datetime import datetime
 from typing import Annotated, Literal
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
 from common.http.cursor import Limit, PageQuery
 from ledger_svc import reconstruct, store, timeline
+from ledger_svc.anomalies import Kind
 from ledger_svc.entry import EntryView
 from ledger_svc.reconstruct import Basis
 from ledger_svc.totals import Amounts
@@ -48,6 +49,13 @@ class Point(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     basis: Basis = "occurred"  # which of an event's two times `as_of` is held against
 
 
+class AnomaliesQuery(PageQuery, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Query of the anomalies."""
+
+    status: Literal["open", "healed"] | None = None  # absent: both
+    evidence: bool = False  # with the bytes in question, base64
+
+
 class Trail(msgspec.Struct, frozen=True, kw_only=True):
     """Entries of a lease, oldest first."""
 
@@ -60,6 +68,43 @@ class Events(msgspec.Struct, frozen=True, kw_only=True):
     """Entries of the whole ledger, oldest first."""
 
     items: list[EntryView]
+    next_cursor: str | None
+
+
+class AnomalyNote(msgspec.Struct, frozen=True, kw_only=True):
+    """What was learned of an anomaly afterwards."""
+
+    noted_at: str  # RFC 3339
+    note: str
+
+
+class AnomalyView(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that is not as it has to be."""
+
+    anomaly_id: int
+    kind: Kind
+    status: Literal["open", "healed"]
+    noticed_at: str  # RFC 3339
+    healed_at: str | None  # RFC 3339
+    detail: str  # in words
+    source: str | None
+    lease_id: str | None
+    first_sequence: int | None  # it is about these numbers of the source's events of the lease
+    last_sequence: int | None
+    since: str | None  # RFC 3339: or about events that were made from then on …
+    until: str | None  # … and before this
+    event_id: str | None
+    generation: int | None  # of the stream in which it was seen: one more each time that is another
+    stream_offset: int | None
+    evidence_bytes: int | None  # how many of the bytes in question are kept: the first 65536
+    notes: list[AnomalyNote]
+    evidence: str | UnsetType = UNSET  # base64, only when asked for
+
+
+class Anomalies(msgspec.Struct, frozen=True, kw_only=True):
+    """Anomalies, newest first."""
+
+    items: list[AnomalyView]
     next_cursor: str | None
 
 
@@ -78,6 +123,7 @@ class StateAtPoint(msgspec.Struct, frozen=True, kw_only=True):
     basis: Basis
     seq: int  # of the last entry applied
     events_applied: int
+    missing: list[reconstruct.Missing]  # what the ledger did not have: the state is folded without
     state: reconstruct.Snapshot
 
 

@@ -4,10 +4,10 @@ Redelivery appends nothing twice, and a crash loses nothing: the cursor is that 
 """
 
 import asyncio
-from dataclasses import dataclass
+from datetime import timedelta
+from typing import Protocol
 
 import aiormq
-import aiormq.abc
 import asyncpg
 import structlog
 from prometheus_client import Counter, Gauge
@@ -15,55 +15,67 @@ from prometheus_client import Counter, Gauge
 from common import hops, telemetry
 from common.bus import topology
 from common.bus.connection import maintain
-from common.clock import utcnow
+from common.clock import rfc3339, utcnow
 from common.db import TRANSIENT, Connection, Pool, session
-from common.ids import canonical_uuid
+from common.ids import earliest
 from common.pacing import Pacer
-from ledger_svc import checkpoint, closings, events, merkle, opening, sealing, store, totals
+from common.tasks import end
+from ledger_svc import (
+    anomalies,
+    checking,
+    checkpoint,
+    closings,
+    merkle,
+    opening,
+    reading,
+    sealing,
+    store,
+    totals,
+)
 from ledger_svc import entry as entries
-from ledger_svc.events import Event, MalformedEvent
+from ledger_svc.anomalies import Alarms, Anomaly
+from ledger_svc.checking import Checked, LastNumbers
 from ledger_svc.merkle import Frontier
 from ledger_svc.note import SigningKey
 from ledger_svc.store import Damaged, Head
+from ledger_svc.stream import Stream
 
 log = structlog.get_logger()
 
-BATCH_SIZE = 500
-BATCH_BYTES = 8 * 1024 * 1024
 PACE_S = 0.04
-PREFETCH_COUNT = 200  # acks are the stream's credit
 STANDBY_POLL_S = 1.0
 PAUSE_S = 0.5
 PARTITION_SIZE = 10_000_000  # entries
+# When the stream is found to be another, events are compared from this long before the last entry on.
+SAFE_BEFORE = timedelta(minutes=10)
 
 APPENDED = Counter("ledger_appended_entries", "Entries appended to the log")
-MALFORMED = Counter("ledger_malformed_messages", "Messages in the stream that are no events")
 LAST_SEQ = Gauge("ledger_last_seq", "Number of the last entry")
 
 
-@dataclass(slots=True)
-class _Read:
-    """One event of the stream."""
+class Healer(Protocol):
+    """What asks for that which is missing, while this process leads."""
 
-    offset: int
-    event: Event
-    raw: bytes
+    alarms: Alarms
 
-    @property
-    def position(self) -> tuple[str, str, int]:
-        """The event's place: a lease, a source, a number."""
-        return self.event.subject, self.event.source, self.event.sequence
+    async def run(self) -> None: ...
+    def wake(self) -> None: ...
+    def read(self, newest: str) -> None: ...
 
 
 class LedgerWriter:
     """Appends what the stream brings, for as long as it leads."""
 
-    def __init__(self, amqp_url: str, pool: Pool, key: SigningKey) -> None:
+    def __init__(self, amqp_url: str, pool: Pool, key: SigningKey, healer: Healer | None = None) -> None:
         self._amqp_url = amqp_url
         self._pool = pool
         self._key = key  # signs the checkpoints
+        self._healer = healer
+        self._alarms = healer.alarms if healer else Alarms()
         self._head = Head()
+        self._generation = self._head.generation
         self._frontier = merkle.EMPTY
+        self._last = LastNumbers()
         self._next_partition = 0  # its first number: when the log has come there, more have to be made
         self._pacer = Pacer(PACE_S)
 
@@ -93,89 +105,56 @@ class LedgerWriter:
                 return
             interrupted = True
             try:
-                await self._follow(channel, connection)
+                await self._follow(Stream(channel), connection)
             except (*TRANSIENT, ValueError) as error:
                 failure.append(error)  # returning ends `maintain`: a new connection to Postgres is needed
 
         log.info("ledger.leads")
-        await maintain(self._amqp_url, "ledger-writer", read)
+        healing = [asyncio.ensure_future(self._healer.run())] if self._healer else []
+        try:
+            await maintain(self._amqp_url, "ledger-writer", read)
+        finally:
+            await end(healing)
         if failure:
             raise failure[0]
 
-    async def _follow(self, channel: aiormq.Channel, connection: Connection) -> None:
+    async def _follow(self, stream: Stream, connection: Connection) -> None:
         """Append from the stream; the cursor is read anew on each connection to the broker."""
         self._head = await opening.opened(connection, await store.head(connection))
+        self._generation = self._head.generation
         self._frontier = await sealing.verified(connection, self._head, self._key.verifier)
         self._next_partition = await connection.fetchval(store.queries.make_room, PARTITION_SIZE)
-        waiting: asyncio.Queue[aiormq.abc.DeliveredMessage] = asyncio.Queue()
-        start = self._head.stream_offset
-        while not await self._resume(channel, waiting, start):
-            # The stream is not the one that was read: from its beginning, repeats are recognised.
-            log.error("ledger.cursor_mismatch", offset=start, event_id=self._head.event_id)
-            start = -1
+        self._last.clear()
+        self._alarms.forget()
+        await self._alarms.refresh(connection)
+        if reason := await stream.resume(self._head):
+            # Not the stream that was read: from its beginning, repeats are recognised.
+            await self._tell(connection, [_cursor_mismatch(self._head, reason)])
+            self._generation += 1
+            await stream.begin()
         while True:
-            messages = [await waiting.get()]
-            await self._pacer.wait()
-            size = len(messages[0].body)
-            while len(messages) < BATCH_SIZE and size < BATCH_BYTES and not waiting.empty():
-                messages.append(waiting.get_nowait())
-                size += len(messages[-1].body)
-            await self._append(connection, [read for message in messages for read in _read(message)])
-            await channel.basic_ack(messages[-1].delivery_tag or 0, multiple=True, wait=False)
+            messages = await stream.batch(self._pacer)
+            await self._append(connection, *reading.read(messages))
+            await stream.ack(messages[-1])
 
-    async def _resume(
-        self,
-        channel: aiormq.Channel,
-        waiting: asyncio.Queue[aiormq.abc.DeliveredMessage],
-        start: int,
-    ) -> bool:
-        """Consume from `start`, inclusive. False where the event there is not the last one appended.
-
-        An offset that does not exist is clamped silently by the broker, and after a loss of data the same
-        offsets can stand for other messages: so the first delivery has to be the stored event.
-        """
-
-        async def deliver(message: aiormq.abc.DeliveredMessage) -> None:
-            for each in _read(message) if hops.on() else ():
-                hops.stamp(each.event.traceparent, "ledger.delivered")
-            waiting.put_nowait(message)
-
-        await channel.basic_qos(prefetch_count=PREFETCH_COUNT)
-        consuming = await channel.basic_consume(
-            topology.LEDGER_STREAM, deliver, arguments={"x-stream-offset": start if start >= 0 else "first"}
-        )
-        if start < 0:
-            return True
+    async def _append(self, connection: Connection, read: list[reading.Read], wrong: list[Anomaly]) -> None:
+        checked = checking.check(read, await checking.recorded(connection, read, self._last))
         try:
-            async with asyncio.timeout(STANDBY_POLL_S * 10):
-                first = await waiting.get()
-        except TimeoutError:
-            found = False
-        else:
-            found = (
-                any(read.event.id == self._head.event_id for read in _read(first)) and _offset(first) == start
-            )
-            await channel.basic_ack(first.delivery_tag or 0, multiple=True, wait=False)
-        if not found:
-            await channel.basic_cancel(str(consuming.consumer_tag))
-            while not waiting.empty():
-                waiting.get_nowait()
-        return found
+            await self._write(connection, checked)
+        except asyncpg.UniqueViolationError:  # the id of an event that was recorded before
+            self._last.clear()
+            known = await checking.recorded(connection, read, self._last, ids=True)
+            checked = checking.check(read, known)
+            await self._write(connection, checked)
+        telemetry.DUPLICATES.labels(topology.LEDGER_STREAM).inc(checked.repeats)
+        await self._tell(connection, wrong)
+        if read and self._healer:
+            self._healer.read(max(each.event.id for each in read))
 
-    async def _append(self, connection: Connection, read: list[_Read]) -> None:
-        if not read:
-            return
-        known = await store.known(connection, list({each.position for each in read}))
-        new = [each for each in read if each.position not in known]
-        fresh = _once(new)
-        telemetry.DUPLICATES.labels(topology.LEDGER_STREAM).inc(len(read) - len(fresh))
-        try:
-            await self._write(connection, fresh)
-        except asyncpg.UniqueViolationError:
-            await self._write(connection, _once(await _without_reused_ids(connection, new)))
-
-    async def _write(self, connection: Connection, fresh: list[_Read]) -> None:
+    async def _write(self, connection: Connection, checked: Checked) -> None:
+        fresh = checked.fresh
         if not fresh:
+            await self._tell(connection, checked.anomalies)
             return
         now = utcnow()
         seq, sums = self._head.last_seq, self._head.totals
@@ -190,6 +169,7 @@ class LedgerWriter:
         root = merkle.root(frontier)
         head = Head(
             last_seq=seq,
+            generation=self._generation,
             stream_offset=fresh[-1].offset,
             event_id=appended[-1].event_id,
             root_hash=root,
@@ -199,77 +179,40 @@ class LedgerWriter:
         )
         async with connection.transaction():
             await store.append(connection, appended, nodes, head, str(self._key.verifier))
+            if checked.late:
+                await anomalies.heal_gaps(connection, list(checked.late))
+            await self._alarms.raise_all(connection, checked.anomalies, self._generation)
         for each in fresh if hops.on() else ():
             hops.stamp(each.event.traceparent, "ledger.visible")
+        if checked.anomalies and self._healer:
+            self._healer.wake()
         self._advance(head, frontier)
+        self._last.update(checked.last)
         APPENDED.inc(len(appended))
         if seq + 1 >= self._next_partition:
             self._next_partition = await connection.fetchval(store.queries.make_room, PARTITION_SIZE)
+
+    async def _tell(self, connection: Connection, found: list[Anomaly]) -> None:
+        """Raise what is not about anything appended."""
+        await self._alarms.raise_all(connection, found, self._generation)
+        if found and self._healer:
+            self._healer.wake()
 
     def _advance(self, head: Head, frontier: Frontier) -> None:
         self._head, self._frontier = head, frontier
         LAST_SEQ.set(head.last_seq)
 
 
-def _once(read: list[_Read]) -> list[_Read]:
-    """The first for each place in the sequences, in order."""
-    first: dict[tuple[str, str, int], _Read] = {}
-    for each in read:
-        first.setdefault(each.position, each)
-    return list(first.values())
-
-
-async def _without_reused_ids(connection: Connection, new: list[_Read]) -> list[_Read]:
-    """Those whose id is new: an id at a second place in the sequences is another event's, and a defect.
-
-    The place that such an event claims is left for the one that comes with an id of its own.
-    """
-    taken = await store.known_ids(connection, [each.event.id for each in new])
-    places: dict[str, tuple[str, str, int]] = {}
-    kept = []
-    for each in new:
-        if each.event.id in taken or places.setdefault(each.event.id, each.position) != each.position:
-            MALFORMED.inc()
-            log.error("ledger.id_reused", offset=each.offset, event_id=each.event.id)
-        else:
-            kept.append(each)
-    return kept
-
-
-def _offset(message: aiormq.abc.DeliveredMessage) -> int:
-    offset = (message.header.properties.headers or {}).get("x-stream-offset")
-    return offset if isinstance(offset, int) else -1
-
-
-def _read(message: aiormq.abc.DeliveredMessage) -> list[_Read]:
-    """The events of a message; what is none is logged and counted, and the log goes on with the others."""
-    offset = _offset(message)
-    found = []
-    try:
-        for raw in events.split(message.body, message.header.properties.content_type or ""):
-            try:
-                found.append(_Read(offset, _checked(events.decode(raw)), raw))
-            except MalformedEvent as error:
-                _leave_out(message, error)
-    except MalformedEvent as error:
-        _leave_out(message, error)
-    return found
-
-
-def _checked(event: Event) -> Event:
-    """The event, if all that the log keeps of it is right. Raises MalformedEvent."""
-    if canonical_uuid(event.id) != event.id or canonical_uuid(event.subject) != event.subject:
-        raise MalformedEvent("id and subject must be UUIDs")
-    if event.type in events.TYPES:
-        events.data_of(event)
-    return event
-
-
-def _leave_out(message: aiormq.abc.DeliveredMessage, error: MalformedEvent) -> None:
-    MALFORMED.inc()
-    log.error(
-        "ledger.malformed",
-        offset=_offset(message),
-        message_id=message.header.properties.message_id,
-        error=str(error),
+def _cursor_mismatch(head: Head, reason: str) -> Anomaly:
+    assert head.recorded_at is not None  # there is a cursor
+    now = utcnow()
+    cursor = f"event {head.event_id} at offset {head.stream_offset} of generation {head.generation}"
+    return Anomaly(
+        kind="cursor_mismatch",
+        place=f"{head.generation} {head.stream_offset} {rfc3339(now)}",  # it may happen there again
+        detail=f"the stream is not the one read up to {cursor}: {reason}; it is read from its beginning",
+        since=earliest(head.recorded_at - SAFE_BEFORE),
+        until=earliest(now),
+        event_id=head.event_id,
+        stream_offset=head.stream_offset,
     )

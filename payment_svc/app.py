@@ -18,6 +18,7 @@ from common.http.server import build_app, checks
 from common.inbox import outcomes_of
 from common.outbox import Relay
 from common.process import background, drained, serve
+from common.reconciliation import WithReconciliation
 from common.worker import EVENT_PACE_S, CommandProcessor, EventProcessor
 from payment_svc.api import PaymentApi
 from payment_svc.collector import Collector
@@ -72,7 +73,7 @@ async def worker(settings: Settings) -> AsyncIterator[None]:
         publisher = Publisher(settings.amqp_url, "payment-relay", timeout_s=10)
         replies = ReplySender(settings.amqp_url, "payment-worker")
         relay = Relay("payment", pool, publisher)
-        unit = PaymentUnit()
+        unit = WithReconciliation(PaymentUnit())
         settler = Settler(pool, gateway, replies, relay.wake, settings.resolve_after())
         returning = Returns(pool, settler.give_back)
         claim = timedelta(seconds=3 * settings.gateway_timeout_s)

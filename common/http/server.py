@@ -4,6 +4,7 @@ import asyncio
 import re
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from types import MappingProxyType
 
 import structlog
 from aiohttp import web
@@ -31,16 +32,23 @@ _TRACEPARENT = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a
 _REQUEST_ID_OF = web.RequestKey("request_id", str)
 
 Check = Callable[[], Awaitable[None]]
+Notice = Callable[[], Awaitable[str | None]]
 
 
-def build_app(title: str, routes: Sequence[Route], checks: Mapping[str, Check]) -> web.Application:
+def build_app(
+    title: str,
+    routes: Sequence[Route],
+    checks: Mapping[str, Check],
+    notices: Mapping[str, Notice] = MappingProxyType({}),
+) -> web.Application:
     """The application of a front: its routes and the ones all fronts have.
 
     `checks`: what `/health` asks; each raises where the thing it is named after cannot be used.
+    `notices`: what it tells besides; each gives words where somebody has to look at something.
     """
     app = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=[_conventions])
     app.on_response_prepare.append(_headers_back)
-    everything = [*routes, *_common_routes(checks)]
+    everything = [*routes, *_common_routes(checks, notices)]
     document = openapi.document(title, everything)
     page = openapi.page(title, everything)
 
@@ -94,15 +102,14 @@ def traceparent(request: web.Request) -> str | None:
     return given if given is not None and _TRACEPARENT.fullmatch(given) else None
 
 
-def _common_routes(checks: Mapping[str, Check]) -> list[Route]:
+def _common_routes(checks: Mapping[str, Check], notices: Mapping[str, Notice]) -> list[Route]:
     async def health(_request: web.Request) -> web.Response:
-        results = dict(zip(checks, await asyncio.gather(*map(_checked, checks.values())), strict=True))
-        ok = all(result == "ok" for result in results.values())
-        return web.json_response(
-            {"status": "ok" if ok else "unavailable", "checks": results},
-            status=200 if ok else 503,
-            headers=None if ok else {"Retry-After": "1"},
-        )
+        results = await _asked(checks)
+        if any(result != "ok" for result in results.values()):
+            body = {"status": "unavailable", "checks": results}
+            return web.json_response(body, status=503, headers={"Retry-After": "1"})
+        told = {name: words for name, words in (await _asked(notices)).items() if words != "ok"}
+        return web.json_response({"status": "degraded" if told else "ok", "checks": results | told})
 
     async def livez(_request: web.Request) -> web.Response:
         return web.json_response({"status": "ok"})
@@ -117,7 +124,7 @@ def _common_routes(checks: Mapping[str, Check]) -> list[Route]:
             handler=health,
             summary="Ready to serve: what this front needs can be used",
             answers={
-                200: ("Ready", JSON_CONTENT_TYPE),
+                200: ("Ready; `degraded`: somebody has to look at what a check says", JSON_CONTENT_TYPE),
                 503: ("Not ready; the failing check is named", JSON_CONTENT_TYPE),
             },
         ),
@@ -138,13 +145,18 @@ def _common_routes(checks: Mapping[str, Check]) -> list[Route]:
     ]
 
 
-async def _checked(check: Check) -> str:
-    try:
-        async with asyncio.timeout(CHECK_TIMEOUT_S):
-            await check()
-    except Exception as error:
-        return f"failed: {type(error).__name__}"
-    return "ok"
+async def _asked(questions: Mapping[str, Check] | Mapping[str, Notice]) -> dict[str, str]:
+    """What each says, in time: `ok`, or other words."""
+
+    async def answer(question: Check | Notice) -> str:
+        try:
+            async with asyncio.timeout(CHECK_TIMEOUT_S):
+                return await question() or "ok"
+        except Exception as error:
+            return f"failed: {type(error).__name__}"
+
+    answers = await asyncio.gather(*map(answer, questions.values()))
+    return dict(zip(questions, answers, strict=True))
 
 
 async def _headers_back(request: web.Request, response: web.StreamResponse) -> None:

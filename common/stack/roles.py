@@ -28,6 +28,7 @@ TUNABLES = {
     "RESOLVE_AFTER_S": "5,30,300,3600",
     "GATEWAY_LATENCY_MS": "50-150",
     "COLLECTIONS_AT": "06:00",
+    "RECONCILE_EVERY_S": "300",
 }
 
 
@@ -134,6 +135,7 @@ SERVICES = (
         module="ledger_svc",
         role="writer",
         database_role="ledger_writer",
+        tunables=("LOG_LEVEL", "RECONCILE_EVERY_S"),
         signs_ledger=True,
     ),
 )

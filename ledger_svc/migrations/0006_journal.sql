@@ -1,4 +1,4 @@
--- depends: 0003_seal
+-- depends: 0004_anomalies
 -- Batches keep the sums of the journal (the books) beside their totals. These are the books of a batch that was
 -- appended when nobody kept them: made up once, so that the next batch has something to go on from.
 

@@ -18,13 +18,14 @@ from common.stack.stack import Stack
 from common.stack.temporary import guard, temporary_directory
 from tests.e2e.waiting import eventually
 
-# Attempts with `pm_timeout_*` are to be over soon, the sandbox is not to be what the tests wait for, and the
-# day's collections are not to run into them.
+# Attempts with `pm_timeout_*` are to be over soon, the sandbox is not to be what the tests wait for, the
+# day's collections are not to run into them, and what the ledger has lost is to be found while they look.
 TUNABLES = {
     "RESOLVE_AFTER_S": "1,5,30",
     "GATEWAY_LATENCY_MS": "0",
     "GATEWAY_TIMEOUT_S": "2",
     "COLLECTIONS_AT": "never",
+    "RECONCILE_EVERY_S": "5",
 }
 MAX_COMPLAINTS = 12
 COMPLAINT_CHARACTERS = 1_500

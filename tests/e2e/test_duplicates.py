@@ -53,7 +53,8 @@ class Copies:
 
         async def drained() -> bool:
             while message := await self._queue.get(fail=False, no_ack=True):
-                self.messages.append(message)
+                if message.type != "ReconcileEvents":  # the ledger asks now and then
+                    self.messages.append(message)
             return sum(map(_weight, self.messages)) >= expected
 
         await eventually(drained, f"{expected} copies")
@@ -89,7 +90,8 @@ async def test_every_message_twice(system: System, client: Client) -> None:
         nobody = "00000000-0000-0000-0000-000000000000"
         before = await _books(system, nobody)
         charges = [await client.charges(lease_id=lease_id) for lease_id in leases]
-        numbers = "SELECT (SELECT count(*) FROM lease.commands) + (SELECT count(*) FROM payment.commands)"
+        sent = "SELECT count(*) FROM {}.commands WHERE type <> 'ReconcileEvents'"
+        numbers = f"SELECT ({sent.format('lease')}) + ({sent.format('payment')})"
         known = await system.value(numbers)
         await copies.publish_again()
         # What is sent after the copies is carried out after them: each queue has one consumer.

@@ -40,7 +40,10 @@ TABLES = {
         *("commands", "outbox", "outbox_pending", "accounts", "payments", "attempts"),
         *("quotes", "returns", "collection_runs", "collection_waiters"),
     ),
-    "ledger": ("entries", "batches", "nodes", "places", "event_ids", "closings", "keys", "openings"),
+    "ledger": (
+        *("entries", "batches", "nodes", "places", "event_ids", "closings", "keys", "openings"),
+        *("anomalies", "anomaly_notes", "reconciled"),
+    ),
 }
 
 

@@ -309,6 +309,7 @@ async def test_audit(checked: Checked) -> None:
         "/api/v1/audit/trial-balance",
         f"/api/v1/audit/trial-balance?seq={entry['seq']}",
         "/api/v1/audit/metrics",
+        "/api/v1/audit/anomalies?status=open&evidence=true",
         "/api/v1/audit/events?limit=5",
         "/api/v1/audit/events?type=lease.created&raw=true&after_seq=0",
         f"/api/v1/audit/events/{entry['event_id']}?raw=1",

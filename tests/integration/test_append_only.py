@@ -20,7 +20,7 @@ from tests.integration.database import owner
 from tests.integration.test_ledger_writer import a_life, fresh_stream, send, settled
 from tests.servers import Servers
 
-TABLES = ("entries", "batches", "nodes", "places", "event_ids", "closings", "keys")
+TABLES = ("entries", "batches", "nodes", "places", "event_ids", "closings", "keys", "openings")
 KEY = note.generate("example.org/ledger-of-the-tests")
 SCHEMA = "ledger_beside"  # one of these tests' own, which they may bend
 

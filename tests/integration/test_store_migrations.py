@@ -19,7 +19,10 @@ TABLES = {
         *("commands", "outbox", "outbox_pending", "accounts", "payments", "attempts"),
         *("quotes", "returns", "collection_runs", "collection_waiters"),
     },
-    "ledger": {"entries", "batches", "nodes", "places", "event_ids", "closings", "keys", "openings"},
+    "ledger": {
+        *("entries", "batches", "nodes", "places", "event_ids", "closings", "keys", "openings"),
+        *("anomalies", "anomaly_notes", "reconciled"),
+    },
 }
 # role → schema → privileges on its tables
 GRANTS: dict[str, dict[str, dict[str, set[str]]]] = {

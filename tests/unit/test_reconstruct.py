@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ledger_svc import events
-from ledger_svc.reconstruct import EMPTY, Basis, apply, fold, select, snapshot
+from ledger_svc.reconstruct import EMPTY, Basis, Missing, apply, fold, missing, select, snapshot
 from tests.unit.event_mixes import interleave, random_life, record
 from tests.unit.event_samples import LEASES, NOTHING, PAYMENTS, START, Life, allocation
 
@@ -266,15 +266,32 @@ def test_a_clock_set_back_leaves_no_hole() -> None:
     assert select(entries, as_of=created.occurred_at) == [created, paid_off]
 
 
-def test_an_event_recorded_late_holds_back_what_follows_it() -> None:
-    """Re-emitted out of order, an event and its successors of the same source count from its own entry on."""
+def test_an_event_recorded_late_stands_before_its_successor() -> None:
+    """Until it comes, what is folded says what is missing; then it is folded where it belongs."""
     life = Life()
     life.create()
     life.start(1)
     life.start(2)
     entries = record([life.raws[0], life.raws[2], life.raws[1]])
-    assert select(entries, seq=2) == entries[:1]
+    assert select(entries, seq=2) == entries[:2]
+    assert missing(select(entries, seq=2)) == [Missing(source=PAYMENTS, first=1, last=1)]
     assert select(entries, seq=3) == [entries[0], entries[2], entries[1]]
+    assert missing(entries) == []
+    happened = entries[2].occurred_at
+    assert select(entries, as_of=happened) == [entries[0], entries[2]]
+    assert select(entries, as_of=happened, basis="recorded") == []
+
+
+@given(randoms)
+def test_what_was_known_then_does_not_change(random: Random) -> None:
+    """Whatever is recorded later and in which order, a seq and a time of recording select what they did."""
+    raws = random_life(random).raws
+    entries = record(random.sample(raws, len(raws)))
+    cut = random.choice(entries)
+    then = entries[: cut.seq]
+    assert select(entries, seq=cut.seq) == select(then)
+    if len(entries) == cut.seq or entries[cut.seq].recorded_at > cut.recorded_at:
+        assert select(entries, as_of=cut.recorded_at, basis="recorded") == select(then)
 
 
 def test_one_point_only() -> None:

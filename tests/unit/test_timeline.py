@@ -196,6 +196,20 @@ def test_balance_after_is_the_fold_so_far(random: Random) -> None:
         assert item.summary
 
 
+@given(st.randoms(use_true_random=False))
+def test_events_recorded_late_are_told_where_they_belong(random: Random) -> None:
+    """Each source's events come in its own order, and the balances are those of a ledger without gaps."""
+    life = random_life(random)
+    shuffled = random.sample(life.raws, len(life.raws))
+    items = list(timeline(record(shuffled)))
+    entries = record(shuffled)
+    told = [entries[item.seq - 1] for item in items]
+    for source in (LEASES, PAYMENTS):
+        numbers = [entry.sequence for entry in told if entry.source == source]
+        assert numbers == sorted(numbers)
+    assert items[-1].balance_after == list(timeline(record(life.raws)))[-1].balance_after
+
+
 def test_unknown_type_stops_the_timeline() -> None:
     """What cannot be told is an error, not a gap in the story."""
     life = Life()

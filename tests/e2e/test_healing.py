@@ -1,0 +1,46 @@
+"""The stream is lost under load, with what was in it: the ledger finds out, asks, and is complete."""
+
+from typing import Any
+
+from common.bus.topology import LEDGER_STREAM
+from tests.e2e.client import Client
+from tests.e2e.invariants import check, come_to_rest
+from tests.e2e.load import Load
+from tests.e2e.system import System
+from tests.e2e.waiting import eventually
+
+ANOMALIES = "/api/v1/audit/anomalies?limit=200"
+
+
+async def test_the_stream_is_lost_under_load(system: System, client: Client) -> None:
+    """Deleted while leases are made and paid: every event is recorded once, and the list tells of it."""
+    load = Load(client)
+    before = await _newest(client)
+    async with load.running(), await system.broker() as connection:
+        channel = await connection.channel()
+        await channel.queue_delete(LEDGER_STREAM)
+        await load.flows()
+    await come_to_rest(system)  # nothing that was told is missing
+    await load.settle(system)
+    await check(system, client)
+
+    async def healed() -> list[dict[str, Any]]:
+        items = [each for each in await _anomalies(client) if each["anomaly_id"] > before]
+        lost = [each for each in items if each["kind"] == "cursor_mismatch"]
+        return lost if all(each["status"] == "healed" for each in items) else []
+
+    for each in await eventually(healed, "all is healed", within_s=40):
+        assert [note["note"] for note in each["notes"]] == ["ledger and outbox have the same events"]
+    generation = await system.value("SELECT max(generation) FROM ledger.batches")
+    assert generation > 1
+
+
+async def _anomalies(client: Client) -> list[dict[str, Any]]:
+    answer = await client.ledger.get(ANOMALIES)
+    assert answer.status == 200
+    items: list[dict[str, Any]] = answer.json["items"]
+    return items
+
+
+async def _newest(client: Client) -> int:
+    return max((each["anomaly_id"] for each in await _anomalies(client)), default=0)
