@@ -11,7 +11,7 @@ STACK_COMMAND := .venv/bin/python -m common.stack
 STAMP := .venv/installed-requirements.txt
 CODE := common lease_svc payment_svc ledger_svc perf tests
 
-.PHONY: help up down ps logs env clean demo figures collections resolution docs test lint types contracts unit integration e2e servers venv
+.PHONY: help up down ps logs env clean demo figures collections resolution replay docs test lint types contracts unit integration e2e servers venv
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,6 +45,9 @@ collections: servers ## Measure collections on a private system, also killed hal
 
 resolution: up ## Start it, then let a third of 1,000 attempts time out at the gateway, and compare the records
 	@eval "$$($(STACK_COMMAND) env)" && .venv/bin/python -m perf.resolution
+
+replay: $(STAMP) ## Read the running system's stream again and compare it with the ledger (ARGS="rebuild --switch")
+	@exports="$$($(STACK_COMMAND) env)" && eval "$$exports" && .venv/bin/python -m ledger_svc replay $(ARGS)
 
 docs: $(STAMP) ## Generate docs/events, docs/openapi and docs/DECLINES.md from the code
 	@.venv/bin/python -m common.docs lease_svc payment_svc ledger_svc

@@ -19,8 +19,7 @@ from common.clock import utcnow
 from common.db import TRANSIENT, Connection, Pool, session
 from common.ids import canonical_uuid
 from common.pacing import Pacer
-from ledger_svc import closings, events, merkle, store, totals
-from ledger_svc import entry as entries
+from ledger_svc import appending, events, merkle, store
 from ledger_svc.events import Event, MalformedEvent
 from ledger_svc.merkle import Frontier
 from ledger_svc.store import Head
@@ -168,28 +167,11 @@ class LedgerWriter:
     async def _write(self, connection: Connection, fresh: list[_Read]) -> None:
         if not fresh:
             return
-        now = utcnow()
-        seq, sums = self._head.last_seq, self._head.totals
-        appended = []
-        recorded = await closings.recorded(connection, [each.event for each in fresh])
-        for each in fresh:
-            seq += 1
-            appended.append(entries.seal(each.event, each.raw, seq=seq, recorded_at=now))
-            sums = totals.add(sums, each.event, recorded.of(each.event))
-            recorded.note(each.event)
-        frontier, nodes = merkle.extend(self._frontier, [entry.leaf_hash for entry in appended])
-        head = Head(
-            last_seq=seq,
-            stream_offset=fresh[-1].offset,
-            event_id=appended[-1].event_id,
-            root_hash=merkle.root(frontier),
-            totals=sums,
-            recorded_at=now,
-        )
+        batch = await appending.prepare(connection, self._head, self._frontier, fresh, utcnow())
         async with connection.transaction():
-            await store.append(connection, appended, nodes, head)
-        self._advance(head, frontier)
-        APPENDED.inc(len(appended))
+            await store.append(connection, batch.entries, batch.nodes, batch.head)
+        self._advance(batch.head, batch.frontier)
+        APPENDED.inc(len(batch.entries))
 
     def _advance(self, head: Head, frontier: Frontier) -> None:
         self._head, self._frontier = head, frontier
