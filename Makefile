@@ -11,7 +11,7 @@ STACK_COMMAND := .venv/bin/python -m common.stack
 STAMP := .venv/installed-requirements.txt
 CODE := common lease_svc payment_svc ledger_svc perf tests
 
-.PHONY: help up down ps logs env clean demo figures e2e-latency capacity soak perf-compare history collections resolution docs test lint types contracts unit integration e2e servers venv bench stress loadtest rotate-key reconcile
+.PHONY: help up down ps logs env clean demo figures e2e-latency capacity soak perf-compare history collections resolution docs test lint types contracts unit integration e2e servers venv bench stress loadtest rotate-key reconcile replay
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -76,6 +76,9 @@ stress: servers ## Press a private system in three ways (SCENARIO=storm USERS=50
 
 loadtest: up ## Start it, then load it with simulated users (USERS=10 SPAWN_RATE=1 RUN_TIME=5m), or at RATE=100 requests a second
 	@eval "$$($(STACK_COMMAND) env)" && .venv/bin/python -m perf.load
+
+replay: $(STAMP) ## Read the running system's stream again and compare it with the ledger (ARGS="rebuild --switch")
+	@exports="$$($(STACK_COMMAND) env)" && eval "$$exports" && .venv/bin/python -m ledger_svc replay $(ARGS)
 
 docs: $(STAMP) ## Generate docs/events, docs/openapi and docs/DECLINES.md from the code
 	@.venv/bin/python -m common.docs lease_svc payment_svc ledger_svc

@@ -80,6 +80,18 @@ def open_pool(dsn: str, schema: str, *, name: str, size: int) -> Pool:
     return pool
 
 
+@asynccontextmanager
+async def connect(dsn: str, schema: str, *, name: str) -> AsyncIterator[Connection]:
+    """One connection for work on whole tables: plans as the server likes, and no limit of time."""
+    settings = {"application_name": name, "search_path": schema, "timezone": "UTC"}
+    connection = await asyncpg.connect(dsn, server_settings=settings)
+    try:
+        await _prepare(connection)
+        yield connection
+    finally:
+        await connection.close()
+
+
 async def _prepare(connection: Any) -> None:
     await connection.set_type_codec(
         "json", schema="pg_catalog", encoder=bytes, decoder=bytes, format="binary"

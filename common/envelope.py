@@ -25,6 +25,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
     time: str  # RFC 3339, UTC, microseconds
     datacontenttype: Literal["application/json"] = "application/json"
     sequence: int  # 1, 2, 3 … per source and subject, no gaps
+    seensequence: int | None = None  # the last of the other source's events of the subject that this knows of
     correlationid: str  # the command at the start of it all
     causationid: str  # the command or event that caused this one
     traceparent: str | None = None  # W3C trace context of the request

@@ -43,6 +43,7 @@ class Batch:
                 subject=lease.lease_id,
                 time=rfc3339(now),
                 sequence=lease.event_sequence,
+                seensequence=lease.payment_sequence,
                 correlationid=command.command_id,
                 causationid=command.command_id,
                 traceparent=command.traceparent,

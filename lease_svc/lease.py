@@ -1,5 +1,6 @@
 """The lease: its state, and how commands and payments change it. Pure."""
 
+from collections.abc import Sequence
 from datetime import date, datetime
 from typing import Literal
 
@@ -274,19 +275,26 @@ def create(command: CreateLease, now: datetime) -> tuple[Lease, Change]:
         late_fee=terms.late_fee,
         metadata=terms.metadata,
     )
+    return begin(lease_id, contract, rows, now)
+
+
+def begin(
+    lease_id: str, contract: Contract, rows: Sequence[Instalment], now: datetime
+) -> tuple[Lease, Change]:
+    """A lease on which nothing has been paid yet, and the first line of its history."""
     lease = Lease(
         lease_id=lease_id,
-        customer_id=terms.customer_id,
+        customer_id=contract.customer_id,
         status="active",
         version=1,
         amount_paid=0,
-        balance=built.total_payable,
-        principal_left=terms.principal,
-        fees_left=built.total_fees,
+        balance=contract.total_payable,
+        principal_left=contract.principal,
+        fees_left=contract.total_fees,
         late_fees_left=0,
-        next_due_date=built.first_due_date,
+        next_due_date=contract.first_due_date,
         payments_made=0,
-        paid=[0] * terms.term,
+        paid=[0] * contract.term,
         contract=encode(contract),
         schedule=encode(rows),
         event_sequence=1,
@@ -294,6 +302,11 @@ def create(command: CreateLease, now: datetime) -> tuple[Lease, Change]:
         created_at=now,
         updated_at=now,
     )
+    agreed = {
+        "principal": contract.principal,
+        "term": contract.term,
+        "total_payable": contract.total_payable,
+    }
     change = Change(
         lease_id=lease_id,
         version=1,
@@ -302,6 +315,6 @@ def create(command: CreateLease, now: datetime) -> tuple[Lease, Change]:
         status_before=None,
         status_after="active",
         balance=lease.balance,
-        data=encode({"principal": terms.principal, "term": terms.term, "total_payable": built.total_payable}),
+        data=encode(agreed),
     )
     return lease, change

@@ -5,7 +5,12 @@ from collections.abc import Sequence
 from importlib import import_module
 
 # Command → module with `main(arguments) -> exit status`. Each loads what it needs and no more.
-COMMANDS = {"accept": "ledger_svc.accept", "keygen": "ledger_svc.keygen", "reconcile": "ledger_svc.reconcile"}
+COMMANDS = {
+    "accept": "ledger_svc.accept",
+    "keygen": "ledger_svc.keygen",
+    "reconcile": "ledger_svc.reconcile",
+    "replay": "ledger_svc.replay.command",
+}
 
 
 def run(arguments: Sequence[str]) -> int:

@@ -10,6 +10,7 @@ from typing import Protocol
 import aiormq
 import asyncpg
 import structlog
+from msgspec.structs import replace
 from prometheus_client import Counter, Gauge
 
 from common import hops, telemetry
@@ -20,19 +21,7 @@ from common.db import TRANSIENT, Connection, Pool, session
 from common.ids import earliest
 from common.pacing import Pacer
 from common.tasks import end
-from ledger_svc import (
-    anomalies,
-    checking,
-    checkpoint,
-    closings,
-    merkle,
-    opening,
-    reading,
-    sealing,
-    store,
-    totals,
-)
-from ledger_svc import entry as entries
+from ledger_svc import anomalies, appending, checking, checkpoint, merkle, opening, reading, sealing, store
 from ledger_svc.anomalies import Alarms, Anomaly
 from ledger_svc.checking import Checked, LastNumbers
 from ledger_svc.merkle import Frontier
@@ -156,29 +145,15 @@ class LedgerWriter:
         if not fresh:
             await self._tell(connection, checked.anomalies)
             return
-        now = utcnow()
-        seq, sums = self._head.last_seq, self._head.totals
-        appended = []
-        recorded = await closings.recorded(connection, [each.event for each in fresh])
-        for each in fresh:
-            seq += 1
-            appended.append(entries.seal(each.event, each.raw, seq=seq, recorded_at=now))
-            sums = totals.add(sums, each.event, recorded.of(each.event))
-            recorded.note(each.event)
-        frontier, nodes = merkle.extend(self._frontier, [entry.leaf_hash for entry in appended])
-        root = merkle.root(frontier)
-        head = Head(
-            last_seq=seq,
+        batch = await appending.prepare(connection, self._head, self._frontier, fresh, utcnow())
+        last_seq = batch.head.last_seq
+        head = replace(
+            batch.head,
             generation=self._generation,
-            stream_offset=fresh[-1].offset,
-            event_id=appended[-1].event_id,
-            root_hash=root,
-            totals=sums,
-            recorded_at=now,
-            checkpoint=checkpoint.signed(self._key, seq, root),
+            checkpoint=checkpoint.signed(self._key, last_seq, batch.head.root_hash),
         )
         async with connection.transaction():
-            await store.append(connection, appended, nodes, head, str(self._key.verifier))
+            await store.append(connection, batch.entries, batch.nodes, head, str(self._key.verifier))
             if checked.late:
                 await anomalies.heal_gaps(connection, list(checked.late))
             await self._alarms.raise_all(connection, checked.anomalies, self._generation)
@@ -186,10 +161,10 @@ class LedgerWriter:
             hops.stamp(each.event.traceparent, "ledger.visible")
         if checked.anomalies and self._healer:
             self._healer.wake()
-        self._advance(head, frontier)
+        self._advance(head, batch.frontier)
         self._last.update(checked.last)
-        APPENDED.inc(len(appended))
-        if seq + 1 >= self._next_partition:
+        APPENDED.inc(len(batch.entries))
+        if last_seq + 1 >= self._next_partition:
             self._next_partition = await connection.fetchval(store.queries.make_room, PARTITION_SIZE)
 
     async def _tell(self, connection: Connection, found: list[Anomaly]) -> None:

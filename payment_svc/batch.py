@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,7 @@ from common.envelope import Event, Outcome, encode
 from common.http import consistency
 from common.ids import uuid7
 from payment_svc.attempt import ASK_AFTER, CLAIM, Account, Attempt, Payment
+from payment_svc.declines import Decline, decline
 from payment_svc.events import SOURCE
 from payment_svc.quote import Quote
 
@@ -35,6 +36,7 @@ class Batch:
         self.now = now
         self.ask_after: Sequence[timedelta] = ASK_AFTER
         self.claim = CLAIM
+        self.judge: Callable[[str], Decline] = decline  # of a decline code
         self.accounts = accounts
         self.payments = {payment.payment_id: payment for payment in payments}
         self.started: list[Attempt] = []
@@ -78,6 +80,7 @@ class Batch:
             subject=account.lease_id,
             time=rfc3339(self.now),
             sequence=account.event_sequence,
+            seensequence=account.lease_sequence,
             correlationid=cause.correlation_id,
             causationid=cause.causation_id,
             traceparent=cause.traceparent,

@@ -16,8 +16,8 @@ Kind = Literal["instalment", "payoff", "refund", "chargeback"]
 PaymentStatus = Literal["scheduled", "due", "late", "processing", "paid", "cancelled"]
 
 
-class AttemptStarted(msgspec.Struct, frozen=True, kw_only=True):
-    """`payment.attempt_started`: the gateway is about to be called. The fields all attempts' events have."""
+class OfAttempt(msgspec.Struct, frozen=True, kw_only=True):
+    """The fields that all attempts' events have."""
 
     attempt_id: str
     payment_id: str | None  # null: a payoff, or the refund of one
@@ -29,7 +29,16 @@ class AttemptStarted(msgspec.Struct, frozen=True, kw_only=True):
     payment_method: str
 
 
-class PaymentSucceeded(AttemptStarted, frozen=True, kw_only=True):
+class AttemptStarted(OfAttempt, frozen=True, kw_only=True):
+    """`payment.attempt_started`: the gateway is about to be called."""
+
+    run_as_of: date | None = None  # of the collection run that makes it; null: it was asked for
+    quote_id: str | None = None  # of a payoff: the quote that it pays; null: it cites none
+    refunded_attempt_id: str | None = None  # of a refund: the attempt that had collected the money
+    reason: str | None = None  # of a refund: the client's words
+
+
+class PaymentSucceeded(OfAttempt, frozen=True, kw_only=True):
     """`payment.succeeded`: money was collected for an instalment."""
 
     gateway_reference: str
@@ -39,25 +48,26 @@ class PaymentSucceeded(AttemptStarted, frozen=True, kw_only=True):
     payment_status: PaymentStatus  # of the instalment now
 
 
-class PaymentDeclined(AttemptStarted, frozen=True, kw_only=True):
+class PaymentDeclined(OfAttempt, frozen=True, kw_only=True):
     """`payment.declined`, `payoff.declined`: the issuer said no."""
 
     decline: Decline
+    gateway_reference: str | None = None  # the gateway's id of the charge or refund that it declined
 
 
-class PaymentFailed(AttemptStarted, frozen=True, kw_only=True):
+class PaymentFailed(OfAttempt, frozen=True, kw_only=True):
     """`payment.failed`: the gateway was certainly not reached, nothing moved."""
 
     reason: str
 
 
-class PaymentUnknown(AttemptStarted, frozen=True, kw_only=True):
+class PaymentUnknown(OfAttempt, frozen=True, kw_only=True):
     """`payment.unknown`: no answer; the money may or may not have moved. It will be asked about."""
 
     reason: str
 
 
-class PaymentResolved(AttemptStarted, frozen=True, kw_only=True):
+class PaymentResolved(OfAttempt, frozen=True, kw_only=True):
     """`payment.resolved`: what the gateway said of an unknown attempt; the event that moves money follows."""
 
     outcome: Literal["succeeded", "declined"]
@@ -72,7 +82,7 @@ class SettledInstalment(msgspec.Struct, frozen=True, kw_only=True):
     amount_paid: int  # minor units
 
 
-class PayoffSucceeded(AttemptStarted, frozen=True, kw_only=True):
+class PayoffSucceeded(OfAttempt, frozen=True, kw_only=True):
     """`payoff.succeeded`: everything that was left was collected at once."""
 
     gateway_reference: str | None  # null: nothing was left to be charged
@@ -110,11 +120,12 @@ class ChangedInstalment(msgspec.Struct, frozen=True, kw_only=True):
     amount_due: int  # minor units left on it
 
 
-class MoneyTakenBack(AttemptStarted, frozen=True, kw_only=True):
+class MoneyTakenBack(OfAttempt, frozen=True, kw_only=True):
     """`payment.refunded`, `payment.charged_back`: what an attempt had collected was given or taken back."""
 
     refunded_attempt_id: str  # the attempt that had collected it
     gateway_reference: str | None  # of the refund; of a chargeback, the charge's
+    notice_id: str | None = None  # of a chargeback: the gateway's notice of it
     reason: str  # the client's words, or the gateway's
     allocation: Allocation  # what was undone; interest is negative where a payoff's credits are undone
     instalments: list[ChangedInstalment]  # those it changed

@@ -171,7 +171,8 @@ class PaymentUnit:
     async def project(self, connection: Connection, events: Sequence[Event]) -> list[Event]:
         """Apply the lease service's events: new leases become accounts with their payments, until closed."""
         accounts = await store.lock_accounts(connection, list({event.subject for event in events}))
-        positions = {lease_id: account.lease_sequence for lease_id, account in accounts.items()}
+        before = {lease_id: account.lease_sequence for lease_id, account in accounts.items()}
+        positions = dict(before)
         news = News()
         batch = Batch(accounts, [], utcnow())
         for event in events:
@@ -182,16 +183,14 @@ class PaymentUnit:
                 continue  # a repeat
             if event.sequence > position + 1:
                 raise SequenceGap(f"{event.subject}: {event.sequence} after {position}")
-            EVENTS[event.type](news, event)
-            if event.type == "lease.paid_off" and event.subject in accounts:
-                _cure_paid_off(batch, accounts[event.subject], event)
             positions[event.subject] = event.sequence
+            EVENTS[event.type](news, event)
+            if event.subject in accounts:
+                accounts[event.subject].lease_sequence = event.sequence
+                if event.type == "lease.paid_off":
+                    _cure_paid_off(batch, accounts[event.subject], event)
         await store.insert_leases(connection, news.created, positions)
-        moved = [
-            account for account in accounts.values() if positions[account.lease_id] > account.lease_sequence
-        ]
-        for account in moved:
-            account.lease_sequence = positions[account.lease_id]
+        moved = [accounts[lease_id] for lease_id in before if positions[lease_id] > before[lease_id]]
         for lease_id in news.closed:
             if lease_id in accounts:
                 closing.forget(accounts[lease_id])

@@ -14,7 +14,7 @@ from payment_svc import store
 from payment_svc.attempt import Account, Attempt, Payment, Refused
 from payment_svc.batch import Batch, Cause, token
 from payment_svc.commands import RecordChargeback, RefundAttempt
-from payment_svc.events import ChangedInstalment, MoneyTakenBack
+from payment_svc.events import AttemptStarted, ChangedInstalment, MoneyTakenBack
 from payment_svc.refusal import refusal
 from payment_svc.render import attempt_url, attempt_view
 
@@ -139,6 +139,7 @@ def taken_back(batch: Batch, attempt: Attempt, cause: Cause) -> None:
         **common_fields(attempt),
         refunded_attempt_id=original.attempt_id,
         gateway_reference=attempt.gateway_reference,
+        notice_id=attempt.notice_id,
         reason=attempt.reason or "",
         allocation=undone.allocation,
         instalments=[
@@ -156,6 +157,17 @@ def taken_back(batch: Batch, attempt: Attempt, cause: Cause) -> None:
     )
     type_ = "payment.refunded" if attempt.kind == "refund" else "payment.charged_back"
     batch.tell(account, type_, told, cause)
+
+
+def attempt_started(attempt: Attempt) -> AttemptStarted:
+    """What is told of an attempt that is about to be made."""
+    return AttemptStarted(
+        **common_fields(attempt),
+        run_as_of=attempt.as_of,
+        quote_id=attempt.payoff.quote_id if attempt.payoff else None,
+        refunded_attempt_id=attempt.refunds,
+        reason=attempt.reason,
+    )
 
 
 def common_fields(attempt: Attempt) -> dict[str, Any]:

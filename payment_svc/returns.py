@@ -22,9 +22,8 @@ from payment_svc import refund as domain
 from payment_svc import store
 from payment_svc.attempt import Attempt, Closed, Payment, Refused
 from payment_svc.batch import Batch, Cause
-from payment_svc.events import AttemptStarted
 from payment_svc.gateways.port import RefundRequest
-from payment_svc.refunding import common_fields
+from payment_svc.refunding import attempt_started
 
 log = structlog.get_logger()
 
@@ -97,7 +96,7 @@ def _begin(batch: Batch, payments: list[Payment], original: Attempt) -> Attempt 
         return None
     refund.traceparent = original.traceparent
     cause = Cause(correlation_id=command_id, causation_id=command_id, traceparent=refund.traceparent)
-    batch.tell(account, "payment.attempt_started", AttemptStarted(**common_fields(refund)), cause)
+    batch.tell(account, "payment.attempt_started", attempt_started(refund), cause)
     log.info("return.begun", attempt_id=refund.attempt_id, refunds=original.attempt_id)
     return refund
 

@@ -13,7 +13,8 @@ from payment_svc import attempt as domain
 from payment_svc import collecting
 from payment_svc.attempt import Account, Attempt, Payment
 from payment_svc.batch import Batch, Cause
-from payment_svc.events import AttemptStarted, LateFeeAssessed, LeaseCured, LeaseDelinquent
+from payment_svc.events import LateFeeAssessed, LeaseCured, LeaseDelinquent
+from payment_svc.refunding import attempt_started
 
 
 class Counts(msgspec.Struct, frozen=True, kw_only=True):
@@ -182,17 +183,7 @@ def _attempt(batch: Batch, run: Run, account: Account, payment: Payment, cause: 
 def tell_started(batch: Batch, account: Account, attempt: Attempt, cause: Cause) -> None:
     """An attempt is about to be made: it is written, and told of."""
     batch.started.append(attempt)
-    started = AttemptStarted(
-        attempt_id=attempt.attempt_id,
-        payment_id=attempt.payment_id,
-        number=attempt.number,
-        lease_id=attempt.lease_id,
-        kind=attempt.kind,
-        amount=attempt.amount,
-        currency=attempt.currency,
-        payment_method=attempt.payment_method,
-    )
-    batch.tell(account, "payment.attempt_started", started, cause)
+    batch.tell(account, "payment.attempt_started", attempt_started(attempt), cause)
 
 
 def _delinquent(run: Run, account: Account, late: Sequence[Payment]) -> LeaseDelinquent:

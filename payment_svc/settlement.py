@@ -12,7 +12,6 @@ from payment_svc import attempt as domain
 from payment_svc import closing, collecting
 from payment_svc.attempt import Account, Attempt, Payment
 from payment_svc.batch import Batch, Cause, token
-from payment_svc.declines import decline
 from payment_svc.events import (
     PaymentDeclined,
     PaymentFailed,
@@ -128,7 +127,7 @@ def _declined(
     attempt.settled_at = batch.now
     attempt.next_check_at = None
     attempt.gateway_reference = result.reference
-    attempt.decline = decline(result.code)
+    attempt.decline = batch.judge(result.code)
     _land(batch, account, payment, attempt)
     retry_on = None
     if payment is not None and attempt.kind == "instalment":
@@ -137,7 +136,9 @@ def _declined(
             retry_at = rfc3339(payment.next_retry_at)
             attempt.decline = msgspec.structs.replace(attempt.decline, retry_at=retry_at)
     type_ = "payoff.declined" if attempt.kind == "payoff" else "payment.declined"
-    data = PaymentDeclined(**common_fields(attempt), decline=attempt.decline)
+    data = PaymentDeclined(
+        **common_fields(attempt), decline=attempt.decline, gateway_reference=attempt.gateway_reference
+    )
     told = batch.tell(account, type_, data, cause)
     if payment is not None and retry_on is not None:
         _tell_retry(batch, account, payment, attempt, retry_on, told)

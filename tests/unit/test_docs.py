@@ -15,7 +15,7 @@ from common.docs.fields import fields, nested
 from common.docs.pages import Documented, files, schema
 from common.envelope import Event, encode
 from common.stack import ports, roles
-from lease_svc.handlers import EVENTS as LEASE_READS
+from lease_svc.news import EVENTS as LEASE_READS
 from ledger_svc import events as ledger_events
 from ledger_svc import writer  # its metrics register themselves
 from payment_svc import docs as payment_docs

@@ -1,0 +1,56 @@
+"""`replay verify`: the stream, or the ledger itself, is read again and held against what is on record."""
+
+from datetime import datetime
+
+import msgspec
+
+from common.db import Connection
+from common.replay import stream
+from common.replay.bounds import Bounds, Unreadable
+from common.replay.progress import progress, say
+from ledger_svc.reading import offset_of, read
+from ledger_svc.replay.comparison import Compared, Comparison
+
+
+class Verified(Compared, kw_only=True):
+    """What came of reading the stream."""
+
+    source: str = "stream"
+    first_offset: int | None = None  # that was read; null: nothing was
+    last_offset: int | None = None
+    begins_later: bool = False  # than was asked for: what was before is in the stream no longer
+    messages: int = 0
+    malformed: int = 0  # no events: the ledger passes them over
+
+
+async def verify_stream(connection: Connection, amqp_url: str, bounds: Bounds) -> Verified:
+    """Read the stream and compare it with the ledger. Raises Unreadable."""
+    comparison: Comparison | None = None
+    read_so_far = Verified()
+    async with stream.opened(amqp_url) as source:
+        extent = await source.extent()
+        if extent is None:
+            raise Unreadable("the stream is empty")
+        if bounds.first > extent.last:
+            raise Unreadable(f"the stream ends with offset {extent.last}")
+        last = min(extent.last, bounds.last)
+        total = None if isinstance(bounds.start, datetime) else last - max(bounds.first, extent.first) + 1
+        with progress("reading the stream", total, "messages") as advance:
+            async for messages in source.read(bounds.start, last):
+                if comparison is None:
+                    read_so_far.first_offset = first = offset_of(messages[0])
+                    if not isinstance(bounds.start, datetime) and first > bounds.first:
+                        read_so_far.begins_later = True
+                        say(f"the stream begins with offset {first}: what was before is in it no longer")
+                    comparison = Comparison(connection, bounds, first, last)
+                    await comparison.begin()
+                events, malformed = read(messages)
+                await comparison.take(events)
+                read_so_far.malformed += len(malformed)
+                read_so_far.messages += len(messages)
+                read_so_far.last_offset = offset_of(messages[-1])
+                advance(len(messages))
+    if comparison is None:
+        return read_so_far
+    compared = await comparison.conclude()
+    return msgspec.structs.replace(read_so_far, **msgspec.structs.asdict(compared))
