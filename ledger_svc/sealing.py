@@ -19,11 +19,11 @@ async def verified(connection: Connection, end: Head, own: VerifierKey) -> Front
     if (last := await connection.fetchval(store.queries.last_seq) or 0) != end.last_seq:
         raise Damaged(f"the log ends with entry {last}, which is the end of no batch")
     frontier = await store.frontier(connection, end)
-    known = [note.verifier_key(vkey) for vkey in await store.keys(connection)]
-    if not known:
+    vkeys = await store.keys(connection)
+    if not vkeys:
         return frontier
     try:
-        stated = checkpoint.verified(end.checkpoint or "", [own, *known])
+        stated = checkpoint.verified(end.checkpoint or "", [own, *map(note.verifier_key, vkeys)])
     except NoteError as error:
         raise Damaged(f"the last checkpoint does not verify: {error}") from error
     if stated.size != end.last_seq:
