@@ -11,10 +11,10 @@ STACK_COMMAND := .venv/bin/python -m common.stack
 STAMP := .venv/installed-requirements.txt
 CODE := common lease_svc payment_svc ledger_svc perf tests
 
-.PHONY: help up down ps logs env clean demo figures collections resolution docs test lint types contracts unit integration e2e servers venv
+.PHONY: help up down ps logs env rotate-key clean demo figures collections resolution tamper docs test lint types contracts unit integration e2e servers venv
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 up: $(STAMP) ## Start the whole system in the background; returns when it is healthy
 	@$(STACK_COMMAND) up
@@ -31,6 +31,9 @@ logs: $(STAMP) ## Show the last lines of its logs (NAME=lease-api LINES=100)
 env: $(STAMP) ## Print its addresses with passwords: eval "$(make -s env)"
 	@$(STACK_COMMAND) env
 
+rotate-key: $(STAMP) ## Give the ledger a new signing key; the old public key stays known
+	@$(STACK_COMMAND) rotate-key
+
 clean: $(STAMP) ## Stop it and delete its data
 	@$(STACK_COMMAND) clean
 
@@ -45,6 +48,9 @@ collections: servers ## Measure collections on a private system, also killed hal
 
 resolution: up ## Start it, then let a third of 1,000 attempts time out at the gateway, and compare the records
 	@eval "$$($(STACK_COMMAND) env)" && .venv/bin/python -m perf.resolution
+
+tamper: servers ## Falsify exports of a private system and see whether the verifier finds it all (TAMPERINGS=1000)
+	@TAMPERINGS=$(or $(TAMPERINGS),1000) .venv/bin/python -m perf.tamper
 
 docs: $(STAMP) ## Generate docs/events, docs/openapi and docs/DECLINES.md from the code
 	@.venv/bin/python -m common.docs lease_svc payment_svc ledger_svc

@@ -12,7 +12,7 @@ LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 GATEWAY_TIMEOUT_MAX_S = 60
 LATENCY_MAX_MS = 60_000
 # Not to be shown; URLs hold passwords.
-_SECRET = frozenset({"amqp_url", "database_url", "stripe_api_key", "webhook_secret"})
+_SECRET = frozenset({"amqp_url", "database_url", "stripe_api_key", "webhook_secret", "ledger_key"})
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 _COLLECTIONS_AT = 'environment variable COLLECTIONS_AT: give a time of day in UTC such as "06:00", or "never"'
 
@@ -35,6 +35,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     stripe_api_key: str = ""  # secret; needed with GATEWAY=stripe
     stripe_url: str = "https://api.stripe.com"  # another one for tests
     webhook_secret: str = ""  # what the gateway's webhooks are signed with
+    ledger_key: str = ""  # secret; what the ledger signs its checkpoints with
     collections_at: str = "06:00"  # UTC time of the payment workers' daily collection run; "never"
     # where the sandbox gateway sends them
     webhook_url: str = "http://127.0.0.1:8001/api/v1/webhooks/gateway"

@@ -1,12 +1,30 @@
-"""`python -m ledger_svc [api|writer|migrate]`"""
+"""`python -m ledger_svc [api|writer|migrate]`, and commands with arguments of their own."""
 
-from common.process import main
-from ledger_svc import app
+import sys
+from collections.abc import Sequence
+from importlib import import_module
 
-if __name__ == "__main__":
+# Command → module with `main(arguments) -> exit status`. Each loads what it needs and no more.
+COMMANDS = {"keygen": "ledger_svc.keygen", "verify": "ledger_svc.verify.cli"}
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run a command, or the roles. Returns the exit status."""
+    if arguments and arguments[0] in COMMANDS:
+        status: int = import_module(COMMANDS[arguments[0]]).main(arguments[1:])
+        return status
+    from common.process import main
+    from ledger_svc import app
+
     main(
         "ledger_svc",
-        "The ledger service: the append-only log of every event.",
+        "The ledger service: the append-only log of every event. "
+        f"Further commands, each with --help: {', '.join(COMMANDS)}.",
         roles={"api": app.api, "writer": app.writer},
         tasks={"migrate": app.migrations},
     )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(run(sys.argv[1:]))

@@ -1,16 +1,22 @@
 """Composition root: the only place of this service where connections are made and parts put together."""
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 from common.bus.connection import BrokerLink
 from common.config import Settings
-from common.db import open_pool
+from common.db import Pool, open_pool
+from common.http.routes import Route
 from common.http.server import build_app, checks
 from common.process import background, serve
+from ledger_svc import note
 from ledger_svc.api import LedgerApi
+from ledger_svc.downloads import Downloads
+from ledger_svc.note import NoteError, SigningKey
+from ledger_svc.proof_api import ProofApi
 from ledger_svc.writer import LedgerWriter
 
 SCHEMA = "ledger"
@@ -20,12 +26,27 @@ API_POOL = 8
 WRITER_POOL = 2
 
 
+def routes(pool: Pool, key: SigningKey) -> list[Route]:
+    """All routes of the front."""
+    return [*LedgerApi(pool).routes(), *Downloads(pool, key).routes(), *ProofApi(pool, key).routes()]
+
+
+def signing_key(settings: Settings) -> SigningKey:
+    """The ledger's private key. Ends the process, saying how to make one, where it is missing or wrong."""
+    try:
+        return note.signing_key(settings.ledger_key)
+    except NoteError as error:
+        reason = str(error) if settings.ledger_key else "is not set"
+        sys.exit(f"environment variable LEDGER_KEY: {reason}; `python -m ledger_svc keygen` makes a new one")
+
+
 @asynccontextmanager
 async def api(settings: Settings) -> AsyncIterator[None]:
     """The HTTP front."""
+    key = signing_key(settings)
     async with open_pool(settings.database_url, SCHEMA, name="ledger-api", size=API_POOL) as pool:
         broker = BrokerLink(settings.amqp_url, "ledger-api")
-        app = build_app(TITLE, LedgerApi(pool).routes(), checks(pool, broker))
+        app = build_app(TITLE, routes(pool, key), checks(pool, broker))
         async with background(broker.run()), serve(app, settings, PORT):
             yield
 
@@ -33,9 +54,10 @@ async def api(settings: Settings) -> AsyncIterator[None]:
 @asynccontextmanager
 async def writer(settings: Settings) -> AsyncIterator[None]:
     """Appends what the stream brings."""
+    key = signing_key(settings)
     async with (
         open_pool(settings.database_url, SCHEMA, name="ledger-writer", size=WRITER_POOL) as pool,
-        background(LedgerWriter(settings.amqp_url, pool).run()),
+        background(LedgerWriter(settings.amqp_url, pool, key).run()),
     ):
         yield
 

@@ -3,56 +3,98 @@
 SELECT pg_try_advisory_lock(hashtext('ledger-writer'), hashtext(current_schema()))
 
 -- name: last_batch
-SELECT last_seq, stream_offset, event_id::text, root_hash, totals, recorded_at
+SELECT last_seq, stream_offset, event_id::text, root_hash, totals, recorded_at, checkpoint
   FROM batches
  ORDER BY last_seq DESC
  LIMIT 1
 
--- name: get_nodes
+-- name: make_room
+-- Partitions for what comes; gives the number at which to call again. The schema says more.
+SELECT make_room($1)
+
+-- name: nodes
+-- Nodes of the tree: inner ones by level and position, leaf hashes by their entries' numbers.
 SELECT level, position, hash FROM nodes JOIN unnest($1::smallint[], $2::bigint[]) AS w (level, position)
  USING (level, position)
+UNION ALL
+SELECT 0, seq - 1, leaf_hash FROM entries WHERE seq = ANY($3::bigint[])
+
+-- name: keys
+-- The public keys that have signed checkpoints, newest first.
+SELECT vkey FROM keys ORDER BY first_size DESC
+
+-- name: last_checkpoint
+SELECT checkpoint FROM batches ORDER BY last_seq DESC LIMIT 1
+
+-- name: checkpoint_of
+-- The checkpoint that was made when there were exactly $1 entries.
+SELECT checkpoint FROM batches WHERE last_seq = $1
+
+-- name: size
+SELECT last_seq FROM batches ORDER BY last_seq DESC LIMIT 1
+
+-- name: last_seq
+SELECT seq FROM entries ORDER BY seq DESC LIMIT 1
+
+-- name: seq_of
+SELECT seq FROM event_ids WHERE event_id = $1
 
 -- name: known_positions
 -- Which of these (lease, source, sequence) are in the log already.
 SELECT lease_id::text, source, sequence
-  FROM entries JOIN unnest($1::uuid[], $2::text[], $3::int[]) AS w (lease_id, source, sequence)
+  FROM places JOIN unnest($1::uuid[], $2::text[], $3::int[]) AS w (lease_id, source, sequence)
  USING (lease_id, source, sequence)
 
 -- name: known_ids
 -- Which of these events' ids are in the log already.
-SELECT event_id::text FROM entries WHERE event_id = ANY($1::uuid[])
+SELECT event_id::text FROM event_ids WHERE event_id = ANY($1::uuid[])
 
 -- name: closings
 -- Where these leases were closed before they were paid.
-SELECT raw FROM entries WHERE lease_id = ANY($1::uuid[]) AND type IN ('lease.cancelled', 'lease.charged_off')
+SELECT raw FROM closings JOIN entries USING (seq) WHERE closings.lease_id = ANY($1::uuid[])
 
 -- name: moves_after
 -- Money of these leases, taken or given back, and late fees, that the payment service told of after a number of
 -- its own.
 SELECT raw
-  FROM entries AS e JOIN unnest($1::uuid[], $2::int[]) AS w (lease_id, sequence)
-    ON e.lease_id = w.lease_id AND e.source = '/payment-svc' AND e.sequence > w.sequence
+  FROM unnest($1::uuid[], $2::int[]) AS w (lease_id, sequence)
+  JOIN places AS p ON p.lease_id = w.lease_id AND p.source = '/payment-svc' AND p.sequence > w.sequence
+  JOIN entries AS e ON e.seq = p.seq
  WHERE e.type IN ('payment.succeeded', 'payoff.succeeded', 'payment.refunded', 'payment.charged_back',
                   'lease.late_fee_assessed')
 
 -- name: append_entries
-INSERT INTO entries (seq, event_id, type, source, sequence, lease_id, occurred_at, recorded_at, raw, leaf_hash)
-SELECT * FROM unnest($1::bigint[], $2::uuid[], $3::text[], $4::text[], $5::int[], $6::uuid[], $7::timestamptz[],
-                     $8::timestamptz[], $9::bytea[], $10::bytea[])
+-- Entries, and by what else they are found.
+WITH appended AS (
+    INSERT INTO entries (seq, event_id, type, source, sequence, lease_id, occurred_at, recorded_at, raw, leaf_hash)
+    SELECT * FROM unnest($1::bigint[], $2::uuid[], $3::text[], $4::text[], $5::int[], $6::uuid[],
+                         $7::timestamptz[], $8::timestamptz[], $9::bytea[], $10::bytea[])
+    RETURNING seq, event_id, type, source, sequence, lease_id
+), placed AS (
+    INSERT INTO places (lease_id, seq, sequence, source) SELECT lease_id, seq, sequence, source FROM appended
+), identified AS (
+    INSERT INTO event_ids (event_id, seq) SELECT event_id, seq FROM appended
+)
+INSERT INTO closings (lease_id, seq)
+SELECT lease_id, seq FROM appended WHERE type IN ('lease.cancelled', 'lease.charged_off')
 
 -- name: append_nodes
 INSERT INTO nodes (level, position, hash) SELECT * FROM unnest($1::smallint[], $2::bigint[], $3::bytea[])
 
 -- name: append_batch
-INSERT INTO batches (last_seq, stream_offset, event_id, root_hash, totals, recorded_at)
-VALUES ($1, $2, $3, $4, $5, $6)
+-- The end of the log, and the key that signed its checkpoint where it is a new one.
+WITH signer AS (
+    INSERT INTO keys (vkey, first_size) VALUES ($8, $1) ON CONFLICT DO NOTHING
+)
+INSERT INTO batches (last_seq, stream_offset, event_id, root_hash, totals, recorded_at, checkpoint)
+VALUES ($1, $2, $3, $4, $5, $6, $7)
 
 -- name: trail
 -- Entries of a lease after $2 up to $3, oldest first.
-SELECT seq, event_id::text, type, source, sequence, lease_id::text, occurred_at, recorded_at, raw, leaf_hash
-  FROM entries
- WHERE lease_id = $1 AND seq > $2 AND seq <= $3
- ORDER BY seq
+SELECT seq, event_id::text, type, e.source, e.sequence, e.lease_id::text, occurred_at, recorded_at, raw, leaf_hash
+  FROM places AS p JOIN entries AS e USING (seq)
+ WHERE p.lease_id = $1 AND p.seq > $2 AND p.seq <= $3
+ ORDER BY p.seq
  LIMIT $4
 
 -- name: events
@@ -63,17 +105,25 @@ SELECT seq, event_id::text, type, source, sequence, lease_id::text, occurred_at,
  ORDER BY seq
  LIMIT $3
 
--- name: event
+-- name: entries_upto
+-- Entries of the whole ledger after $1 up to $2, oldest first.
 SELECT seq, event_id::text, type, source, sequence, lease_id::text, occurred_at, recorded_at, raw, leaf_hash
   FROM entries
- WHERE event_id = $1
+ WHERE seq > $1 AND seq <= $2
+ ORDER BY seq
+ LIMIT $3
+
+-- name: event
+SELECT seq, e.event_id::text, type, source, sequence, lease_id::text, occurred_at, recorded_at, raw, leaf_hash
+  FROM event_ids AS i JOIN entries AS e USING (seq)
+ WHERE i.event_id = $1
 
 -- name: lease_exists
-SELECT EXISTS (SELECT FROM entries WHERE lease_id = $1)
+SELECT EXISTS (SELECT FROM places WHERE lease_id = $1)
 
 -- name: reached
 -- Whether the source's events of the lease are here up to $3.
-SELECT EXISTS (SELECT FROM entries WHERE lease_id = $1 AND source = $2 AND sequence >= $3)
+SELECT EXISTS (SELECT FROM places WHERE lease_id = $1 AND source = $2 AND sequence >= $3)
 
 -- name: last_times
 SELECT occurred_at, recorded_at FROM entries ORDER BY seq DESC LIMIT 1

@@ -1,6 +1,6 @@
 """The log in Postgres."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -8,10 +8,12 @@ from typing import Any
 import msgspec
 
 from common.db import Connection, Pool, Queries
-from ledger_svc import events, merkle
+from common.http.consistency import Position
+from ledger_svc import events, merkle, proofs
 from ledger_svc.entry import Entry
 from ledger_svc.events import Event
 from ledger_svc.merkle import Frontier, Node
+from ledger_svc.proofs import Address
 from ledger_svc.totals import Totals
 
 queries = Queries(Path(__file__).with_name("queries.sql"))
@@ -32,6 +34,11 @@ class Head(msgspec.Struct, frozen=True, kw_only=True):
     root_hash: bytes = merkle.EMPTY_ROOT
     totals: Totals = Totals()
     recorded_at: datetime | None = None
+    checkpoint: str | None = None  # of `last_seq` and `root_hash`, signed; None: from before there were any
+
+
+class Damaged(ValueError):
+    """What is stored does not fit together: it has been changed, or lost in part."""
 
 
 async def head(connection: Connection | Pool) -> Head:
@@ -43,19 +50,40 @@ async def head(connection: Connection | Pool) -> Head:
 
 
 async def frontier(connection: Connection, end: Head) -> Frontier:
-    """The tree's right edge from its stored nodes. Raises ValueError where they do not give its root."""
-    wanted = merkle.peaks_of(end.last_seq)
-    inner = [(level, position) for level, position in wanted if level > 0]
-    levels, positions = [level for level, _ in inner], [position for _, position in inner]
-    rows = await connection.fetch(queries.get_nodes, levels, positions)
-    stored = {(row["level"], row["position"]): row["hash"] for row in rows}
-    if wanted and wanted[-1][0] == 0:  # the last leaf stands alone
-        last = await connection.fetchrow(queries.event, end.event_id)
-        stored[wanted[-1]] = last["leaf_hash"] if last is not None else b""
-    restored = merkle.restore(end.last_seq, [stored[place] for place in wanted if place in stored])
+    """The tree's right edge from its stored nodes. Raises Damaged where they do not give its root."""
+    wanted = proofs.frontier(end.last_seq)
+    stored = await nodes(connection, proofs.addresses(wanted))
+    restored = merkle.restore(end.last_seq, proofs.hashes(wanted, stored))
     if merkle.root(restored) != end.root_hash:
-        raise ValueError(f"the stored nodes do not give the root of {end.last_seq} entries")
+        raise Damaged(f"the stored nodes do not give the root of {end.last_seq} entries")
     return restored
+
+
+async def nodes(connection: Connection | Pool, addresses: Collection[Address]) -> dict[Address, bytes]:
+    """The tree's nodes, leaf hashes (level 0) included. Raises Damaged where one of them is missing."""
+    inner = [address for address in addresses if address[0] > 0]
+    rows = await connection.fetch(
+        queries.nodes,
+        [level for level, _ in inner],
+        [position for _, position in inner],
+        [position + 1 for level, position in addresses if level == 0],
+    )
+    found = {(row["level"], row["position"]): row["hash"] for row in rows}
+    if missing := [address for address in addresses if address not in found]:
+        raise Damaged(f"no node is stored at (level, position) {missing[0]}")
+    return found
+
+
+async def keys(connection: Connection | Pool) -> list[str]:
+    """The public keys that have signed checkpoints, newest first."""
+    return [row["vkey"] for row in await connection.fetch(queries.keys)]
+
+
+async def reached(pool: Pool, position: Position) -> bool:
+    """Whether the log holds the source's events of the lease up to there."""
+    return bool(
+        await pool.fetchval(queries.reached, position.lease_id, position.source, position.sequence)
+    )
 
 
 async def known(
@@ -83,8 +111,14 @@ async def moves_after(connection: Connection, positions: Mapping[str, int]) -> l
     return [events.decode(row["raw"]) for row in rows]
 
 
-async def append(connection: Connection, entries: Sequence[Entry], nodes: Sequence[Node], end: Head) -> None:
-    """Append a batch: its entries, the tree's nodes that they complete, and the new end of the log."""
+async def append(
+    connection: Connection, entries: Sequence[Entry], nodes: Sequence[Node], end: Head, vkey: str
+) -> None:
+    """Append a batch: its entries, the tree's nodes that they complete, and the new end of the log.
+
+    `vkey` is the public key that the checkpoint of `end` is signed with. A partition has to be there for all
+    of them (`make_room`). Raises asyncpg.UniqueViolationError where a place or an id is taken.
+    """
     await connection.execute(
         queries.append_entries,
         [entry.seq for entry in entries],
@@ -112,6 +146,8 @@ async def append(connection: Connection, entries: Sequence[Entry], nodes: Sequen
         end.root_hash,
         encode(end.totals),
         end.recorded_at,
+        end.checkpoint,
+        vkey,
     )
 
 
@@ -125,10 +161,17 @@ async def trail(pool: Pool, lease_id: str, *, after: int = 0, upto: int = END, l
     return [entry_from(row) for row in await pool.fetch(queries.trail, lease_id, after, upto, limit)]
 
 
-async def streamed_trail(pool: Pool, lease_id: str, upto: int) -> AsyncIterator[Entry]:
-    """All entries of a lease up to `upto`, a bounded number in memory at a time."""
+async def trail_pages(pool: Pool, lease_id: str, upto: int) -> AsyncIterator[list[Entry]]:
+    """All entries of a lease up to `upto`, page by page, so that a bounded number is in memory at a time."""
     after = 0
-    while rows := await trail(pool, lease_id, after=after, upto=upto, limit=ROWS_AT_ONCE):
-        for entry in rows:
-            yield entry
-        after = rows[-1].seq
+    while page := await trail(pool, lease_id, after=after, upto=upto, limit=ROWS_AT_ONCE):
+        yield page
+        after = page[-1].seq
+
+
+async def ledger_pages(pool: Pool, upto: int) -> AsyncIterator[list[Entry]]:
+    """All entries of the ledger up to `upto`, in the same way."""
+    after = 0
+    while rows := await pool.fetch(queries.entries_upto, after, upto, ROWS_AT_ONCE):
+        yield [entry_from(row) for row in rows]
+        after = rows[-1]["seq"]

@@ -19,11 +19,12 @@ from common.clock import utcnow
 from common.db import TRANSIENT, Connection, Pool, session
 from common.ids import canonical_uuid
 from common.pacing import Pacer
-from ledger_svc import closings, events, merkle, store, totals
+from ledger_svc import checkpoint, closings, events, merkle, sealing, store, totals
 from ledger_svc import entry as entries
 from ledger_svc.events import Event, MalformedEvent
 from ledger_svc.merkle import Frontier
-from ledger_svc.store import Head
+from ledger_svc.note import SigningKey
+from ledger_svc.store import Damaged, Head
 
 log = structlog.get_logger()
 
@@ -33,6 +34,7 @@ PACE_S = 0.04
 PREFETCH_COUNT = 200  # acks are the stream's credit
 STANDBY_POLL_S = 1.0
 PAUSE_S = 0.5
+PARTITION_SIZE = 10_000_000  # entries
 
 APPENDED = Counter("ledger_appended_entries", "Entries appended to the log")
 MALFORMED = Counter("ledger_malformed_messages", "Messages in the stream that are no events")
@@ -56,11 +58,13 @@ class _Read:
 class LedgerWriter:
     """Appends what the stream brings, for as long as it leads."""
 
-    def __init__(self, amqp_url: str, pool: Pool) -> None:
+    def __init__(self, amqp_url: str, pool: Pool, key: SigningKey) -> None:
         self._amqp_url = amqp_url
         self._pool = pool
+        self._key = key  # signs the checkpoints
         self._head = Head()
         self._frontier = merkle.EMPTY
+        self._next_partition = 0  # its first number: when the log has come there, more have to be made
         self._pacer = Pacer(PACE_S)
 
     async def run(self) -> None:
@@ -69,6 +73,8 @@ class LedgerWriter:
             try:
                 async with session(self._pool) as connection:
                     await self._lead(connection)
+            except Damaged as error:
+                log.critical("ledger.damaged", error=str(error))
             except (*TRANSIENT, ValueError) as error:
                 log.warning("ledger.writer_interrupted", error=repr(error))
             await asyncio.sleep(PAUSE_S)
@@ -99,7 +105,8 @@ class LedgerWriter:
     async def _follow(self, channel: aiormq.Channel, connection: Connection) -> None:
         """Append from the stream; the cursor is read anew on each connection to the broker."""
         self._head = await store.head(connection)
-        self._frontier = await store.frontier(connection, self._head)
+        self._frontier = await sealing.verified(connection, self._head, self._key.verifier)
+        self._next_partition = await connection.fetchval(store.queries.make_room, PARTITION_SIZE)
         waiting: asyncio.Queue[aiormq.abc.DeliveredMessage] = asyncio.Queue()
         start = self._head.stream_offset
         while not await self._resume(channel, waiting, start):
@@ -178,18 +185,22 @@ class LedgerWriter:
             sums = totals.add(sums, each.event, recorded.of(each.event))
             recorded.note(each.event)
         frontier, nodes = merkle.extend(self._frontier, [entry.leaf_hash for entry in appended])
+        root = merkle.root(frontier)
         head = Head(
             last_seq=seq,
             stream_offset=fresh[-1].offset,
             event_id=appended[-1].event_id,
-            root_hash=merkle.root(frontier),
+            root_hash=root,
             totals=sums,
             recorded_at=now,
+            checkpoint=checkpoint.signed(self._key, seq, root),
         )
         async with connection.transaction():
-            await store.append(connection, appended, nodes, head)
+            await store.append(connection, appended, nodes, head, str(self._key.verifier))
         self._advance(head, frontier)
         APPENDED.inc(len(appended))
+        if seq + 1 >= self._next_partition:
+            self._next_partition = await connection.fetchval(store.queries.make_room, PARTITION_SIZE)
 
     def _advance(self, head: Head, frontier: Frontier) -> None:
         self._head, self._frontier = head, frontier

@@ -1,6 +1,6 @@
 """`python -m common.stack <command>`: what the Makefile calls.
 
-up, down, ps, logs, env, clean: the stack of this checkout.
+up, down, ps, logs, env, rotate-key, clean: the stack of this checkout.
 install: the servers' packages, when they are missing.
 bootstrap: the database's roles and migrations, for a server started by something else (compose.yaml).
 health: whether a page answers 200, for the health checks there.
@@ -19,7 +19,7 @@ def main(arguments: Sequence[str]) -> int:
     """Run one command. Returns the exit status: 1 for a StackError, which is told on stderr."""
     parser = argparse.ArgumentParser(prog="python -m common.stack", description=__doc__.split("\n")[0])
     commands = parser.add_subparsers(dest="command", required=True)
-    for name in ("up", "down", "ps", "env", "clean", "install", "bootstrap"):
+    for name in ("up", "down", "ps", "env", "rotate-key", "clean", "install", "bootstrap"):
         commands.add_parser(name)
     logs = commands.add_parser("logs")
     logs.add_argument("names", nargs="*", help="programs; default: all")

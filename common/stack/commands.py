@@ -60,6 +60,9 @@ def _native(command: str, stack: Stack, names: Sequence[str], lines: int) -> int
         case "clean":
             stack.clean(terminal)
             terminal.say("Stopped and removed, data included.")
+        case "rotate-key":
+            stack.rotate_ledger_key(terminal)
+            terminal.say("The ledger signs with a new key. The old public key is still served.")
         case "env":
             print_exports(stack.addresses)
         case "ps":

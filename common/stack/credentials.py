@@ -1,7 +1,9 @@
-"""Passwords of a stack: made once, kept in one file that only its owner can read."""
+"""Passwords and keys of a stack: made once, kept in one file that only its owner can read."""
 
 import os
 import secrets
+import subprocess
+import sys
 from pathlib import Path
 
 import msgspec
@@ -11,6 +13,7 @@ from common.stack.roles import DATABASE_ROLES
 
 FILE = "secrets.json"
 _BYTES = 24
+_PROJECT = Path(__file__).resolve().parents[2]
 
 
 class Credentials(msgspec.Struct, frozen=True, kw_only=True):
@@ -24,13 +27,18 @@ class Credentials(msgspec.Struct, frozen=True, kw_only=True):
     roles: dict[str, str]
     # What the sandbox gateway signs its webhooks with.
     webhook: str = ""
+    # What the ledger signs its checkpoints with: LEDGER_KEY.
+    ledger_key: str = ""
 
     def __repr__(self) -> str:
         return "Credentials(…)"
 
 
 def generate() -> Credentials:
-    """Fresh passwords of 192 random bits, in characters that need no quoting in a URL, a file or a shell."""
+    """Fresh passwords of 192 random bits, in characters that need no quoting in a URL, a file or a shell.
+
+    The ledger's key is none of them: `load_or_create` has the ledger make one.
+    """
     roles = {role: secrets.token_urlsafe(_BYTES) for role in DATABASE_ROLES}
     return Credentials(
         owner=secrets.token_urlsafe(_BYTES),
@@ -47,19 +55,38 @@ def load_or_create(directory: Path) -> Credentials:
         kept = msgspec.json.decode(path.read_bytes(), type=Credentials)
     except FileNotFoundError:
         kept = generate()
-        write_private(path, msgspec.json.encode(kept))
-        return kept
     except (msgspec.DecodeError, OSError) as error:
         raise StackError(
             f"{path} cannot be read ({error}).",
             "It holds the passwords of the data beside it: restore it, or start afresh with `make clean`.",
         ) from error
     missing = {role: secrets.token_urlsafe(_BYTES) for role in DATABASE_ROLES if role not in kept.roles}
-    if missing or not kept.webhook:
-        webhook = kept.webhook or secrets.token_urlsafe(_BYTES)
-        kept = msgspec.structs.replace(kept, roles=kept.roles | missing, webhook=webhook)
+    if missing or not kept.webhook or not kept.ledger_key:
+        kept = msgspec.structs.replace(
+            kept,
+            roles=kept.roles | missing,
+            webhook=kept.webhook or secrets.token_urlsafe(_BYTES),
+            ledger_key=kept.ledger_key or _new_ledger_key(),
+        )
         write_private(path, msgspec.json.encode(kept))
     return kept
+
+
+def rotate_ledger_key(directory: Path) -> None:
+    """Put a new key in the place of the ledger's, of the same name. Raises StackError."""
+    kept = load_or_create(directory)
+    name = kept.ledger_key.split("+")[2]  # PRIVATE+KEY+<name>+…
+    kept = msgspec.structs.replace(kept, ledger_key=_new_ledger_key("--name", name))
+    write_private(directory / FILE, msgspec.json.encode(kept))
+
+
+def _new_ledger_key(*options: str) -> str:
+    """Made by the ledger, which alone knows the format; this package imports no service."""
+    command = [sys.executable, "-m", "ledger_svc", "keygen", *options]
+    made = subprocess.run(command, cwd=_PROJECT, capture_output=True, text=True, check=False)
+    if made.returncode != 0:
+        raise StackError("No key could be made for the ledger.", log=made.stderr[-2000:])
+    return made.stdout.strip()
 
 
 def write_private(path: Path, content: bytes, uid: int = -1, gid: int = -1) -> None:

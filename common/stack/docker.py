@@ -9,11 +9,11 @@ from pathlib import Path
 from common.stack.account import server_account
 from common.stack.bootstrap import PASSWORD_VARIABLES
 from common.stack.console import Terminal
-from common.stack.credentials import Credentials, load_or_create, write_private
+from common.stack.credentials import Credentials, load_or_create, rotate_ledger_key, write_private
 from common.stack.errors import StackError
 from common.stack.layout import Layout
 from common.stack.ports import VARIABLES
-from common.stack.roles import TUNABLES
+from common.stack.roles import SERVICES, TUNABLES
 from common.stack.settings import PROJECT, Addresses, Settings
 
 # Present in the run directory while the stack of this checkout is one of containers.
@@ -35,7 +35,11 @@ def variables(settings: Settings, credentials: Credentials) -> dict[str, str]:
     """What compose.yaml needs to be told."""
     ports = {variable: str(settings.ports.of(field)) for field, variable in VARIABLES.items()}
     passwords = {PASSWORD_VARIABLES[role]: password for role, password in credentials.roles.items()}
-    own = {"OWNER_PASSWORD": credentials.owner, "AMQP_PASSWORD": credentials.amqp}
+    own = {
+        "OWNER_PASSWORD": credentials.owner,
+        "AMQP_PASSWORD": credentials.amqp,
+        "LEDGER_KEY": credentials.ledger_key,
+    }
     tunables = TUNABLES | {"WEBHOOK_SECRET": credentials.webhook} | settings.tunables
     return ports | own | passwords | tunables
 
@@ -50,6 +54,8 @@ def run(command: str, settings: Settings, names: Sequence[str], lines: int) -> i
     _require_engine()
     layout = Layout(settings.run_dir)
     layout.prepare(server_account())
+    if command == "rotate-key":
+        rotate_ledger_key(layout.real)
     credentials = load_or_create(layout.real)
     file = layout.real / FILE
     content = "".join(f"{key}={value}\n" for key, value in variables(settings, credentials).items())
@@ -58,6 +64,8 @@ def run(command: str, settings: Settings, names: Sequence[str], lines: int) -> i
         case "up":
             with Terminal().step("docker compose up"):
                 _compose(file, "up", "--detach", "--build", "--wait")
+        case "rotate-key":  # whoever is given another key is made anew
+            _compose(file, "up", "--detach", "--wait", *(each.name for each in SERVICES if each.signs_ledger))
         case "down":
             _compose(file, "down")
             file.unlink()
@@ -95,7 +103,7 @@ def _require_engine() -> None:
 def _compose(file: Path, *arguments: str) -> None:
     command = ["docker", "compose", "--env-file", str(file), "--project-directory", str(PROJECT), *arguments]
     # The file is complete; variables of the user's shell would take precedence over it.
-    own = ("_PORT", "_PASSWORD", *TUNABLES)
+    own = ("_PORT", "_PASSWORD", "LEDGER_KEY", *TUNABLES)
     environment = {key: value for key, value in os.environ.items() if not key.endswith(own)}
     done = subprocess.run(command, env=environment, check=False)
     if done.returncode != 0:

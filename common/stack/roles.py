@@ -52,6 +52,8 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
     calls_gateway: bool = False
     # Whether it gets WEBHOOK_SECRET, which webhooks are signed with.
     knows_webhooks: bool = False
+    # Whether it gets LEDGER_KEY, which signs the ledger's checkpoints.
+    signs_ledger: bool = False
     # Whether it gets WEBHOOK_URL, where they are sent.
     sends_webhooks: bool = False
     # File below the run directory it keeps its data in, given as GATEWAY_DB; None: none.
@@ -68,6 +70,7 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
         names += ["GATEWAY_DB"] if self.data_file else []
         names += ["WEBHOOK_SECRET"] if self.knows_webhooks else []
         names += ["WEBHOOK_URL"] if self.sends_webhooks else []
+        names += ["LEDGER_KEY"] if self.signs_ledger else []
         return (*names, *self.tunables)
 
 
@@ -122,8 +125,15 @@ SERVICES = (
         module="ledger_svc",
         role="api",
         database_role="ledger_reader",
+        signs_ledger=True,
         port="ledger",
         health="/health",
     ),
-    Service(name="ledger-writer", module="ledger_svc", role="writer", database_role="ledger_writer"),
+    Service(
+        name="ledger-writer",
+        module="ledger_svc",
+        role="writer",
+        database_role="ledger_writer",
+        signs_ledger=True,
+    ),
 )

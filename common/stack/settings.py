@@ -111,6 +111,7 @@ class Addresses:
             "GATEWAY_URL": self.http("gateway"),
             "WEBHOOK_SECRET": settings.tunables.get("WEBHOOK_SECRET") or self._credentials.webhook,
             "WEBHOOK_URL": f"{self.http('payment')}/api/v1/webhooks/gateway",
+            "LEDGER_KEY": self._credentials.ledger_key,
         }
         if service.port:
             values["PORT"] = str(self._ports.of(service.port))

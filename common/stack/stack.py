@@ -10,7 +10,7 @@ from common.stack import postgres, preflight, rabbitmq, tools
 from common.stack.account import server_account
 from common.stack.bringup import SERVICE_TIMEOUT_S, Bringup
 from common.stack.console import Reporter, Silent
-from common.stack.credentials import load_or_create
+from common.stack.credentials import load_or_create, rotate_ledger_key
 from common.stack.errors import StackError
 from common.stack.install import ensure
 from common.stack.layout import Layout
@@ -79,6 +79,26 @@ class Stack:
         self.layout.require_ours()
         with self._only_one(reporter or Silent()):
             return self._down()
+
+    def rotate_ledger_key(self, reporter: Reporter | None = None) -> None:
+        """Make a new key for the ledger, and restart those who have it where they run. Raises StackError."""
+        reporter = reporter or Silent()
+        if not self.layout.exists():
+            raise StackError("There is no stack yet.", "`make up` makes one.")
+        self.layout.require_ours()
+        with self._only_one(reporter):
+            rotate_ledger_key(self.layout.real)
+            if not self.supervisor.answers():
+                return  # the next `up` takes it in
+            names = [service.name for service in self._services if service.signs_ledger]
+            self.supervisor.stop(names)
+            plan = self._plan(reporter)
+            self.supervisor.write(plan.config)
+            for name in names:
+                self.supervisor.reload(name)
+                self.supervisor.request_start(name)
+            with reporter.step("The ledger's processes, with the new key"):
+                self._bringup(plan, reporter).wait(names, SERVICE_TIMEOUT_S)
 
     def clean(self, reporter: Reporter | None = None) -> None:
         """Stop everything and delete the run directory, data included."""

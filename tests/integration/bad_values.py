@@ -151,8 +151,20 @@ SOMETIMES_RIGHT: list[Any] = [
     {"x": "y"},
 ]
 
+# What a read cannot do without.
+NEEDED_QUERY: dict[str, str] = {
+    "/api/v1/audit/proofs/inclusion": f"event_id={OLD_V7}",
+    "/api/v1/audit/proofs/consistency": "first=0",
+}
+
 # Of every query parameter: what it does not take. The names are those of all operations together.
+_NO_SIZES = ["-1", "1e3", "1.0", "+5", "", "null", "abc", str(2**62 + 1), "9" * 5_000]
 BAD_QUERY: dict[str, list[str]] = {
+    "size": ["0", *_NO_SIZES],
+    "tree_size": ["0", *_NO_SIZES],
+    "first": _NO_SIZES,
+    "second": _NO_SIZES,
+    "event_id": ["", "x", "null", "%00", OLD_V7[:-1], OLD_V7 + "%0a", OLD_V7.replace("-", "")],
     "limit": [
         "0",
         "201",

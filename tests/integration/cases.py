@@ -62,9 +62,10 @@ def pointer(at: tuple[Any, ...]) -> str:
 
 
 def request(case: Case, header: bytes, body: bytes | None = None) -> bytes:
-    """The route's request with one more header, and with its sample body where no other is given."""
+    """The route's request with one more header, with the query it needs, and its sample body or another."""
     service, route = case
-    lines = [f"{route.method} {target(route)} HTTP/1.1".encode(), b"Host: x", header]
+    query = f"?{needed}" if (needed := bad_values.NEEDED_QUERY.get(route.path)) else ""
+    lines = [f"{route.method} {target(route)}{query} HTTP/1.1".encode(), b"Host: x", header]
     content = b""
     if route.body is not None:
         content = json.dumps(bad_values.BODIES[service, route.path]).encode() if body is None else body

@@ -20,7 +20,7 @@ from common.http.commands import CommandFront
 from common.http.routes import Route
 from common.stack.ports import Ports
 from lease_svc.api import LeaseApi
-from ledger_svc.api import LedgerApi
+from ledger_svc import note
 from tests.integration.broker import Watch
 from tests.servers import Servers
 
@@ -28,9 +28,10 @@ NOTHING = cast(Any, None)  # routes are described without anything behind them
 ROUTES: dict[str, list[Route]] = {
     "lease": LeaseApi(NOTHING, CommandFront("", NOTHING, NOTHING, NOTHING)).routes(),
     "payment": payment_svc.app.routes(NOTHING, CommandFront("", NOTHING, NOTHING, NOTHING)),
-    "ledger": LedgerApi(NOTHING).routes(),
+    "ledger": ledger_svc.app.routes(NOTHING, NOTHING),
 }
 WEBHOOK_SECRET = "whsec_of_the_tests"
+LEDGER_KEY = note.generate("example.org/ledger-of-the-tests")
 PROBLEM_MEMBERS = {"type", "title", "status", "detail", "instance"}
 # Tables whose rows a refused request must not change.
 TABLES = {
@@ -39,7 +40,7 @@ TABLES = {
         *("commands", "outbox", "outbox_pending", "accounts", "payments", "attempts"),
         *("quotes", "returns", "collection_runs", "collection_waiters"),
     ),
-    "ledger": ("entries", "nodes", "batches"),
+    "ledger": ("entries", "batches", "nodes", "places", "event_ids", "closings", "keys"),
 }
 
 
@@ -158,6 +159,7 @@ async def running_fronts(servers: Servers) -> AsyncIterator[Fronts]:
                 database_url=servers.dsn(role),
                 port=ports.of(service),
                 webhook_secret=WEBHOOK_SECRET,
+                ledger_key=LEDGER_KEY.secret(),
             )
             await stack.enter_async_context(api(settings))
         session = await stack.enter_async_context(aiohttp.ClientSession())

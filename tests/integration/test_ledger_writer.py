@@ -14,15 +14,17 @@ from aio_pika.abc import AbstractChannel
 from common.bus import topology
 from common.db import Pool
 from common.ids import uuid7
-from ledger_svc import store
+from ledger_svc import checkpoint, note, store
 from ledger_svc.events import BATCH_TYPE, EVENT_TYPE
 from ledger_svc.writer import LedgerWriter
 from tests.e2e import merkle_by_hand
 from tests.integration.broker import channel, declare_topology, running, until
-from tests.integration.database import empty, owner, pools
+from tests.integration.database import empty, owner, pools, tampering
 from tests.integration.proxy import proxy
 from tests.servers import Servers
 from tests.unit.event_samples import LEASES, Life
+
+KEY = note.generate("example.org/ledger-of-the-tests")
 
 
 @pytest.fixture
@@ -85,28 +87,32 @@ async def check(db: asyncpg.Connection, raws: list[bytes]) -> None:
     assert [row["leaf_hash"] for row in rows] == leaves
     assert [row["id"] for row in rows] == [json.loads(raw)["id"] for raw in raws]
     batches = await db.fetch(
-        "SELECT last_seq, root_hash, event_id::text AS id FROM ledger.batches ORDER BY last_seq"
+        "SELECT last_seq, root_hash, event_id::text AS id, checkpoint FROM ledger.batches ORDER BY last_seq"
     )
     for batch in batches:  # every root that was ever recorded, not only the last
         assert batch["root_hash"] == merkle_by_hand.root(leaves[: batch["last_seq"]])
+        stated = checkpoint.verified(batch["checkpoint"], [KEY.verifier])
+        assert (stated.size, stated.root) == (batch["last_seq"], batch["root_hash"])
         assert batch["id"] == rows[batch["last_seq"] - 1]["id"]
     assert (batches[-1]["last_seq"] if batches else 0) == len(raws)
-    for node in await db.fetch("SELECT level, position, hash FROM ledger.nodes"):
+    nodes = await db.fetch("SELECT level, position, hash FROM ledger.nodes")
+    assert len(nodes) == sum(len(leaves) >> level for level in range(3, 40, 3))
+    for node in nodes:
         width = 1 << node["level"]
         start = node["position"] * width
         assert node["hash"] == merkle_by_hand.root(leaves[start : start + width])
 
 
-def has(db: asyncpg.Connection, count: int) -> Callable[[], Any]:
+def has(db: asyncpg.Connection, count: int, schema: str = "ledger") -> Callable[[], Any]:
     async def reached() -> bool:
-        return bool(await db.fetchval("SELECT coalesce(max(seq), 0) FROM ledger.entries") >= count)
+        return bool(await db.fetchval(f"SELECT coalesce(max(seq), 0) FROM {schema}.entries") >= count)
 
     return reached
 
 
-async def settled(db: asyncpg.Connection, count: int) -> None:
+async def settled(db: asyncpg.Connection, count: int, schema: str = "ledger") -> None:
     """Wait until that many are there, and a moment longer for any too many."""
-    await until(has(db, count))
+    await until(has(db, count, schema))
     await asyncio.sleep(0.2)
 
 
@@ -121,7 +127,7 @@ async def test_appends_exact_bytes(
         .encode()
     )
     raws = [odd, *one.raws[1:], *two.raws]
-    async with running(LedgerWriter(servers.amqp_url, pool).run()):
+    async with running(LedgerWriter(servers.amqp_url, pool, KEY).run()):
         await send(its, *raws[:5])
         await send(
             its, b" [\n" + b" ,\n ".join(raws[5:]) + b" ] ", content_type=f"{BATCH_TYPE}; charset=utf-8"
@@ -139,7 +145,7 @@ async def test_repeats_append_nothing(
 ) -> None:
     """The same event again: in its batch, alone, beside new ones, and with other bytes or another id."""
     life = a_life()
-    async with running(LedgerWriter(servers.amqp_url, pool).run()):
+    async with running(LedgerWriter(servers.amqp_url, pool, KEY).run()):
         await send(its, *life.raws[:3], *life.raws[:3])
         await until(has(db, 3))
         again = json.loads(life.raws[1]) | {"id": uuid7(), "traceparent": "x"}
@@ -205,7 +211,7 @@ async def test_what_is_no_event_is_left_out(
     """Malformed messages of every kind are skipped loudly, and everything around them is appended."""
     life = Life()
     life.create()
-    async with running(LedgerWriter(servers.amqp_url, pool).run()):
+    async with running(LedgerWriter(servers.amqp_url, pool, KEY).run()):
         number = 0
         for body, content_type in wrong_messages():
             await send(its, body, content_type=content_type)
@@ -225,7 +231,7 @@ async def test_an_id_used_twice(
     life = a_life()
     stolen = json.loads(life.raws[0])["id"]
     together = [*life.raws[:3], changed(life.raws[3], id=stolen), *life.raws[3:5]]
-    async with running(LedgerWriter(servers.amqp_url, pool).run()):
+    async with running(LedgerWriter(servers.amqp_url, pool, KEY).run()):
         await send(its, b"[%s]" % b",".join(together), content_type=BATCH_TYPE)
         await send(its, changed(life.raws[5], id=stolen))
         await settled(db, 5)
@@ -240,7 +246,7 @@ async def test_an_unknown_type_is_kept(
     """A type of a later version is recorded like any other: what cannot be read yet must not be lost."""
     life = a_life(1)
     life.emit(LEASES, "lease.renamed", {"lease_id": life.lease_id, "name": "x"})
-    async with running(LedgerWriter(servers.amqp_url, pool).run()):
+    async with running(LedgerWriter(servers.amqp_url, pool, KEY).run()):
         await send(its, *life.raws)
         await settled(db, len(life.raws))
     await check(db, life.raws)
@@ -251,7 +257,7 @@ async def test_restart(servers: Servers, its: AbstractChannel, db: asyncpg.Conne
     life = a_life(10)
     done = 0
     for part in (1, 2, 7, len(life.raws)):
-        async with running(LedgerWriter(servers.amqp_url, pool).run()):
+        async with running(LedgerWriter(servers.amqp_url, pool, KEY).run()):
             await send(its, *life.raws[done:part])
             done = part
             await until(has(db, done))
@@ -265,7 +271,7 @@ async def test_connections_that_break(servers: Servers, its: AbstractChannel, db
     async with (
         proxy(servers.amqp_url) as between,
         pools(servers, "ledger", role="ledger_writer") as [pool],
-        running(LedgerWriter(between.url, pool).run()),
+        running(LedgerWriter(between.url, pool, KEY).run()),
     ):
         for number, raw in enumerate(life.raws):
             await send(its, raw)
@@ -287,7 +293,7 @@ async def test_a_new_session_after_the_broker_was_away(
     async with (
         proxy(servers.amqp_url) as between,
         pools(servers, "ledger", role="ledger_writer") as [pool],
-        running(LedgerWriter(between.url, pool).run()),
+        running(LedgerWriter(between.url, pool, KEY).run()),
     ):
         await send(its, *life.raws[:2])
         await settled(db, 2)
@@ -313,7 +319,7 @@ async def test_a_second_writer_stands_by(
     life = a_life(10)
     half = len(life.raws) // 2
     async with pools(servers, "ledger", 2, role="ledger_writer") as two:
-        writers = [LedgerWriter(servers.amqp_url, pool) for pool in two]
+        writers = [LedgerWriter(servers.amqp_url, pool, KEY) for pool in two]
         async with running(*(writer.run() for writer in writers)):
             await send(its, *life.raws[:half])
             await until(has(db, half))
@@ -336,7 +342,7 @@ async def test_the_stream_is_another_one(
 ) -> None:
     """The stream was lost and made anew: read from its beginning, repeats recognised, new ones appended."""
     old, new = a_life(), a_life()
-    async with running(LedgerWriter(servers.amqp_url, pool).run()):
+    async with running(LedgerWriter(servers.amqp_url, pool, KEY).run()):
         await send(its, *old.raws)
         await until(has(db, len(old.raws)))
     await fresh_stream(servers, its)
@@ -344,7 +350,7 @@ async def test_the_stream_is_another_one(
         first
     ]
     await send(its, *again)
-    async with running(LedgerWriter(servers.amqp_url, pool).run()):
+    async with running(LedgerWriter(servers.amqp_url, pool, KEY).run()):
         await asyncio.sleep(0.1)
         await send(its, *new.raws, *old.raws)
         await settled(db, len(old.raws) + len(new.raws))
@@ -355,17 +361,19 @@ async def test_a_seal_that_does_not_fit_stops_the_writer(
     servers: Servers, its: AbstractChannel, db: asyncpg.Connection, pool: Pool
 ) -> None:
     """Somebody has changed a stored node: nothing is appended on top of it."""
-    life = a_life()
-    async with running(LedgerWriter(servers.amqp_url, pool).run()):
-        await send(its, *life.raws[:4])
-        await until(has(db, 4))
-    kept = await db.fetchval("SELECT hash FROM ledger.nodes WHERE level = 2 AND position = 0")
-    await db.execute("UPDATE ledger.nodes SET hash = $1 WHERE level = 2 AND position = 0", b"x" * 32)
-    async with running(LedgerWriter(servers.amqp_url, pool).run()):
-        await send(its, *life.raws[4:])
+    life = a_life(6)
+    async with running(LedgerWriter(servers.amqp_url, pool, KEY).run()):
+        await send(its, *life.raws[:9])
+        await until(has(db, 9))
+    kept = await db.fetchval("SELECT hash FROM ledger.nodes WHERE level = 3 AND position = 0")
+    async with tampering(db):
+        await db.execute("UPDATE ledger.nodes SET hash = $1 WHERE level = 3 AND position = 0", b"x" * 32)
+    async with running(LedgerWriter(servers.amqp_url, pool, KEY).run()):
+        await send(its, *life.raws[9:])
         await asyncio.sleep(0.5)
-        assert await db.fetchval("SELECT count(*) FROM ledger.entries") == 4
-        await db.execute("UPDATE ledger.nodes SET hash = $1 WHERE level = 2 AND position = 0", kept)
+        assert await db.fetchval("SELECT count(*) FROM ledger.entries") == 9
+        async with tampering(db):
+            await db.execute("UPDATE ledger.nodes SET hash = $1 WHERE level = 3 AND position = 0", kept)
         await settled(db, len(life.raws))
     await check(db, life.raws)
 
@@ -379,7 +387,7 @@ async def test_many_at_once(
     raws = [raw for each in (life, *others) for raw in each.raws]
     joined = [b"[%s]" % b",".join(raws[start : start + 50]) for start in range(0, len(raws), 50)]
     await send(its, *joined, content_type=BATCH_TYPE)
-    async with running(LedgerWriter(servers.amqp_url, pool).run()):
+    async with running(LedgerWriter(servers.amqp_url, pool, KEY).run()):
         await settled(db, len(raws))
     await check(db, raws)
     assert (await store.head(pool)).last_seq == len(raws)

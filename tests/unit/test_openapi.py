@@ -87,6 +87,20 @@ CONTRACT: list[tuple[str, str, str, int, Any]] = [
         STATUS | {"status": "succeeded", "outcome": LEASE, "http_status": 201},
     ),
     (
+        "ledger",
+        "GET",
+        "/api/v1/audit/proofs/inclusion",
+        200,
+        {"leaf_index": 0, "tree_size": 2, "leaf_hash": "ab" * 32, "root_hash": "cd" * 32, "path": ["0" * 64]},
+    ),
+    (
+        "ledger",
+        "GET",
+        "/api/v1/audit/proofs/consistency",
+        200,
+        {"first": 1, "second": 2, "first_root": "ab" * 32, "second_root": "cd" * 32, "path": ["ef" * 32]},
+    ),
+    (
         "payment",
         "GET",
         "/api/v1/leases/{lease_id}/payments",

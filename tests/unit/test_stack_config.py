@@ -5,12 +5,13 @@ import stat
 from configparser import RawConfigParser
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from common.stack.account import Account
 from common.stack.bootstrap import role_url
 from common.stack.console import Silent
-from common.stack.credentials import generate, load_or_create
+from common.stack.credentials import generate, load_or_create, rotate_ledger_key
 from common.stack.errors import StackError
 from common.stack.layout import Layout
 from common.stack.plan import Plan
@@ -132,6 +133,27 @@ def test_passwords_are_private_and_kept(tmp_path: Path) -> None:
     assert stat.S_IMODE(os.stat(tmp_path / "secrets.json").st_mode) == 0o600
     assert made.owner not in repr(made)
     assert len({made.owner, made.amqp, *made.roles.values()}) == 6
+
+
+def test_the_ledgers_key_is_made_and_rotated(tmp_path: Path) -> None:
+    """A directory from before there were keys gets one; another takes its place, of the same name."""
+    before = generate()
+    (tmp_path / "secrets.json").write_bytes(msgspec.json.encode(before))
+    made = load_or_create(tmp_path)
+    assert made.ledger_key.startswith("PRIVATE+KEY+lease-payment-orchestration/ledger+")
+    assert msgspec.structs.replace(made, ledger_key="") == before
+    rotate_ledger_key(tmp_path)
+    rotated = load_or_create(tmp_path)
+    assert rotated.ledger_key.startswith("PRIVATE+KEY+lease-payment-orchestration/ledger+")
+    assert rotated.ledger_key != made.ledger_key
+    assert msgspec.structs.replace(rotated, ledger_key="") == before
+
+
+def test_only_the_ledger_gets_its_key(tmp_path: Path) -> None:
+    """Nobody else could sign a checkpoint."""
+    parser = parse(make_plan(Settings(run_dir=tmp_path)).config)
+    having = {name for name in parser.sections() if "LEDGER_KEY" in parser[name].get("environment", "")}
+    assert having == {"program:ledger-api", "program:ledger-writer"}
 
 
 def test_broken_passwords_are_not_replaced(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import yaml
 from packaging.requirements import Requirement
@@ -78,12 +79,12 @@ def test_compose_holds_no_secret_and_gets_all_it_asks_for(tmp_path: Path) -> Non
     text = (PROJECT / "compose.yaml").read_text()
     required = set(re.findall(r"\$\{(\w+):\?", text))
     given = docker.variables(Settings(run_dir=tmp_path), generate())
-    own = {"OWNER_PASSWORD", "AMQP_PASSWORD", "WEBHOOK_SECRET"}
+    own = {"OWNER_PASSWORD", "AMQP_PASSWORD", "WEBHOOK_SECRET", "LEDGER_KEY"}
     assert required == {*own, *PASSWORD_VARIABLES.values()}
     assert required <= set(given)
     assert {name for name, _ in re.findall(r"\$\{(\w+):([-?])", text)} <= set(given)
     for line in text.splitlines():
-        if ("PASS" in line or "SECRET" in line) and ":" in line:
+        if ("PASS" in line or "SECRET" in line or "_KEY" in line) and ":" in line:
             assert "${" in line
 
 
@@ -100,7 +101,8 @@ def test_compose_uses_the_names_of_the_native_stack() -> None:
 def test_native_variables_are_those_of_the_table(service: Service, tmp_path: Path) -> None:
     """A native process gets the variables its row of the table names, empty where nothing is the default."""
     settings = Settings(run_dir=tmp_path)
-    values = Addresses(settings, generate()).variables(service, settings, tmp_path)
+    secrets = msgspec.structs.replace(generate(), ledger_key="PRIVATE+KEY+…")
+    values = Addresses(settings, secrets).variables(service, settings, tmp_path)
     assert tuple(values) == service.variables()
     assert all(value for name, value in values.items() if TUNABLES.get(name) != "")
 
