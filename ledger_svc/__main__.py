@@ -10,6 +10,7 @@ COMMANDS = {
     "keygen": "ledger_svc.keygen",
     "reconcile": "ledger_svc.reconcile",
     "replay": "ledger_svc.replay.command",
+    "verify": "ledger_svc.verify.cli",
 }
 
 

@@ -4,7 +4,7 @@ from datetime import datetime
 
 from aiohttp import web
 
-from common.clock import rfc3339, utcnow
+from common.clock import rfc3339
 from common.db import Pool
 from common.envelope import encode
 from common.http import consistency, cursor
@@ -12,7 +12,7 @@ from common.http.problems import FieldError, ProblemError, invalid
 from common.http.routes import NoQuery, Route, json_response, path_id
 from common.http.server import read_body
 from common.http.validation import read_json, read_query
-from ledger_svc import export, reconstruct, store, timeline
+from ledger_svc import reconstruct, store, timeline
 from ledger_svc.entry import Entry, EntryView, render
 from ledger_svc.journal_api import JournalApi
 from ledger_svc.known_types import known_types_only
@@ -21,7 +21,6 @@ from ledger_svc.views import (
     EventQuery,
     Events,
     EventsQuery,
-    ExportQuery,
     Figures,
     PaymentFigures,
     Point,
@@ -74,15 +73,6 @@ class LedgerApi:
                 body=Point,
                 answers={200: ("The state", StateAtPoint)},
                 problems=(404, 409),
-            ),
-            Route(
-                method="GET",
-                path=f"{lease}/export",
-                handler=self.export,
-                summary="A lease's audit trail as a download",
-                query=ExportQuery,
-                answers={200: ("JSON, NDJSON or CSV", "application/octet-stream")},
-                problems=(404,),
             ),
             Route(
                 method="GET",
@@ -163,29 +153,6 @@ class LedgerApi:
                 )
             )
         )
-
-    async def export(self, request: web.Request) -> web.StreamResponse:
-        """GET /api/v1/audit/leases/{lease_id}/export"""
-        lease_id = path_id(request, "lease_id")
-        form = read_query(request.query, ExportQuery).format
-        await consistency.wait_until_caught_up(request, self._reached)
-        end = await store.head(self._pool)
-        await self._require(lease_id)
-        header = export.ExportHeader(
-            lease_id=lease_id, exported_at=utcnow(), tree_size=end.last_seq, root_hash=end.root_hash
-        )
-        response = web.StreamResponse(
-            headers={
-                "Content-Type": export.MEDIA_TYPES[form],
-                "Content-Disposition": f'attachment; filename="lease-{lease_id}.{form}"',
-            }
-        )
-        await response.prepare(request)
-        entries = store.streamed_trail(self._pool, lease_id, end.last_seq)
-        async for chunk in export.export(form, header, entries):
-            await response.write(chunk)
-        await response.write_eof()
-        return response
 
     async def metrics(self, request: web.Request) -> web.Response:
         """GET /api/v1/audit/metrics"""

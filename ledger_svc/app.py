@@ -15,7 +15,8 @@ from common.process import background, serve
 from ledger_svc import balance_watch, note
 from ledger_svc.anomalies_api import AnomaliesApi
 from ledger_svc.api import LedgerApi
-from ledger_svc.note import NoteError, SigningKey, VerifierKey
+from ledger_svc.downloads import Downloads
+from ledger_svc.note import NoteError, SigningKey
 from ledger_svc.producers import Producers
 from ledger_svc.proof_api import ProofApi
 from ledger_svc.reconciler import Reconciler
@@ -28,9 +29,14 @@ API_POOL = 8
 WRITER_POOL = 2
 
 
-def routes(pool: Pool, own: VerifierKey) -> list[Route]:
+def routes(pool: Pool, key: SigningKey) -> list[Route]:
     """All routes of the front."""
-    return [*LedgerApi(pool).routes(), *ProofApi(pool, own).routes(), *AnomaliesApi(pool).routes()]
+    return [
+        *LedgerApi(pool).routes(),
+        *Downloads(pool, key).routes(),
+        *ProofApi(pool, key).routes(),
+        *AnomaliesApi(pool).routes(),
+    ]
 
 
 def signing_key(settings: Settings) -> SigningKey:
@@ -49,7 +55,7 @@ async def api(settings: Settings) -> AsyncIterator[None]:
     async with open_pool(settings.database_url, SCHEMA, name="ledger-api", size=API_POOL) as pool:
         broker = BrokerLink(settings.amqp_url, "ledger-api")
         notices = {"ledger": AnomaliesApi(pool).notice}
-        app = build_app(TITLE, routes(pool, key.verifier), checks(pool, broker), notices)
+        app = build_app(TITLE, routes(pool, key), checks(pool, broker), notices)
         async with background(broker.run(), balance_watch.watch(pool)), serve(app, settings, PORT):
             yield
 

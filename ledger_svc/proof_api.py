@@ -18,7 +18,7 @@ from common.http.routes import NoQuery, Route, json_response
 from common.http.validation import read_query
 from common.ids import canonical_uuid
 from ledger_svc import proofs, store
-from ledger_svc.note import VerifierKey
+from ledger_svc.note import SigningKey
 from ledger_svc.proofs import Stretch
 
 queries = store.queries
@@ -69,9 +69,9 @@ class Consistency(msgspec.Struct, frozen=True, kw_only=True):
 class ProofApi:
     """Serves what the writer has signed and stored; it signs nothing and computes only what anybody could."""
 
-    def __init__(self, pool: Pool, own: VerifierKey) -> None:
+    def __init__(self, pool: Pool, key: SigningKey) -> None:
         self._pool = pool
-        self._own = own  # the key of now, which may not have signed anything yet
+        self._key = key  # the one of now, which may not have signed anything yet
 
     def routes(self) -> list[Route]:
         """The routes of this module."""
@@ -130,8 +130,9 @@ class ProofApi:
         read_query(request.query, NoQuery)
         await self._caught_up(request)
         vkeys = await store.keys(self._pool)
-        if str(self._own) not in vkeys:
-            vkeys.insert(0, str(self._own))
+        own = str(self._key.verifier)
+        if own not in vkeys:
+            vkeys.insert(0, own)
         return web.Response(text="".join(f"{vkey}\n" for vkey in vkeys), content_type=TEXT)
 
     async def inclusion(self, request: web.Request) -> web.Response:

@@ -121,6 +121,14 @@ SELECT seq, event_id::text, type, source, sequence, lease_id::text, occurred_at,
  ORDER BY seq
  LIMIT $3
 
+-- name: entries_upto
+-- Entries of the whole ledger after $1 up to $2, oldest first.
+SELECT seq, event_id::text, type, source, sequence, lease_id::text, occurred_at, recorded_at, raw, leaf_hash
+  FROM entries
+ WHERE seq > $1 AND seq <= $2
+ ORDER BY seq
+ LIMIT $3
+
 -- name: event
 SELECT seq, e.event_id::text, type, source, sequence, lease_id::text, occurred_at, recorded_at, raw, leaf_hash
   FROM event_ids AS i JOIN entries AS e USING (seq)

@@ -174,10 +174,17 @@ async def trail(pool: Pool, lease_id: str, *, after: int = 0, upto: int = END, l
     return [entry_from(row) for row in await pool.fetch(queries.trail, lease_id, after, upto, limit)]
 
 
-async def streamed_trail(pool: Pool, lease_id: str, upto: int) -> AsyncIterator[Entry]:
-    """All entries of a lease up to `upto`, a bounded number in memory at a time."""
+async def trail_pages(pool: Pool, lease_id: str, upto: int) -> AsyncIterator[list[Entry]]:
+    """All entries of a lease up to `upto`, page by page, so that a bounded number is in memory at a time."""
     after = 0
-    while rows := await trail(pool, lease_id, after=after, upto=upto, limit=ROWS_AT_ONCE):
-        for entry in rows:
-            yield entry
-        after = rows[-1].seq
+    while page := await trail(pool, lease_id, after=after, upto=upto, limit=ROWS_AT_ONCE):
+        yield page
+        after = page[-1].seq
+
+
+async def ledger_pages(pool: Pool, upto: int) -> AsyncIterator[list[Entry]]:
+    """All entries of the ledger up to `upto`, in the same way."""
+    after = 0
+    while rows := await pool.fetch(queries.entries_upto, after, upto, ROWS_AT_ONCE):
+        yield [entry_from(row) for row in rows]
+        after = rows[-1]["seq"]

@@ -314,6 +314,7 @@ async def test_audit(checked: Checked) -> None:
         "/api/v1/audit/events?type=lease.created&raw=true&after_seq=0",
         f"/api/v1/audit/events/{entry['event_id']}?raw=1",
         *(f"{base}/export?format={form}" for form in ("json", "ndjson", "csv")),
+        *(f"/api/v1/audit/export?format={form}" for form in ("json", "ndjson", "csv")),
         "/api/v1/audit/checkpoint",
         "/api/v1/audit/public-key",
         f"/api/v1/audit/proofs/inclusion?event_id={entry['event_id']}",
