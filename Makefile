@@ -11,7 +11,7 @@ STACK_COMMAND := .venv/bin/python -m common.stack
 STAMP := .venv/installed-requirements.txt
 CODE := common lease_svc payment_svc ledger_svc perf tests
 
-.PHONY: help up down ps logs env clean demo figures e2e-latency capacity soak perf-compare history collections resolution docs test lint types contracts unit integration e2e servers venv bench stress loadtest rotate-key reconcile replay tamper
+.PHONY: help up down ps logs env clean demo figures e2e-latency capacity soak perf-compare history collections resolution docs test lint types contracts unit integration e2e servers venv bench stress loadtest rotate-key reconcile replay tamper ledger-figures
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -79,6 +79,9 @@ loadtest: up ## Start it, then load it with simulated users (USERS=10 SPAWN_RATE
 
 replay: $(STAMP) ## Read the running system's stream again and compare it with the ledger (ARGS="rebuild --switch")
 	@exports="$$($(STACK_COMMAND) env)" && eval "$$exports" && .venv/bin/python -m ledger_svc replay $(ARGS)
+ledger-figures: servers ## Measure the ledger's writer, and a ledger of ENTRIES=5000000 against one of 10,000
+	@.venv/bin/python -m perf.bench.ledger --entries $(or $(ENTRIES),5000000)
+
 tamper: servers ## Falsify exports of a private system and see whether the verifier finds it all (TAMPERINGS=1000)
 	@TAMPERINGS=$(or $(TAMPERINGS),1000) .venv/bin/python -m perf.tamper
 

@@ -76,6 +76,14 @@ class Compare(_Table, frozen=True, kw_only=True):
     level: float  # of significance
 
 
+class Ledger(_Table, frozen=True, kw_only=True):
+    """Of a large ledger."""
+
+    appended_per_s: float  # events from the stream, one writer
+    ratio: float  # of a large log's medians to a small one's
+    metrics_ms: float  # /audit/metrics of the large one
+
+
 class Figures(_Table, frozen=True, kw_only=True):
     """Of the headline figures."""
 
@@ -104,6 +112,7 @@ class Thresholds(_Table, frozen=True, kw_only=True):
     capacity: Capacity
     soak: Soak
     compare: Compare
+    ledger: Ledger
 
 
 def load() -> Thresholds:

@@ -76,7 +76,7 @@ def building_a_schedule() -> Operation:
 
 def coding_an_event() -> Operation:
     """CPU alone."""
-    event = _told_of_a_creation()
+    event = told_of_a_creation()
     return Operation(
         name="codec",
         what="lease.created of twelve instalments: encoded, and read with its data as the ledger does",
@@ -124,7 +124,7 @@ def retrieving_a_lease(bench: Workbench) -> Operation:
 
 def appending_to_the_ledger(bench: Workbench) -> Operation:
     """The writer's way of one event, which it takes up at once: rounds are further apart than its batches."""
-    told = _told_of_a_creation()
+    told = told_of_a_creation()
     bench.run(bench.append(told))
     rounds = 100
     following = iter(events.attempts(told.subject, 2 * rounds))
@@ -145,7 +145,7 @@ def appending_to_the_ledger(bench: Workbench) -> Operation:
 
 def reading_a_history(bench: Workbench) -> Operation:
     """The front's way of GET /api/v1/audit/leases/{id}."""
-    told = _told_of_a_creation()
+    told = told_of_a_creation()
     lease_id = told.subject
     bench.run(bench.append(told, *events.attempts(lease_id, EVENTS_OF_A_HISTORY - 1)))
 
@@ -211,7 +211,7 @@ def _delivered(command: Command) -> Delivery:
     )
 
 
-def _told_of_a_creation() -> Event:
+def told_of_a_creation() -> Event:
     """The event of a new lease, as the lease service tells it."""
     batch, command = Batch({}), _creation()
     asked = msgspec.json.decode(command.data, type=CreateLease)
