@@ -1,8 +1,8 @@
 """The ledger's figures: how fast one writer appends from the stream, and what a large log costs.
 
-On a private system. What auditors ask, and what a batch costs, is timed on a small log and on a large one, which
-is filled with the ledger's own functions, batch by batch. Then events are published while nobody reads; a bare
-aio-pika consumer reads them, and a writer process appends them, sealed.
+On a private system. What auditors ask, and what a batch costs, is timed on a small log and on a large one,
+which is filled with the ledger's own functions, batch by batch. Then events are published while nobody reads;
+a bare aio-pika consumer reads them, and a writer process appends them, sealed.
 """
 
 import argparse
