@@ -14,6 +14,7 @@ from payment_svc import collecting
 from payment_svc.attempt import Account, Attempt, Payment
 from payment_svc.batch import Batch, Cause
 from payment_svc.events import AttemptStarted, LateFeeAssessed, LeaseCured, LeaseDelinquent
+from payment_svc.refunding import common_fields
 
 
 class Counts(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,6 +42,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     started_at: datetime
     completed_at: datetime | None
     counts: Counts
+    token: str | None = None  # Consistency-Token: of the last event told by its completion
 
 
 class RunResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -104,6 +106,7 @@ def outcome_of(run: Run, command_id: str) -> Outcome:
         http_status=200,
         body=msgspec.Raw(encode(result(run))),
         location=run_url(run.run_id),
+        token=run.token,
     )
 
 
@@ -172,6 +175,7 @@ def _attempt(batch: Batch, run: Run, account: Account, payment: Payment, cause: 
     assert account.payment_method is not None
     attempt = domain.start(account, payment, uuid7(), run.command_id, account.payment_method, None, batch.now)
     attempt.run_id, attempt.as_of = run.run_id, run.as_of
+    attempt.reason = "due" if payment.autopay_since is None else "retry"
     attempt.traceparent = run.traceparent
     attempt.next_check_at = batch.now + batch.claim
     collecting.tried(payment, run.as_of)
@@ -183,14 +187,7 @@ def tell_started(batch: Batch, account: Account, attempt: Attempt, cause: Cause)
     """An attempt is about to be made: it is written, and told of."""
     batch.started.append(attempt)
     started = AttemptStarted(
-        attempt_id=attempt.attempt_id,
-        payment_id=attempt.payment_id,
-        number=attempt.number,
-        lease_id=attempt.lease_id,
-        kind=attempt.kind,
-        amount=attempt.amount,
-        currency=attempt.currency,
-        payment_method=attempt.payment_method,
+        **common_fields(attempt), run_id=attempt.run_id, as_of=attempt.as_of, reason=attempt.reason
     )
     batch.tell(account, "payment.attempt_started", started, cause)
 

@@ -251,3 +251,21 @@ def test_paying_again_what_was_taken_back_of_a_payoff() -> None:
     its.take_back(its.attempts[1], its.attempts[1].left)
     assert its.account.payoff_standing is None
     its.check()
+
+
+def test_a_credit_beyond_interest_undone_after_another_refund() -> None:
+    """The credit had paid principal and a fee; an earlier refund took other parts, and the sums are right."""
+    its = Books(2000, "0", 2)
+    one, two = its.payments
+    one.owed, two.owed = Allocation(fees=600, principal=400), Allocation(interest=500, principal=1000)
+    its.asked, its.balance = [one.owed, two.owed], 2500
+    for payment, amount in ((one, 100), (two, 1500)):
+        its.kept += attempts.collect(payment, amount)
+        its.attempts.append(collected(f"a{payment.number}", amount, payment))
+        its.balance -= amount
+    payoff = its.pay_off(one.due_date)
+    assert (payoff.amount, payoff.breakdown.credits) == (400, 500)
+    for attempt in its.attempts:
+        its.take_back(attempt, attempt.left)
+        its.check()
+    assert its.kept == Allocation()
