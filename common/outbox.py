@@ -1,7 +1,7 @@
 """The outbox: events are committed with the change they tell of, and published by one relay afterwards."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,9 @@ PRUNE_EVERY_S = 600.0
 PRUNE_AT_ONCE = 5_000
 HORIZON = timedelta(days=30)  # how long outcomes and published events are kept
 
+# Forgets one bounded bite of what is too old, and gives whether there may be more of it.
+Prune = Callable[[Connection], Awaitable[bool]]
+
 
 async def append(connection: Connection, events: Sequence[Event]) -> None:
     """Write events in the transaction of the change they tell of, in order."""
@@ -56,8 +59,10 @@ class Relay:
     publish what it had read: those are repeats, which every consumer recognises, and never run ahead.
     """
 
-    def __init__(self, service: str, pool: Pool, publisher: Publisher) -> None:
+    def __init__(self, service: str, pool: Pool, publisher: Publisher, *also_prune: Prune) -> None:
+        """`also_prune`: forget what grows old in this service alone."""
         self._service = service
+        self._prunes = (prune, *also_prune)
         self._pool = pool
         self._publisher = publisher
         self._wake = asyncio.Event()
@@ -101,13 +106,16 @@ class Relay:
                     pause_s = REFUSED_PAUSE_S
             if len(rows) < BATCH_SIZE:
                 telemetry.OUTBOX_PENDING.labels(self._service).set(0)
-                if loop.time() - pruned_at > PRUNE_EVERY_S and not await prune(connection):
+                if loop.time() - pruned_at > PRUNE_EVERY_S and not await self._prune(connection):
                     pruned_at = loop.time()
                 await self._wait()
             else:
                 telemetry.OUTBOX_PENDING.labels(self._service).set(
                     await connection.fetchval(queries.count_pending)
                 )
+
+    async def _prune(self, connection: Connection) -> bool:
+        return any([await each(connection) for each in self._prunes])
 
     async def _wait(self) -> None:
         try:

@@ -19,6 +19,7 @@ class Batch:
 
     def __init__(self, leases: dict[str, Lease]) -> None:
         self.leases = leases
+        self.collected: set[str] = set()  # of those to be cancelled: on which money was ever collected
         self.new: dict[str, Lease] = {}
         self.touched: dict[str, Lease] = {}
         self.changes: list[Change] = []

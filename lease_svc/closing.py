@@ -27,11 +27,16 @@ class Refused(Exception):
     """The lease cannot be closed in this way as it stands: 409 with these words."""
 
 
-def cancel(lease: Lease, asked: CancelLease, now: datetime) -> tuple[Change, LeaseCancelled]:
-    """Cancel a lease on which no money was collected. Raises Refused."""
+def cancel(
+    lease: Lease, asked: CancelLease, now: datetime, *, collected: bool
+) -> tuple[Change, LeaseCancelled]:
+    """Cancel a lease on which no money was collected. Raises Refused.
+
+    `collected`: whether there ever was any, also if it was given back since.
+    """
     if lease.status not in ("active", "delinquent"):
         raise Refused(f"This lease is {WORDS[lease.status]}; it cannot be cancelled.")
-    if lease.amount_paid > 0:
+    if collected or lease.amount_paid > 0:
         raise Refused("Money has been collected on this lease; it can be charged off, but not cancelled.")
     told = LeaseCancelled(
         lease_id=lease.lease_id,

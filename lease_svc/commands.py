@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Meta
 
 from common.calendar import DayCount
+from common.http.fields import PaymentMethod, Reason
 from common.http.problems import FieldError
 from common.money import is_currency, rate_ratio
 from lease_svc.schedule import PRINCIPAL_MAX, TERM_MAX, Frequency, check_dates
@@ -16,11 +17,7 @@ from lease_svc.schedule import PRINCIPAL_MAX, TERM_MAX, Frequency, check_dates
 CustomerId = Annotated[
     str, Meta(pattern=r"^[A-Za-z0-9_.:-]{1,64}$(?!\n)", description="1–64 of A-Za-z0-9_.:-")
 ]
-PaymentMethod = Annotated[
-    str, Meta(pattern=r"^[A-Za-z0-9_-]{1,64}$(?!\n)", description="a token, never a card number")
-]
 Code = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]{1,40}$(?!\n)", description="1–40 of A-Za-z0-9_.-")]
-Reason = Annotated[str, Meta(min_length=1, max_length=200, description="why, in words; 1–200 characters")]
 Amount = Annotated[int, Meta(ge=1, le=PRINCIPAL_MAX, description="minor units of the currency")]
 
 

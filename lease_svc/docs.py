@@ -59,7 +59,7 @@ def examples() -> dict[str, Event]:
     lease.balance = 50_000
     reopened = lease.reopened("01982f3a-6c00-7000-8000-0000000000c4", "payment.refunded")
     asked = CancelLease(lease_id=LEASE_ID, reason="returned unused")
-    _, cancelled = closing.cancel(new(), asked, ENDED_AT)
+    _, cancelled = closing.cancel(new(), asked, ENDED_AT, collected=False)
     given_up = ChargeOffLease(lease_id=LEASE_ID, reason="customer is insolvent")
     _, charged_off = closing.charge_off(new(), given_up, ENDED_AT)
     return {

@@ -53,7 +53,12 @@ def create_lease(batch: Batch, command: Command, asked: CreateLease, now: dateti
 
 def cancel_lease(batch: Batch, command: Command, asked: CancelLease, now: datetime) -> Outcome:
     """CancelLease: 200 with the lease, or 409 as things stand."""
-    return _close(batch, command, asked.lease_id, lambda lease: closing.cancel(lease, asked, now), now)
+    collected = asked.lease_id in batch.collected
+
+    def decide(lease: Lease) -> tuple[Change, LeaseCancelled]:
+        return closing.cancel(lease, asked, now, collected=collected)
+
+    return _close(batch, command, asked.lease_id, decide, now)
 
 
 def charge_off_lease(batch: Batch, command: Command, asked: ChargeOffLease, now: datetime) -> Outcome:
@@ -81,6 +86,9 @@ class LeaseUnit:
         asked = [_decode(command) for command in commands]
         changed = {each.lease_id for each in asked if not isinstance(each, CreateLease)}
         batch = Batch(await store.lock(connection, sorted(changed)) if changed else {})
+        cancelled = [each.lease_id for each in asked if isinstance(each, CancelLease)]
+        if cancelled:
+            batch.collected = await store.collected(connection, cancelled)
         now = utcnow()  # once they are locked: a lease's changes follow each other in time as well
         outcomes = [
             COMMANDS[command.type][1](batch, command, each, now)

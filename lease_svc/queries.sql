@@ -69,6 +69,12 @@ SELECT version, type, occurred_at, status_before, status_after, balance, data
  ORDER BY version
  LIMIT $3
 
+-- name: ever_collected
+-- Those of these leases in whose history money came in.
+SELECT DISTINCT lease_id::text
+  FROM history
+ WHERE lease_id = ANY($1::uuid[]) AND type IN ('payment.succeeded', 'payoff.succeeded')
+
 -- name: get_payment_sequence
 SELECT payment_sequence FROM leases WHERE lease_id = $1
 

@@ -26,6 +26,11 @@ async def read(pool: Pool, lease_ids: Sequence[str]) -> dict[str, Lease]:
     return {row["lease_id"]: from_row(row) for row in await pool.fetch(queries.get_leases, lease_ids)}
 
 
+async def collected(connection: Connection, lease_ids: Sequence[str]) -> set[str]:
+    """Those among these leases on which money was ever collected, also if it was given back since."""
+    return {row["lease_id"] for row in await connection.fetch(queries.ever_collected, lease_ids)}
+
+
 async def insert(connection: Connection, leases: Sequence[Lease]) -> None:
     """Write new leases. Raises UniqueViolationError where one exists."""
     if leases:

@@ -23,6 +23,10 @@ ASK_AFTER = (timedelta(seconds=5), timedelta(seconds=30), timedelta(minutes=5), 
 # before 24 hours; then the same request would charge a second time.
 REPEAT_WITHIN = timedelta(hours=20)
 
+# An attempt of which the gateway has no record so long after it was last sent was never made: longer than any
+# request is on its way, and than gateways keep a key under which it could still be carried out.
+NO_RECORD_AFTER = timedelta(hours=24)
+
 # An attempt of a collection run that is `started` for so long was begun by a process that died, or is very
 # slow: it is taken up again under the same key, which does a slow one no harm. A worker makes it three of its
 # gateway timeouts.
@@ -83,7 +87,9 @@ class Payment(msgspec.Struct, kw_only=True):
     last_attempt_id: str | None
     autopay_since: date | None = None  # as_of of the collection run that first tried to collect it
     autopay_declines: int = 0
+    autopay_failures: int = 0  # autopay attempts that could not be made as they were
     autopay_over: bool = False  # no collection run is to try (again)
+    cancelled_by_payoff: bool = False  # by the standing one, whose share is not in `paid`
 
     @property
     def open(self) -> bool:
@@ -120,14 +126,17 @@ class Attempt(msgspec.Struct, kw_only=True):
     traceparent: str | None = None  # W3C trace context of the request
     created_at: datetime
     settled_at: datetime | None = None
-    checks: int = 0  # how often the gateway was asked about it
-    next_check_at: datetime | None = None  # while unknown, or started by a collection run: when to look again
+    checks: int = 0  # how often the gateway was asked about it, or it was made once more
+    next_check_at: datetime | None = None  # when to ask about it, or (started) to make it once more
+    taken_up_at: datetime | None = None  # when it was last made once more
+    failures: int = 0  # how often it was made once more, or its answer recorded, in vain
     run_id: str | None = None  # of the collection run; None: by hand, a command waits for the outcome
     as_of: date | None = None  # of the collection run
     refunds: str | None = None  # of a refund or chargeback: the attempt whose money it takes back
-    reason: str | None = None  # of a refund or chargeback
+    reason: str | None = None  # of a refund or chargeback; of a collection run "due" or "retry"
     notice_id: str | None = None  # of a chargeback: the gateway's
     refunded: int = 0  # minor units of it that have been taken back
+    after_closing: bool = False  # a payoff that found the lease closed: it has settled no instalment
 
     @property
     def in_flight(self) -> bool:
@@ -143,6 +152,11 @@ class Attempt(msgspec.Struct, kw_only=True):
 def may_repeat(attempt: Attempt, now: datetime) -> bool:
     """Whether a charge that was perhaps sent before may be sent again: while its key is sure to be known."""
     return now - attempt.created_at <= REPEAT_WITHIN
+
+
+def never_made(attempt: Attempt, asked_at: datetime) -> bool:
+    """Whether that the gateway had no record of it then says that there never will be one."""
+    return asked_at - (attempt.taken_up_at or attempt.created_at) >= NO_RECORD_AFTER
 
 
 def start(
@@ -281,14 +295,16 @@ def settle_payoff(account: Account, payments: list[Payment], attempt: Attempt) -
     payoff = attempt.payoff
     assert payoff is not None
     account.payoff_in_flight = None
-    if account.closed:
-        return  # while it was in flight: nothing was left any longer
+    if account.closed:  # while it was in flight: nothing was left any longer
+        attempt.after_closing = True
+        return
     if payoff.formula != payoffs.REST:
         account.payoff_standing = attempt.attempt_id
     settled = {instalment.number: instalment for instalment in payoff.instalments}
     for payment in payments:
         if payment.number in settled:
             payment.status = settled[payment.number].status
+            payment.cancelled_by_payoff = payment.status == "cancelled"
             payment.next_retry_at = None
             if payment.status == "paid":
                 payment.paid = payment.owed
@@ -305,3 +321,14 @@ def next_check(attempt: Attempt, now: datetime, ask_after: Sequence[timedelta] =
     """The gateway has not said what became of it: when to ask (again)."""
     attempt.status = "unknown"
     attempt.next_check_at = now + ask_after[min(attempt.checks, len(ask_after) - 1)]
+
+
+def put_off(attempt: Attempt, now: datetime, ask_after: Sequence[timedelta] = ASK_AFTER) -> None:
+    """It was made once more and the gateway was not reached: it is `started` still, to be made again later.
+
+    Whoever made it before may have got through, so it has not failed. Money for a closed lease goes back at
+    times of its own, see `returns`.
+    """
+    if attempt.next_check_at is not None:
+        attempt.next_check_at = now + ask_after[min(attempt.failures, len(ask_after) - 1)]
+    attempt.failures += 1

@@ -12,10 +12,12 @@ import msgspec
 
 from payment_svc.attempt import Account, Attempt, Payment
 from payment_svc.declines import Decline
+from payment_svc.events import AutopayOver
 
 # A soft decline of autopay is tried again so many days after the run that tried first …
 RETRY_AFTER_DAYS = (1, 3, 5)
-# … and then never: a bound on the attempts of autopay that reach the issuer, for each instalment.
+# … and then never: a bound on the attempts of autopay that the issuer declines, for each instalment, and on
+# those that cannot be made as they are (the gateway will not take them), one a day.
 MAX_ATTEMPTS = 1 + len(RETRY_AFTER_DAYS)
 
 ONE_DAY = timedelta(days=1)
@@ -110,24 +112,47 @@ def settled(account: Account, payment: Payment, attempt: Attempt) -> None:
             account.look_by(day)
 
 
-def declined(account: Account, payment: Payment, attempt: Attempt, decline: Decline) -> date | None:
-    """The issuer said no to an attempt on an instalment: the day autopay tries again, if it does.
+class Autopay(msgspec.Struct, frozen=True, kw_only=True):
+    """What the end of an attempt on an instalment means for autopay."""
+
+    retry_on: date | None = None  # the day it tries again
+    over: AutopayOver | None = None  # why it never does; None: nothing has ended by this
+
+
+def declined(account: Account, payment: Payment, attempt: Attempt, decline: Decline) -> Autopay:
+    """The issuer said no to an attempt on an instalment.
 
     A hard decline of the payment method that autopay charges ends autopay for this instalment, whoever asked
     for the attempt; so does the last soft one of `MAX_ATTEMPTS`.
     """
+    over: AutopayOver | None = None
     if decline.class_ == "hard" and attempt.payment_method == account.payment_method:
-        payment.autopay_over = True
-        payment.next_retry_at = None
+        over = _end(account, payment, "hard_decline")
     if attempt.as_of is None:
-        return None
+        return Autopay(over=over)
     payment.autopay_declines += 1
-    if payment.autopay_over or payment.autopay_declines >= MAX_ATTEMPTS or not payment.open:
+    if payment.autopay_declines >= MAX_ATTEMPTS:
+        over = over or _end(account, payment, "last_decline")
+    if payment.autopay_over or not payment.open:
         payment.autopay_over = True
-        return None
+        return Autopay(over=over)
     since = payment.autopay_since or attempt.as_of
     after = timedelta(days=RETRY_AFTER_DAYS[payment.autopay_declines - 1])
-    return _retry_on(payment, max(since + after, attempt.as_of + ONE_DAY))
+    return Autopay(retry_on=_retry_on(payment, max(since + after, attempt.as_of + ONE_DAY)))
+
+
+def not_reached(account: Account, payment: Payment, attempt: Attempt, *, outage: bool) -> AutopayOver | None:
+    """An attempt has failed: the next day's run tries again, unless that is of no use.
+
+    `outage`: it speaks against the gateway's health only; otherwise against this attempt, and after
+    `MAX_ATTEMPTS` of those autopay is over.
+    """
+    if attempt.as_of is not None and not outage:
+        payment.autopay_failures += 1
+        if payment.autopay_failures >= MAX_ATTEMPTS:
+            return _end(account, payment, "cannot_be_made")
+    not_done(payment, attempt)
+    return None
 
 
 def not_done(payment: Payment, attempt: Attempt) -> None:
@@ -137,6 +162,20 @@ def not_done(payment: Payment, attempt: Attempt) -> None:
     """
     if attempt.as_of is not None and payment.open and not payment.autopay_over:
         _retry_on(payment, attempt.as_of + ONE_DAY)
+
+
+def given_back(payment: Payment) -> None:
+    """Money was taken back from an instalment: it is open again, and nothing is taken again by itself."""
+    payment.autopay_over = True
+    payment.next_retry_at = None
+
+
+def _end(account: Account, payment: Payment, why: AutopayOver) -> AutopayOver | None:
+    """No run is to try again; `why`, where one would have."""
+    would_have = _autopay_wanted(account, payment) and payment.open
+    payment.autopay_over = True
+    payment.next_retry_at = None
+    return why if would_have else None
 
 
 def tried(payment: Payment, as_of: date) -> None:

@@ -4,7 +4,7 @@ INSERT INTO collection_runs (run_id, as_of, command_id, traceparent, started_at)
 VALUES ($1, $2, $3, $4, $5)
 ON CONFLICT (as_of) DO UPDATE SET as_of = excluded.as_of
 RETURNING run_id::text, as_of, status, command_id::text, traceparent, started_at, completed_at, leases, due, late_fees,
-          delinquent, cured, attempted, succeeded, declined, unknown
+          delinquent, cured, attempted, succeeded, declined, unknown, token
 
 -- name: reopen_run
 -- A completed run goes on where leases have come since that it has something to do with.
@@ -14,18 +14,18 @@ UPDATE collection_runs AS r
    AND EXISTS (SELECT FROM accounts
                 WHERE next_look_on <= r.as_of AND (collected_as_of IS NULL OR collected_as_of < r.as_of))
 RETURNING run_id::text, as_of, status, command_id::text, traceparent, started_at, completed_at, leases, due, late_fees,
-          delinquent, cured, attempted, succeeded, declined, unknown
+          delinquent, cured, attempted, succeeded, declined, unknown, token
 
 -- name: get_run
 SELECT run_id::text, as_of, status, command_id::text, traceparent, started_at, completed_at, leases, due, late_fees,
-       delinquent, cured, attempted, succeeded, declined, unknown
+       delinquent, cured, attempted, succeeded, declined, unknown, token
   FROM collection_runs
  WHERE run_id = $1
 
 -- name: first_running
 -- Runs are worked on one after the other, the earliest day first.
 SELECT run_id::text, as_of, status, command_id::text, traceparent, started_at, completed_at, leases, due, late_fees,
-       delinquent, cured, attempted, succeeded, declined, unknown
+       delinquent, cured, attempted, succeeded, declined, unknown, token
   FROM collection_runs
  WHERE status = 'running'
  ORDER BY as_of
@@ -57,7 +57,8 @@ SELECT lease_id::text, currency, principal, annual_rate, day_count, start_date, 
 -- Open instalments of these leases that fall due by $2.
 SELECT payment_id::text, lease_id::text, number, due_date, principal, interest, fees, late_fees, paid_principal,
        paid_interest, paid_fees, paid_late_fees, principal_balance, status, in_flight::text, attempts,
-       next_retry_at, last_attempt_id::text, autopay_since, autopay_declines, autopay_over
+       next_retry_at, last_attempt_id::text, autopay_since, autopay_declines, autopay_failures, autopay_over,
+       cancelled_by_payoff
   FROM payments
  WHERE lease_id = ANY($1::uuid[]) AND status IN ('scheduled', 'due', 'late') AND due_date <= $2
  ORDER BY lease_id, number
@@ -84,9 +85,9 @@ UPDATE collection_runs
 SELECT run_id FROM collection_runs WHERE run_id = $1 AND status = 'running' FOR UPDATE SKIP LOCKED
 
 -- name: unfinished
--- Whether the run as of $2 has leases left to work through, or attempts under way that are not hopeless.
+-- Whether the run as of $2 has leases left to work through, or attempts under way that did not fail so often ($3).
 SELECT EXISTS (SELECT FROM accounts WHERE next_look_on <= $2 AND (collected_as_of IS NULL OR collected_as_of < $2))
-    OR EXISTS (SELECT FROM attempts WHERE run_id = $1 AND status = 'started' AND checks < $3)
+    OR EXISTS (SELECT FROM attempts WHERE run_id = $1 AND status = 'started' AND failures < $3)
 
 -- name: count_attempts
 SELECT status, count(*)::int AS times FROM attempts WHERE run_id = $1 GROUP BY status
@@ -96,10 +97,14 @@ SELECT count(*)::int FROM accounts WHERE next_look_on <= $1 AND (collected_as_of
 
 -- name: complete_run
 UPDATE collection_runs
-   SET status = 'completed', completed_at = $2, attempted = $3, succeeded = $4, declined = $5, unknown = $6
+   SET status = 'completed', completed_at = $2, attempted = $3, succeeded = $4, declined = $5, unknown = $6, token = $7
  WHERE run_id = $1
 RETURNING run_id::text, as_of, status, command_id::text, traceparent, started_at, completed_at, leases, due, late_fees,
-          delinquent, cured, attempted, succeeded, declined, unknown
+          delinquent, cured, attempted, succeeded, declined, unknown, token
+
+-- name: newest_event
+-- The last of all that has been told, published or not.
+SELECT body FROM outbox ORDER BY id DESC LIMIT 1
 
 -- name: release_waiters
 DELETE FROM collection_waiters WHERE run_id = $1 RETURNING command_id::text, reply_to
@@ -117,5 +122,6 @@ UPDATE attempts
 RETURNING attempt_id::text
 
 -- name: claim_started_now
--- After a restart, what was left behind is taken up at once.
-UPDATE attempts SET next_check_at = now() WHERE status = 'started' AND run_id IS NOT NULL AND next_check_at > now()
+-- After a restart, what was left behind or put off is taken up at once.
+UPDATE attempts SET next_check_at = now()
+ WHERE status = 'started' AND (run_id IS NOT NULL OR failures > 0) AND next_check_at > now()

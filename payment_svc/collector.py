@@ -121,7 +121,7 @@ class Collector:
         self._alone = max(0, self._alone - 1)
         if leases:
             self._committed()
-            await self._settler.charge(started, again=False, stopping=lambda: self._stopping)
+            await self._settler.charge(started, stopping=lambda: self._stopping)
         elif not await self._complete(run):
             await self._pause(FINISH_EVERY_S)
 
@@ -207,7 +207,7 @@ class Collector:
                     async with transaction(self._pool) as connection:
                         left = await store.take_up(connection, ids=ids)
                     log.info("collector.takes_up", attempts=len(left))
-                    await self._settler.charge(left, again=True, stopping=lambda: self._stopping)
+                    await self._settler.charge(left, stopping=lambda: self._stopping)
             except Exception as error:
                 log.warning("collector.waits", error=repr(error))
             await asyncio.sleep(TAKE_UP_EVERY_S)

@@ -8,31 +8,17 @@ import msgspec
 from msgspec import Meta
 
 from common.calendar import LAST_DAY
+from common.http.fields import PaymentMethod, Reason
 from common.http.problems import FieldError
 from payment_svc.quote import DAYS_AHEAD_MAX
 
 FIRST_AS_OF = date(1970, 1, 1)  # a run's id is made of its day, and a UUIDv7 knows none before
 AMOUNT_MAX = 10**15  # minor units; above any instalment of a lease
 
-# `$` alone would let a final newline pass
-PaymentMethod = Annotated[
-    str, Meta(pattern=r"^[A-Za-z0-9_-]{1,64}$(?!\n)", description="a token, never a card number")
-]
-
-Reason = Annotated[
-    str,
-    Meta(
-        min_length=1,
-        max_length=200,
-        pattern=r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*$(?!\n)",
-        description="why, in words: 1 to 200 printable characters",
-    ),
-]
-
-
 QuoteId = Annotated[
     str,
     Meta(
+        # `$` alone would let a final newline pass
         pattern=r"^[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}$(?!\n)",
         description="UUID of a binding quote of this lease; 422 where it is none",
     ),

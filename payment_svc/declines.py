@@ -16,6 +16,8 @@ from typing import Annotated, Literal
 
 import msgspec
 
+NO_RECORD = "no_record"  # this project's own: the gateway has never heard of the charge
+
 DeclineClass = Literal["soft", "hard"]
 Advice = Literal["do_not_retry", "retry_later", "update_instrument"]
 _Words = Annotated[str, msgspec.Meta(min_length=1)]

@@ -44,7 +44,8 @@ code that is not in this table is `hard`, `do_not_retry`. The table is `payment_
 Sources: *Stripe decline codes* (<https://docs.stripe.com/declines/codes>) and *error codes*
 (<https://docs.stripe.com/error-codes>) name the code; *ISO 8583 response* is the issuer's two characters on
 the card networks (data element 39); *Visa category* is 1 never approve, 2 not now, 3 wrong data, 4 no
-particular reason; *Mastercard advice* is the merchant advice code; *sandbox* is this project's own gateway.
+particular reason; *Mastercard advice* is the merchant advice code; *sandbox* is this project's own gateway;
+*this project* is what it concludes by itself.
 
 """
 

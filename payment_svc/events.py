@@ -14,10 +14,13 @@ SOURCE = "/payment-svc"
 
 Kind = Literal["instalment", "payoff", "refund", "chargeback"]
 PaymentStatus = Literal["scheduled", "due", "late", "processing", "paid", "cancelled"]
+# Why no collection run tries to collect an instalment any more: a hard decline of the lease's payment method,
+# the last of the soft declines that are waited out, or as many tries that the gateway would not take.
+AutopayOver = Literal["hard_decline", "last_decline", "cannot_be_made"]
 
 
-class OfAttempt(msgspec.Struct, frozen=True, kw_only=True):
-    """The fields that all attempts' events have."""
+class AttemptEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """The fields all attempts' events have."""
 
     attempt_id: str
     payment_id: str | None  # null: a payoff, or the refund of one
@@ -29,16 +32,17 @@ class OfAttempt(msgspec.Struct, frozen=True, kw_only=True):
     payment_method: str
 
 
-class AttemptStarted(OfAttempt, frozen=True, kw_only=True):
+class AttemptStarted(AttemptEvent, frozen=True, kw_only=True):
     """`payment.attempt_started`: the gateway is about to be called."""
 
-    run_as_of: date | None = None  # of the collection run that makes it; null: it was asked for
+    run_id: str | None = None  # the collection run that decided on it; null: asked for, or a refund
+    as_of: date | None = None  # of that run
+    reason: str | None = None  # of a run: "due", or "retry"; of a refund: why; null: it was asked for
     quote_id: str | None = None  # of a payoff: the quote that it pays; null: it cites none
     refunded_attempt_id: str | None = None  # of a refund: the attempt that had collected the money
-    reason: str | None = None  # of a refund: the client's words
 
 
-class PaymentSucceeded(OfAttempt, frozen=True, kw_only=True):
+class PaymentSucceeded(AttemptEvent, frozen=True, kw_only=True):
     """`payment.succeeded`: money was collected for an instalment."""
 
     gateway_reference: str
@@ -48,29 +52,38 @@ class PaymentSucceeded(OfAttempt, frozen=True, kw_only=True):
     payment_status: PaymentStatus  # of the instalment now
 
 
-class PaymentDeclined(OfAttempt, frozen=True, kw_only=True):
-    """`payment.declined`, `payoff.declined`: the issuer said no."""
+class PayoffDeclined(AttemptEvent, frozen=True, kw_only=True):
+    """`payoff.declined`: the issuer said no to an early payoff."""
 
     decline: Decline
     gateway_reference: str | None = None  # the gateway's id of the charge or refund that it declined
 
 
-class PaymentFailed(OfAttempt, frozen=True, kw_only=True):
+class PaymentDeclined(AttemptEvent, frozen=True, kw_only=True):
+    """`payment.declined`: the issuer said no; to a refund, the gateway."""
+
+    decline: Decline
+    gateway_reference: str | None = None  # the gateway's id of the charge or refund that it declined
+    autopay_over: AutopayOver | None = None  # why no run tries this instalment again; null: not over by this
+
+
+class PaymentFailed(AttemptEvent, frozen=True, kw_only=True):
     """`payment.failed`: the gateway was certainly not reached, nothing moved."""
 
     reason: str
+    autopay_over: AutopayOver | None = None  # why no run tries this instalment again; null: not over by this
 
 
-class PaymentUnknown(OfAttempt, frozen=True, kw_only=True):
+class PaymentUnknown(AttemptEvent, frozen=True, kw_only=True):
     """`payment.unknown`: no answer; the money may or may not have moved. It will be asked about."""
 
     reason: str
 
 
-class PaymentResolved(OfAttempt, frozen=True, kw_only=True):
-    """`payment.resolved`: what the gateway said of an unknown attempt; the event that moves money follows."""
+class PaymentResolved(AttemptEvent, frozen=True, kw_only=True):
+    """`payment.resolved`: what the gateway said of an unknown attempt; the event of its end follows."""
 
-    outcome: Literal["succeeded", "declined"]
+    outcome: Literal["succeeded", "declined", "not_found"]  # not_found: no record of it after a day
 
 
 class SettledInstalment(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,7 +95,7 @@ class SettledInstalment(msgspec.Struct, frozen=True, kw_only=True):
     amount_paid: int  # minor units
 
 
-class PayoffSucceeded(OfAttempt, frozen=True, kw_only=True):
+class PayoffSucceeded(AttemptEvent, frozen=True, kw_only=True):
     """`payoff.succeeded`: everything that was left was collected at once."""
 
     gateway_reference: str | None  # null: nothing was left to be charged
@@ -120,8 +133,8 @@ class ChangedInstalment(msgspec.Struct, frozen=True, kw_only=True):
     amount_due: int  # minor units left on it
 
 
-class MoneyTakenBack(OfAttempt, frozen=True, kw_only=True):
-    """`payment.refunded`, `payment.charged_back`: what an attempt had collected was given or taken back."""
+class MoneyTakenBack(AttemptEvent, frozen=True, kw_only=True):
+    """What an attempt had collected was given or taken back."""
 
     refunded_attempt_id: str  # the attempt that had collected it
     gateway_reference: str | None  # of the refund; of a chargeback, the charge's
@@ -130,6 +143,14 @@ class MoneyTakenBack(OfAttempt, frozen=True, kw_only=True):
     allocation: Allocation  # what was undone; interest is negative where a payoff's credits are undone
     instalments: list[ChangedInstalment]  # those it changed
     interest_owed_again: int  # minor units a payoff had saved, once all of the payoff is taken back; else 0
+
+
+class PaymentRefunded(MoneyTakenBack, frozen=True, kw_only=True):
+    """`payment.refunded`: what an attempt had collected was given back, wholly or in part."""
+
+
+class PaymentChargedBack(MoneyTakenBack, frozen=True, kw_only=True):
+    """`payment.charged_back`: the issuer has taken back what an attempt had collected, wholly or in part."""
 
 
 class RetryScheduled(msgspec.Struct, frozen=True, kw_only=True):
@@ -188,10 +209,10 @@ CATALOGUE: dict[str, type[msgspec.Struct]] = {
     "payment.failed": PaymentFailed,
     "payment.unknown": PaymentUnknown,
     "payment.resolved": PaymentResolved,
-    "payment.refunded": MoneyTakenBack,
-    "payment.charged_back": MoneyTakenBack,
+    "payment.refunded": PaymentRefunded,
+    "payment.charged_back": PaymentChargedBack,
     "payoff.succeeded": PayoffSucceeded,
-    "payoff.declined": PaymentDeclined,
+    "payoff.declined": PayoffDeclined,
     "payoff.quoted": PayoffQuoted,
     "payment.retry_scheduled": RetryScheduled,
     "lease.late_fee_assessed": LateFeeAssessed,

@@ -234,8 +234,12 @@ async def load(
 
 async def save(connection: Connection, batch: Batch) -> None:
     """Write what the batch has changed; its events are the caller's to append."""
+    # What has ended makes room for what begins: one attempt at a time is the table's rule too. A chargeback
+    # begins and ends at once.
+    begun = {attempt.attempt_id for attempt in batch.started}
+    await store.update_attempts(connection, [each for each in batch.settled if each.attempt_id not in begun])
     await store.insert_attempts(connection, batch.started)
-    await store.update_attempts(connection, batch.settled)
+    await store.update_attempts(connection, [each for each in batch.settled if each.attempt_id in begun])
     await quote_store.insert(connection, batch.quoted)
     await quote_store.claim(connection, batch.claimed)
     await quote_store.free(connection, batch.freed)

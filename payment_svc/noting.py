@@ -15,7 +15,7 @@ from payment_svc import store
 from payment_svc.attempt import Attempt, Refused
 from payment_svc.batch import Batch, token
 from payment_svc.commands import NoteSettlement
-from payment_svc.gateways.port import Charged, Declined
+from payment_svc.gateways.port import Charged, ChargeResult, Declined
 from payment_svc.refunding import NO_SUCH_ATTEMPT
 from payment_svc.refusal import refusal
 from payment_svc.render import attempt_url, attempt_view
@@ -56,15 +56,8 @@ def note_settlement(batch: Batch, command: Command, asked: NoteSettlement) -> Ou
         outcome = settle(batch, attempt, _result(asked))
         if outcome is not None:  # None: a collection run has made it
             batch.completed.append(outcome)
-    elif _contradicts(attempt, asked):
-        log.error(
-            "settlement.books_disagree",
-            attempt_id=attempt.attempt_id,
-            status_here=attempt.status,
-            reference_here=attempt.gateway_reference,
-            status_there=asked.status,
-            reference_there=asked.reference,
-        )
+    else:
+        compare(attempt, _result(asked))
     payment = batch.payments[attempt.payment_id] if attempt.payment_id else None
     return Outcome(
         command_id=command.command_id,
@@ -82,7 +75,18 @@ def _result(asked: NoteSettlement) -> Charged | Declined:
     return Declined(code=asked.code or "card_declined", reference=asked.reference)
 
 
-def _contradicts(attempt: Attempt, asked: NoteSettlement) -> bool:
-    """Whether the gateway has taken money that is not in the books. A late decline is only late."""
-    known = attempt.status == "succeeded" and attempt.gateway_reference == asked.reference
-    return asked.status == "succeeded" and not known
+def compare(attempt: Attempt, said: ChargeResult | None) -> None:
+    """Log as an error that the gateway has moved money which is not in the books; `attempt` is settled.
+
+    Whatever else it says late changes nothing: a late decline is only late.
+    """
+    if not isinstance(said, Charged):
+        return
+    if attempt.status != "succeeded" or (attempt.gateway_reference or "") != said.reference:
+        log.error(
+            "settlement.books_disagree",
+            attempt_id=attempt.attempt_id,
+            status_here=attempt.status,
+            reference_here=attempt.gateway_reference,
+            reference_there=said.reference,
+        )

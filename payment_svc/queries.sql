@@ -27,7 +27,8 @@ SELECT DISTINCT lease_id::text FROM payments WHERE payment_id = ANY($1::uuid[])
 -- Payments by id ($1) or by lease ($2), in order.
 SELECT payment_id::text, lease_id::text, number, due_date, principal, interest, fees, late_fees, paid_principal,
        paid_interest, paid_fees, paid_late_fees, principal_balance, status, in_flight::text, attempts,
-       next_retry_at, last_attempt_id::text, autopay_since, autopay_declines, autopay_over
+       next_retry_at, last_attempt_id::text, autopay_since, autopay_declines, autopay_failures, autopay_over,
+       cancelled_by_payoff
   FROM payments
  WHERE payment_id = ANY($1::uuid[]) OR lease_id = ANY($2::uuid[])
  ORDER BY lease_id, number
@@ -43,8 +44,9 @@ UPDATE accounts AS a
  WHERE a.lease_id = n.lease_id
 
 -- name: close_accounts
+-- No collection run looks at them any more.
 UPDATE accounts AS a
-   SET closed = n.closed
+   SET closed = n.closed, delinquent = false, next_look_on = NULL
   FROM unnest($1::uuid[], $2::text[]) AS n (lease_id, closed)
  WHERE a.lease_id = n.lease_id
 
@@ -53,11 +55,15 @@ UPDATE payments AS p
    SET paid_principal = n.paid_principal, paid_interest = n.paid_interest, paid_fees = n.paid_fees,
        paid_late_fees = n.paid_late_fees, status = n.status, in_flight = n.in_flight, attempts = n.attempts,
        last_attempt_id = n.last_attempt_id, late_fees = n.late_fees, next_retry_at = n.next_retry_at,
-       autopay_since = n.autopay_since, autopay_declines = n.autopay_declines, autopay_over = n.autopay_over
+       autopay_since = n.autopay_since, autopay_declines = n.autopay_declines,
+       autopay_failures = n.autopay_failures, autopay_over = n.autopay_over,
+       cancelled_by_payoff = n.cancelled_by_payoff
   FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::text[], $7::uuid[], $8::int[],
-              $9::uuid[], $10::bigint[], $11::timestamptz[], $12::date[], $13::int[], $14::boolean[])
+              $9::uuid[], $10::bigint[], $11::timestamptz[], $12::date[], $13::int[], $14::int[], $15::boolean[],
+              $16::boolean[])
        AS n (payment_id, paid_principal, paid_interest, paid_fees, paid_late_fees, status, in_flight, attempts,
-             last_attempt_id, late_fees, next_retry_at, autopay_since, autopay_declines, autopay_over)
+             last_attempt_id, late_fees, next_retry_at, autopay_since, autopay_declines, autopay_failures, autopay_over,
+             cancelled_by_payoff)
  WHERE p.payment_id = n.payment_id
 
 -- name: update_owed
@@ -80,14 +86,22 @@ SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::int[], 
 -- What became of attempts whose accounts are locked.
 UPDATE attempts AS a
    SET status = n.status, decline = n.decline, gateway_reference = n.gateway_reference, settled_at = n.settled_at,
-       checks = n.checks, next_check_at = n.next_check_at
-  FROM unnest($1::uuid[], $2::text[], $3::json[], $4::text[], $5::timestamptz[], $6::int[], $7::timestamptz[])
-       AS n (attempt_id, status, decline, gateway_reference, settled_at, checks, next_check_at)
+       checks = n.checks, next_check_at = n.next_check_at, failures = n.failures, after_closing = n.after_closing
+  FROM unnest($1::uuid[], $2::text[], $3::json[], $4::text[], $5::timestamptz[], $6::int[], $7::timestamptz[],
+              $8::int[], $9::boolean[])
+       AS n (attempt_id, status, decline, gateway_reference, settled_at, checks, next_check_at, failures, after_closing)
  WHERE a.attempt_id = n.attempt_id
 
 -- name: take_up
--- Attempts that a worker makes once more, as another may have died over them; their accounts are locked.
-UPDATE attempts SET checks = checks + 1 WHERE attempt_id = ANY($1::uuid[]) AND status IN ('started', 'unknown')
+-- Attempts that a worker makes once more, as another may have died over them; their accounts are locked. Those from
+-- before $3 are too old to be sent again.
+UPDATE attempts
+   SET checks = checks + 1, taken_up_at = CASE WHEN created_at < $3 THEN taken_up_at ELSE $2 END
+ WHERE attempt_id = ANY($1::uuid[]) AND status IN ('started', 'unknown')
+
+-- name: count_failure
+-- What the gateway said of an attempt could not be recorded.
+UPDATE attempts SET failures = failures + 1 WHERE attempt_id = $1
 
 -- name: update_refunded
 -- How much was taken back of attempts whose accounts are locked.
@@ -100,7 +114,8 @@ UPDATE attempts AS a
 -- Attempts by id ($1) or by the command that asked for them ($2).
 SELECT attempt_id::text, command_id::text, lease_id::text, payment_id::text, number, kind, amount, currency,
        payment_method, status, decline, gateway_reference, payoff, traceparent, created_at, settled_at,
-       checks, next_check_at, refunds::text, reason, notice_id, refunded, run_id::text, as_of
+       checks, next_check_at, taken_up_at, failures, refunds::text, reason, notice_id, refunded, run_id::text, as_of,
+       after_closing
   FROM attempts
  WHERE attempt_id = ANY($1::uuid[]) OR (command_id = ANY($2::uuid[]) AND run_id IS NULL)
 
@@ -113,7 +128,8 @@ SELECT attempt_id::text
 -- name: get_charged_back
 SELECT attempt_id::text, command_id::text, lease_id::text, payment_id::text, number, kind, amount, currency,
        payment_method, status, decline, gateway_reference, payoff, traceparent, created_at, settled_at,
-       checks, next_check_at, refunds::text, reason, notice_id, refunded, run_id::text, as_of
+       checks, next_check_at, taken_up_at, failures, refunds::text, reason, notice_id, refunded, run_id::text, as_of,
+       after_closing
   FROM attempts
  WHERE notice_id = ANY($1::text[])
 
@@ -121,7 +137,8 @@ SELECT attempt_id::text, command_id::text, lease_id::text, payment_id::text, num
 -- Attempts on a payment after $2, oldest first.
 SELECT attempt_id::text, command_id::text, lease_id::text, payment_id::text, number, kind, amount, currency,
        payment_method, status, decline, gateway_reference, payoff, traceparent, created_at, settled_at,
-       checks, next_check_at, refunds::text, reason, notice_id, refunded, run_id::text, as_of
+       checks, next_check_at, taken_up_at, failures, refunds::text, reason, notice_id, refunded, run_id::text, as_of,
+       after_closing
   FROM attempts
  WHERE payment_id = $1 AND ($2::uuid IS NULL OR attempt_id > $2)
  ORDER BY attempt_id
@@ -142,6 +159,10 @@ RETURNING attempt_id::text,
 -- name: recheck_unknown_now
 -- After a restart the gateway is asked at once.
 UPDATE attempts SET next_check_at = now() WHERE status = 'unknown' AND next_check_at > now()
+
+-- name: count_unknown
+-- How many attempts from before $1 the gateway has not said the end of.
+SELECT count(*) FROM attempts WHERE status = 'unknown' AND created_at < $1
 
 -- name: get_account
 SELECT lease_id::text, currency, principal, annual_rate, day_count, start_date, payoff_in_flight::text,
@@ -176,3 +197,8 @@ RETURNING q.quote_id
 -- name: free_quotes
 -- Attempts that moved no money no longer use their quotes.
 UPDATE quotes SET used_by = NULL WHERE used_by = ANY($1::uuid[])
+
+-- name: prune_quotes
+-- Forget quotes that expired before $1 and that nobody has used; a bounded number at a time.
+DELETE FROM quotes
+ WHERE quote_id IN (SELECT quote_id FROM quotes WHERE used_by IS NULL AND expires_at < $1 ORDER BY expires_at LIMIT $2)

@@ -32,6 +32,7 @@ PAYMENTS = Table(
         *("paid_interest", "paid_fees", "paid_late_fees", "principal_balance", "in_flight", "attempts"),
         "CASE WHEN status IN ('scheduled', 'due', 'late') THEN 'open' ELSE status END",
         *("next_retry_at", "last_attempt_id", "autopay_since", "autopay_declines", "autopay_over"),
+        *("autopay_failures", "cancelled_by_payoff"),
     ),
     left_out={"status": "of an open one, scheduled, due or late: no event says that a day has come"},
 )
@@ -41,9 +42,14 @@ ATTEMPTS = Table(
     compared=(
         *("command_id", "lease_id", "payment_id", "number", "kind", "amount", "currency", "payment_method"),
         *("status", "decline", "gateway_reference", "payoff", "traceparent", "created_at", "settled_at"),
-        *("refunds", "reason", "notice_id", "refunded", "run_id", "as_of"),
+        *("refunds", "reason", "notice_id", "refunded", "run_id", "as_of", "after_closing"),
     ),
-    left_out={"checks": "how often the gateway is asked", "next_check_at": "when it is asked next"},
+    left_out={
+        "checks": "how often the gateway is asked",
+        "next_check_at": "when it is asked next",
+        "taken_up_at": "when it was last made once more",
+        "failures": "how often that was in vain",
+    },
 )
 QUOTES = Table(
     name="quotes",

@@ -91,11 +91,12 @@ def take_back(
     """
     before = original.refunded
     original.refunded += amount
-    if account.closed:
-        return reversal.of_closed(payments, original.payoff, before, amount)
+    closed = account.closed is not None
     if original.payoff is None:
-        return reversal.of_instalment(payments[0], amount, standing)
-    undone = reversal.of_payoff(payments, original.payoff, before, amount, standing)
+        return reversal.of_instalment(payments[0], amount, standing, closed=closed)
+    if original.after_closing:
+        return reversal.of_arrived(original.payoff, before, amount)
+    undone = reversal.of_payoff(payments, original.payoff, before, amount, standing, closed=closed)
     if not original.left and account.payoff_standing == original.attempt_id:
         account.payoff_standing = None
     return undone

@@ -9,12 +9,12 @@ import structlog
 from common.db import Connection
 from common.envelope import Command, Outcome, encode
 from common.ids import uuid7
+from payment_svc import collecting, store
 from payment_svc import refund as domain
-from payment_svc import store
 from payment_svc.attempt import Account, Attempt, Payment, Refused
 from payment_svc.batch import Batch, Cause, token
 from payment_svc.commands import RecordChargeback, RefundAttempt
-from payment_svc.events import AttemptStarted, ChangedInstalment, MoneyTakenBack
+from payment_svc.events import AttemptStarted, ChangedInstalment, PaymentChargedBack, PaymentRefunded
 from payment_svc.refusal import refusal
 from payment_svc.render import attempt_url, attempt_view
 
@@ -127,15 +127,17 @@ def taken_back(batch: Batch, attempt: Attempt, cause: Cause) -> None:
     assert attempt.refunds is not None
     original = batch.originals[attempt.refunds]
     account, payments = _touched(batch, original)
-    standing = batch.originals[account.payoff_standing].payoff if account.payoff_standing else None
+    known = batch.originals | batch.noted  # the batch may have settled the payoff that stands
+    standing = known[account.payoff_standing].payoff if account.payoff_standing else None
     undone = domain.take_back(account, payments, original, attempt.amount, standing)
     batch.taken_back[original.attempt_id] = original
     batch.touch(account, undone.changed)
     for payment in undone.changed:
         if payment.open:
+            collecting.given_back(payment)
             account.look_by(payment.due_date)
     batch.owing.update((payment.payment_id, payment) for payment in undone.changed)
-    told = MoneyTakenBack(
+    told = (PaymentRefunded if attempt.kind == "refund" else PaymentChargedBack)(
         **common_fields(attempt),
         refunded_attempt_id=original.attempt_id,
         gateway_reference=attempt.gateway_reference,
@@ -163,7 +165,8 @@ def attempt_started(attempt: Attempt) -> AttemptStarted:
     """What is told of an attempt that is about to be made."""
     return AttemptStarted(
         **common_fields(attempt),
-        run_as_of=attempt.as_of,
+        run_id=attempt.run_id,
+        as_of=attempt.as_of,
         quote_id=attempt.payoff.quote_id if attempt.payoff else None,
         refunded_attempt_id=attempt.refunds,
         reason=attempt.reason,

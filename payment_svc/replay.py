@@ -22,6 +22,7 @@ from payment_svc import events as catalogue
 from payment_svc.attempt import Attempt, Payment, Refused
 from payment_svc.batch import Batch, Cause
 from payment_svc.commands import QuotePayoff
+from payment_svc.declines import NO_RECORD
 from payment_svc.gateways.port import Charged, ChargeResult, Declined, NoAnswer, NotReached
 from payment_svc.news import EVENTS as NEWS
 from payment_svc.opening import account_of, payments_of
@@ -30,6 +31,7 @@ from payment_svc.settlement import settle
 
 LEASES = "/lease-svc"
 _OPEN = ("scheduled", "due", "late")
+_Declined = catalogue.PaymentDeclined | catalogue.PayoffDeclined
 
 decode_created = msgspec.json.Decoder(catalogue.LeaseCreated).decode
 _decode = {type_: msgspec.json.Decoder(model).decode for type_, model in catalogue.CATALOGUE.items()}
@@ -94,9 +96,9 @@ def _started(folded: Folded, batch: Batch, event: Event, told: catalogue.Attempt
     if told.kind == "instalment":
         payment = folded.payments[told.payment_id or ""]
         attempt = domain.start(account, payment, *names, told.payment_method, told.amount, now)
-        if told.run_as_of is not None:
-            attempt.run_id, attempt.as_of = runs.run_id_of(told.run_as_of), told.run_as_of
-            collecting.tried(payment, told.run_as_of)
+        if told.as_of is not None:
+            attempt.run_id, attempt.as_of, attempt.reason = told.run_id, told.as_of, told.reason
+            collecting.tried(payment, told.as_of)
     elif told.kind == "refund":
         original = folded.attempts[told.refunded_attempt_id or ""]
         concerned = _concerned(folded, original)
@@ -139,11 +141,11 @@ def _quoted(_folded: Folded, batch: Batch, event: Event, told: catalogue.PayoffQ
     quoting.quote_payoff(batch, command, asked)  # where it is refused, the event follows from nothing
 
 
-def _settled(result: Callable[[Any], ChargeResult]) -> Callable[..., None]:
+def _settled(result: Callable[[Any], ChargeResult | None]) -> Callable[..., None]:
     """For an event that says what the gateway said."""
 
-    def apply(folded: Folded, batch: Batch, _event: Event, told: catalogue.OfAttempt) -> None:
-        if isinstance(told, catalogue.PaymentDeclined):  # judged then, whatever the table says now
+    def apply(folded: Folded, batch: Batch, _event: Event, told: catalogue.AttemptEvent) -> None:
+        if isinstance(told, _Declined):  # judged then, whatever the table says now
             judged = msgspec.structs.replace(told.decline, retry_at=None)
             batch.judge = lambda _code: judged
         settle(batch, folded.attempts[told.attempt_id], result(told))
@@ -188,7 +190,9 @@ _APPLY: dict[str, Callable[..., None]] = {
 _BARE = frozenset({"lease.late_fee_assessed", "lease.delinquent", "lease.cured"})
 
 
-def _no(told: catalogue.PaymentDeclined) -> Declined:
+def _no(told: _Declined) -> Declined | None:
+    if told.decline.code == NO_RECORD:  # what the gateway never knew of
+        return None
     return Declined(code=told.decline.code, reference=told.gateway_reference or "")
 
 

@@ -16,12 +16,13 @@ from pathlib import Path
 import structlog
 
 from common.clock import utcnow
-from common.db import Connection, Pool, Queries
+from common.db import Connection, Pool, Queries, transaction
 from common.ids import uuid7
 from payment_svc import refund as domain
 from payment_svc import store
 from payment_svc.attempt import Attempt, Closed, Payment, Refused
 from payment_svc.batch import Batch, Cause
+from payment_svc.declines import NO_RECORD
 from payment_svc.gateways.port import RefundRequest
 from payment_svc.refunding import attempt_started
 
@@ -48,17 +49,20 @@ async def give_back(
     nothing is begun; this is called again when that is settled.
     """
     settled = [attempt for attempt in batch.settled if batch.accounts[attempt.lease_id].closed]
-    arrived = [attempt for attempt in settled if attempt.refunds is None and attempt.left]
+    arrived = [attempt.attempt_id for attempt in settled if attempt.refunds is None and attempt.left]
+    # a refund that the gateway never heard of has given nothing back: another one is to
+    arrived += [attempt.refunds for attempt in settled if attempt.refunds and _never_arrived(attempt)]
     closed = {*(attempt.lease_id for attempt in settled), *(closed_now.keys() & batch.accounts.keys())}
     cancelled = [each for each in closed if batch.accounts[each].closed == "cancelled"]
     if not cancelled and not arrived:
         return
     payments = await store.payments(connection, lease_ids=list(closed))
-    standing = [batch.accounts[lease_id].payoff_standing for lease_id in cancelled]
     rows = await connection.fetch(
         queries.to_give_back,
         [payment.payment_id for payment in payments if payment.lease_id in cancelled],
-        [*(attempt.attempt_id for attempt in arrived), *(each for each in standing if each)],
+        arrived,
+        cancelled,
+        NO_RECORD,
     )
     ids = [row["attempt_id"] for row in rows]
     started: list[Attempt] = []
@@ -85,6 +89,10 @@ async def give_back(
             [refund.refunds for refund in started],
             batch.now,
         )
+
+
+def _never_arrived(refund: Attempt) -> bool:
+    return refund.reason == REASON and refund.decline is not None and refund.decline.code == NO_RECORD
 
 
 def _begin(batch: Batch, payments: list[Payment], original: Attempt) -> Attempt | None:
@@ -140,12 +148,14 @@ class Returns:
         rows = await self._pool.fetch(queries.claim, now, now + CLAIM, MAX_AT_ONCE)
         if not rows:
             return
-        attempts = await store.attempts(self._pool, ids=[row["attempt_id"] for row in rows])
+        ids = [row["attempt_id"] for row in rows]
+        async with transaction(self._pool) as connection:
+            in_flight = await store.take_up(connection, ids=ids)
         charges = await store.charge_references(
-            self._pool, [attempt.refunds for attempt in attempts if attempt.refunds]
+            self._pool, [attempt.refunds for attempt in in_flight if attempt.refunds]
         )
-        for attempt in attempts:
-            if attempt.status == "started" and attempt.refunds is not None:
+        started = {attempt.attempt_id: attempt for attempt in in_flight if attempt.status == "started"}
+        for attempt in started.values():
+            if attempt.refunds is not None:
                 self._carry_out(attempt, charges[attempt.refunds])
-        over = [attempt.attempt_id for attempt in attempts if attempt.status != "started"]
-        await self._pool.execute(queries.done, over)
+        await self._pool.execute(queries.done, [key for key in ids if key not in started])

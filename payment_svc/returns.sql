@@ -1,12 +1,16 @@
 -- name: to_give_back
--- Of attempts on these payments ($1) and of these attempts ($2), those that hold money; but not where the gateway has
--- refused to give it back by itself before: that is an operator's to look at.
-SELECT a.attempt_id::text
-  FROM attempts AS a
- WHERE (a.payment_id = ANY($1::uuid[]) OR a.attempt_id = ANY($2::uuid[]))
-   AND a.kind IN ('instalment', 'payoff') AND a.status = 'succeeded' AND a.refunded < a.amount
+-- Of attempts on these payments ($1), of these attempts ($2) and of the payoffs of these leases ($3), those that hold
+-- money; but not where the gateway has refused to give it back by itself before: that is an operator's to look at.
+SELECT attempt_id::text
+  FROM (SELECT * FROM attempts WHERE payment_id = ANY($1::uuid[])
+        UNION ALL
+        SELECT * FROM attempts WHERE attempt_id = ANY($2::uuid[])
+        UNION ALL
+        SELECT * FROM attempts WHERE lease_id = ANY($3::uuid[]) AND kind = 'payoff') AS a
+ WHERE a.kind IN ('instalment', 'payoff') AND a.status = 'succeeded' AND a.refunded < a.amount
    AND NOT EXISTS (SELECT FROM returns AS r JOIN attempts AS d ON d.attempt_id = r.attempt_id
-                    WHERE r.refunds = a.attempt_id AND d.status = 'declined')
+                    WHERE r.refunds = a.attempt_id AND d.status = 'declined' AND d.decline ->> 'code' <> $4)
+ GROUP BY attempt_id
 
 -- name: insert_returns
 -- To be carried out from $3 on.

@@ -41,37 +41,51 @@ def principal_first(of: Allocation, amount: int) -> Allocation:
     return Allocation(principal=principal, interest=interest, fees=fees, late_fees=amount - fees)
 
 
-def of_instalment(payment: Payment, amount: int, standing: Payoff | None) -> Reversal:
-    """Take `amount` back from an instalment. `standing`: the payoff that has settled the lease, if any."""
-    _unsettle(payment, standing)
+def of_instalment(payment: Payment, amount: int, standing: Payoff | None, *, closed: bool) -> Reversal:
+    """Take `amount` back from an instalment. `standing`: the payoff that has settled the lease, if any.
+
+    `closed`: the lease was closed, so nothing is open again.
+    """
+    if not closed:
+        _unsettle(payment, standing)
     undone = principal_first(payment.paid, amount)
     payment.paid -= undone
-    _restate(payment)
+    _restate(payment, closed)
     return Reversal(allocation=undone, interest_owed_again=0, changed=[payment])
 
 
-def of_closed(payments: list[Payment], payoff: Payoff | None, before: int, amount: int) -> Reversal:
-    """Take `amount` back from an instalment, or from a payoff, of a lease that was closed: nothing re-opens.
+def of_arrived(payoff: Payoff, before: int, amount: int) -> Reversal:
+    """Take `amount` back from a payoff that found its lease closed and settled nothing; `before` is gone.
 
-    A payoff that succeeded after the closing has settled no instalment.
+    Its money was on no instalment. It is undone by the same shares all the same, and the rest of what it was
+    for with the last cent.
     """
-    if payoff is None:
-        [payment] = payments
-        undone = principal_first(payment.paid, amount)
-        payment.paid -= undone
-        payment.status = "cancelled"
-        return Reversal(allocation=undone, interest_owed_again=0, changed=[payment])
-    earlier = principal_first(payoff.allocation, before)
-    undone = principal_first(payoff.allocation, before + amount) - earlier
-    return Reversal(allocation=undone, interest_owed_again=0, changed=[])
+    return Reversal(
+        allocation=_undone_of(payoff, before + amount) - _undone_of(payoff, before),
+        interest_owed_again=0,
+        changed=[],
+    )
+
+
+def _undone_of(payoff: Payoff, amount: int) -> Allocation:
+    if amount == payoff.amount:
+        return payoff.allocation
+    return sum(_shares_undone(payoff, amount).values(), NOTHING)
 
 
 def of_payoff(
-    payments: list[Payment], payoff: Payoff, before: int, amount: int, standing: Payoff | None
+    payments: list[Payment],
+    payoff: Payoff,
+    before: int,
+    amount: int,
+    standing: Payoff | None,
+    *,
+    closed: bool,
 ) -> Reversal:
     """Take `amount` back from a payoff of which `before` was taken back already.
 
-    `payments`: all of the lease; `standing`: the payoff that has settled it (this one or another), if any.
+    `payments`: all of the lease; `standing`: the payoff that has settled it (this one or another), if any;
+    `closed`: the lease was closed, so nothing is open again, and nothing owed.
     """
     by_number = {payment.number: payment for payment in payments}
     whole = before + amount == payoff.amount
@@ -88,12 +102,11 @@ def of_payoff(
         undone += _take(payment, share)
         if whole:
             undone += _owe_savings_again(payment, settled)
-        _restate(payment)
+        _restate(payment, closed)
         if was != (payment.owed, payment.paid, payment.status):
             changed.append(payment)
-    return Reversal(
-        allocation=undone, interest_owed_again=payoff.interest_saved if whole else 0, changed=changed
-    )
+    owed_again = payoff.interest_saved if whole and not closed else 0
+    return Reversal(allocation=undone, interest_owed_again=owed_again, changed=changed)
 
 
 def _shares_undone(payoff: Payoff, amount: int) -> dict[int, Allocation]:
@@ -111,11 +124,12 @@ def _unsettle(payment: Payment, standing: Payoff | None) -> None:
 
     It asks for no more than that: what the payoff saved stays saved.
     """
-    if payment.status == "cancelled" and standing is not None:
+    if payment.cancelled_by_payoff and standing is not None:
         [settled] = [each for each in standing.instalments if each.number == payment.number]
         payment.owed -= settled.saved
         payment.paid += settled.share
         payment.status = "paid"
+        payment.cancelled_by_payoff = False
 
 
 def _take(payment: Payment, wanted: Allocation) -> Allocation:
@@ -151,9 +165,11 @@ def _owe_savings_again(payment: Payment, settled: Settled) -> Allocation:
     )
 
 
-def _restate(payment: Payment) -> None:
-    """Paid, or open again; one that was open stays what it was."""
-    if payment.paid == payment.owed:
+def _restate(payment: Payment, closed: bool) -> None:
+    """Paid, or open again; one that was open stays what it was. On a closed lease it is cancelled."""
+    if closed:
+        payment.status = "cancelled"
+    elif payment.paid == payment.owed:
         payment.status = "paid"
     elif payment.status == "paid":
         payment.status = "scheduled"

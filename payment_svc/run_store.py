@@ -6,15 +6,17 @@ from pathlib import Path
 from typing import Any
 
 from common.db import Connection, Queries
-from common.envelope import Command
+from common.envelope import Command, decode_event
+from common.http import consistency
 from payment_svc import store
 from payment_svc.attempt import Account, Payment
 from payment_svc.runs import Counts, Run, run_id_of
 
 queries = Queries(Path(__file__).with_name("collections.sql"))
 
-# An attempt that could not be recorded by so many workers is a defect's; no run waits for it any longer.
-MAX_TAKE_UPS = 5
+# For an attempt that was made once more, or recorded, so often in vain its run does not wait any longer: the
+# gateway is away, or it is a defect's.
+MAX_FAILURES = 5
 
 _COUNTS = (
     "leases",
@@ -100,12 +102,26 @@ async def count(connection: Connection, run_id: str, done: Counts) -> None:
 async def complete(connection: Connection, run: Run, now: datetime) -> tuple[Run, list[Any]] | None:
     """Complete a run of which nothing is left to do: it, and the waiters that are released. Else None."""
     locked = await connection.fetchval(queries.lock_run, run.run_id)
-    unfinished = (queries.unfinished, run.run_id, run.as_of, MAX_TAKE_UPS)
+    unfinished = (queries.unfinished, run.run_id, run.as_of, MAX_FAILURES)
     if locked is None or await connection.fetchval(*unfinished):
         return None
     ends = await _ends(connection, run.run_id)
-    row = await connection.fetchrow(queries.complete_run, run.run_id, now, *ends.values())
+    token = await _newest(connection)
+    row = await connection.fetchrow(queries.complete_run, run.run_id, now, *ends.values(), token)
     return _run(row), await connection.fetch(queries.release_waiters, run.run_id)
+
+
+async def _newest(connection: Connection) -> str | None:
+    """A Consistency-Token for all that has been told so far: the relay publishes the oldest first.
+
+    So who has the newest event has those before it, but for the last round of the relay, in which leases
+    overtake each other by milliseconds. None where nothing was ever told.
+    """
+    body = await connection.fetchval(queries.newest_event)
+    if body is None:
+        return None
+    event = decode_event(body)
+    return consistency.token(consistency.Position(event.source, event.sequence, event.subject))
 
 
 async def _ends(connection: Connection, run_id: str) -> dict[str, int]:

@@ -42,6 +42,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     started_at: datetime
     completed_at: datetime | None
     counts: Counts
+    token: str | None = None  # Consistency-Token: of the last event told by its completion
 
 
 class RunResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -105,6 +106,7 @@ def outcome_of(run: Run, command_id: str) -> Outcome:
         http_status=200,
         body=msgspec.Raw(encode(result(run))),
         location=run_url(run.run_id),
+        token=run.token,
     )
 
 
@@ -173,6 +175,7 @@ def _attempt(batch: Batch, run: Run, account: Account, payment: Payment, cause: 
     assert account.payment_method is not None
     attempt = domain.start(account, payment, uuid7(), run.command_id, account.payment_method, None, batch.now)
     attempt.run_id, attempt.as_of = run.run_id, run.as_of
+    attempt.reason = "due" if payment.autopay_since is None else "retry"
     attempt.traceparent = run.traceparent
     attempt.next_check_at = batch.now + batch.claim
     collecting.tried(payment, run.as_of)

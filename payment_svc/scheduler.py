@@ -22,6 +22,7 @@ from payment_svc.commands import RunCollections
 log = structlog.get_logger()
 
 RETRY_PAUSE_S = 5.0
+OWN = "§"  # no client's key begins with it: those are printable ASCII
 LONGEST_SLEEP_S = 300.0  # so that a clock that was set, or a machine that slept, is noticed
 
 
@@ -72,7 +73,7 @@ class Scheduler:
             command_id=uuid7(),
             type="RunCollections",
             submitted_at=self._now(),
-            idempotency_key=f"collections-{day}",
+            idempotency_key=f"{OWN}collections-{day}",
             fingerprint=hashlib.sha256(b"scheduled " + data).hexdigest(),
             data=msgspec.Raw(data),
         )

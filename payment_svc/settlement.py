@@ -1,6 +1,7 @@
 """What the gateway's answer makes of an attempt: state, events and the command's outcome. Pure."""
 
 from datetime import date
+from typing import Literal
 
 import msgspec
 
@@ -12,12 +13,14 @@ from payment_svc import attempt as domain
 from payment_svc import closing, collecting
 from payment_svc.attempt import Account, Attempt, Payment
 from payment_svc.batch import Batch, Cause, token
+from payment_svc.declines import NO_RECORD
 from payment_svc.events import (
     PaymentDeclined,
     PaymentFailed,
     PaymentResolved,
     PaymentSucceeded,
     PaymentUnknown,
+    PayoffDeclined,
     PayoffSucceeded,
     RetryScheduled,
     SettledInstalment,
@@ -27,37 +30,44 @@ from payment_svc.refunding import common_fields, taken_back
 from payment_svc.render import attempt_url, attempt_view
 
 
-def settle(batch: Batch, attempt: Attempt, result: ChargeResult) -> Outcome | None:
+def settle(batch: Batch, attempt: Attempt, result: ChargeResult | None) -> Outcome | None:
     """Record what the gateway said of an attempt in flight, and what the command's answer is.
 
-    None: a collection run made the attempt, and no command waits for it.
+    `result` None: the gateway has no record of it, and will not have any; it ends as a decline of our own.
+    Gives None where a collection run made the attempt: no command waits for it.
     """
     account = batch.accounts[attempt.lease_id]
     payment = batch.payments[attempt.payment_id] if attempt.payment_id else None
     cause = Cause(
         correlation_id=attempt.command_id, causation_id=attempt.command_id, traceparent=attempt.traceparent
     )
-    if attempt.status == "unknown" and isinstance(result, Charged | Declined):
-        resolved = PaymentResolved(
-            **common_fields(attempt), outcome="succeeded" if isinstance(result, Charged) else "declined"
-        )
+    found = result or Declined(code=NO_RECORD, reference="")
+    if attempt.status == "unknown" and isinstance(found, Charged | Declined):
+        said: Literal["succeeded", "declined"] = "succeeded" if isinstance(found, Charged) else "declined"
+        resolved = PaymentResolved(**common_fields(attempt), outcome=said if result else "not_found")
         event = batch.tell(account, "payment.resolved", resolved, cause)
         cause = Cause(
             correlation_id=attempt.command_id, causation_id=event.id, traceparent=attempt.traceparent
         )
     batch.settled.append(attempt)
-    match result:
+    match found:
         case Charged():
-            outcome = _succeeded(batch, account, payment, attempt, result, cause)
+            outcome = _succeeded(batch, account, payment, attempt, found, cause)
         case Declined():
-            outcome = _declined(batch, account, payment, attempt, result, cause)
+            outcome = _declined(batch, account, payment, attempt, found, cause)
         case NotReached():
-            outcome = _failed(batch, account, payment, attempt, result, cause)
+            outcome = _failed(batch, account, payment, attempt, found, cause)
         case NoAnswer():
-            outcome = _unknown(batch, account, payment, attempt, result, cause)
+            outcome = _unknown(batch, account, payment, attempt, found, cause)
     if payment is not None:
         collecting.settled(account, payment, attempt)
     return outcome
+
+
+def put_off(batch: Batch, attempt: Attempt) -> None:
+    """It was made once more and the gateway was not reached: it is made again later, under its key."""
+    domain.put_off(attempt, batch.now, batch.ask_after)
+    batch.settled.append(attempt)
 
 
 def keep_asking(batch: Batch, attempt: Attempt) -> None:
@@ -126,22 +136,30 @@ def _declined(
     attempt.status = "declined"
     attempt.settled_at = batch.now
     attempt.next_check_at = None
-    attempt.gateway_reference = result.reference
+    attempt.gateway_reference = result.reference or None
     attempt.decline = batch.judge(result.code)
     _land(batch, account, payment, attempt)
-    retry_on = None
-    if payment is not None and attempt.kind == "instalment":
-        retry_on = collecting.declined(account, payment, attempt, attempt.decline)
-        if payment.next_retry_at is not None and retry_on is not None:
-            retry_at = rfc3339(payment.next_retry_at)
-            attempt.decline = msgspec.structs.replace(attempt.decline, retry_at=retry_at)
-    type_ = "payoff.declined" if attempt.kind == "payoff" else "payment.declined"
-    data = PaymentDeclined(
-        **common_fields(attempt), decline=attempt.decline, gateway_reference=attempt.gateway_reference
-    )
-    told = batch.tell(account, type_, data, cause)
-    if payment is not None and retry_on is not None:
-        _tell_retry(batch, account, payment, attempt, retry_on, told)
+    if attempt.kind == "payoff":
+        payoff = PayoffDeclined(
+            **common_fields(attempt), decline=attempt.decline, gateway_reference=attempt.gateway_reference
+        )
+        batch.tell(account, "payoff.declined", payoff, cause)
+    else:
+        autopay = collecting.Autopay()
+        if payment is not None and attempt.kind == "instalment":
+            autopay = collecting.declined(account, payment, attempt, attempt.decline)
+            if autopay.retry_on is not None and payment.next_retry_at is not None:
+                retry_at = rfc3339(payment.next_retry_at)
+                attempt.decline = msgspec.structs.replace(attempt.decline, retry_at=retry_at)
+        data = PaymentDeclined(
+            **common_fields(attempt),
+            decline=attempt.decline,
+            gateway_reference=attempt.gateway_reference,
+            autopay_over=autopay.over,
+        )
+        told = batch.tell(account, "payment.declined", data, cause)
+        if payment is not None and autopay.retry_on is not None:
+            _tell_retry(batch, account, payment, attempt, autopay.retry_on, told)
     title, detail = "Payment declined", f"The issuer declined the charge: {result.code}."
     if attempt.kind == "refund":
         title, detail = "Refund declined", f"The gateway declined the refund: {result.code}."
@@ -161,9 +179,10 @@ def _failed(
     attempt.settled_at = batch.now
     attempt.next_check_at = None
     _land(batch, account, payment, attempt)
+    over = None
     if payment is not None and attempt.kind == "instalment":
-        collecting.not_done(payment, attempt)
-    told = PaymentFailed(**common_fields(attempt), reason=result.reason)
+        over = collecting.not_reached(account, payment, attempt, outage=result.outage)
+    told = PaymentFailed(**common_fields(attempt), reason=result.reason, autopay_over=over)
     batch.tell(account, "payment.failed", told, cause)
     detail = "The payment gateway was not reached; no money has moved. It may be tried again."
     return _problem(account, attempt, 502, "Gateway not reached", detail, {})

@@ -1,54 +1,31 @@
-"""The second step of an attempt: call the gateway outside any transaction, then record its answer.
+"""The second step of an attempt: call the gateway outside any transaction; `recording` writes its answer.
 
-Answers are recorded in micro-batches: whatever has come in while the last one was being written.
+Of several workers that make the same attempt, under one key, the first to record its answer counts.
 """
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 
-import structlog
-
-from common import hops, inbox, outbox
+from common import hops
 from common.bus.consumer import Delivery
 from common.bus.replies import ReplySender
 from common.clock import utcnow
 from common.db import Pool, transaction
-from common.envelope import Outcome
-from common.errors import Retry
 from common.pacing import Pacer
 from common.tasks import together
 from common.worker import Pending
 from payment_svc import store
 from payment_svc.attempt import ASK_AFTER, Attempt, may_repeat
-from payment_svc.gateways.port import (
-    Charged,
-    ChargeRequest,
-    ChargeResult,
-    Gateway,
-    NoAnswer,
-    NotReached,
-)
-from payment_svc.handlers import load, save
+from payment_svc.gateways.port import Charged, ChargeRequest, ChargeResult, Gateway, NoAnswer
+from payment_svc.recording import Answer, Recorder
+from payment_svc.resolver import Resolver
 from payment_svc.returns import refund_request
-from payment_svc.settlement import keep_asking, settle
 
-log = structlog.get_logger()
-
-MAX_BATCH = 200
 RUN_PACE_S = 0.04  # between transactions that record answers, while a collection run is at work
 RUN_CHARGES = 200  # of collection runs, in flight at a time: beside those that commands ask for
 RETRY_PAUSE_S = 0.5
 RESOLVE_EVERY_S = 0.5
-ASKING = timedelta(seconds=30)  # for so long nobody else asks; longer than most look-ups take
-RESOLVE_AT_ONCE = 50  # look-ups of one worker at a time
-
-
-@dataclass
-class _Answer:
-    attempt_id: str
-    result: ChargeResult | None  # None: the gateway was asked about it and has no such charge or refund
 
 
 class Settler:
@@ -62,17 +39,23 @@ class Settler:
         committed: Callable[[], None],
         ask_after: Sequence[timedelta] = ASK_AFTER,
     ) -> None:
-        self._ask_after = ask_after
         self._pool = pool
         self._gateway = gateway
-        self._replies = replies
-        self._committed = committed
-        self._answers: asyncio.Queue[_Answer] = asyncio.Queue()
         self._charging: dict[str, list[Delivery]] = {}  # by attempt, until its answer is recorded
         self._of_runs: set[str] = set()  # those of them that have one of these places
         self._run_places = asyncio.Semaphore(RUN_CHARGES)
         self._pacer = Pacer(RUN_PACE_S)
         self._tasks: set[asyncio.Task[None]] = set()
+        self._recorder = Recorder(
+            pool,
+            replies,
+            committed,
+            gather=self._gather,
+            ended=self._ended,
+            ask_after=ask_after,
+            retry_pause_s=RETRY_PAUSE_S,
+        )
+        self._resolver = Resolver(pool, gateway, self._recorder.put, RESOLVE_EVERY_S)
 
     async def resume(self, pending: Sequence[Pending]) -> None:
         """Charge for commands that are pending; those delivered again may have been charged before."""
@@ -97,13 +80,12 @@ class Settler:
                 await each.delivery.ack()
                 continue
             self._charging[attempt.attempt_id] = [each.delivery]
-            self._begin(attempt, charges.get(attempt.refunds or ""), again=not each.fresh)
+            self._begin(attempt, charges.get(attempt.refunds or ""))
 
-    async def charge(self, attempts: Sequence[Attempt], *, again: bool, stopping: Callable[[], bool]) -> None:
+    async def charge(self, attempts: Sequence[Attempt], *, stopping: Callable[[], bool]) -> None:
         """Carry out attempts that no message asks for; returns once all of them have found a place.
 
-        `again`: they may have been charged before. Those that have no place when it is `stopping` are left
-        as they are, for another worker.
+        Those that have no place when it is `stopping` are left as they are, for another worker.
         """
         charges = await store.charge_references(
             self._pool, [attempt.refunds for attempt in attempts if attempt.refunds]
@@ -119,7 +101,7 @@ class Settler:
                     return
                 without_place.remove(attempt.attempt_id)
                 self._of_runs.add(attempt.attempt_id)
-                self._begin(attempt, charges.get(attempt.refunds or ""), again=again)
+                self._begin(attempt, charges.get(attempt.refunds or ""))
         finally:
             for attempt_id in without_place:
                 del self._charging[attempt_id]
@@ -135,10 +117,19 @@ class Settler:
 
     async def run(self) -> None:
         """Record answers and resolve unknown attempts, until cancelled."""
-        await together(self._record(), self._resolve())
+        await together(self._recorder.run(), self._resolver.run())
 
-    def _begin(self, attempt: Attempt, charge: str | None, *, again: bool) -> None:
-        task = asyncio.create_task(self._carry_out(attempt, charge, again=again))
+    def give_back(self, attempt: Attempt, charge: str) -> None:
+        """Carry out a refund that no message asks for.
+
+        `charge`: the gateway's reference of what it gives back from.
+        """
+        if not self.charging(attempt.attempt_id):
+            self._charging[attempt.attempt_id] = []
+            self._begin(attempt, charge)
+
+    def _begin(self, attempt: Attempt, charge: str | None) -> None:
+        task = asyncio.create_task(self._carry_out(attempt, charge))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -149,36 +140,18 @@ class Settler:
             self._run_places.release()
         return self._charging.pop(attempt_id, [])
 
-    def give_back(self, attempt: Attempt, charge: str) -> None:
-        """Carry out a refund that no command has asked for; it is left `started` where nothing was reached.
+    async def _gather(self) -> None:
+        if self._of_runs:  # nobody waits for these with a request in hand
+            await self._pacer.wait()
 
-        `charge`: the gateway's reference of what it gives back from.
-        """
-        if attempt.attempt_id not in self._charging:
-            self._charging[attempt.attempt_id] = []
-            task = asyncio.create_task(self._give_back(attempt, charge))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
-
-    async def _give_back(self, attempt: Attempt, charge: str) -> None:
-        result: ChargeResult
-        if may_repeat(attempt, utcnow()):
-            result = await self._gateway.refund(refund_request(attempt, charge))
-        else:
-            result = NoAnswer(reason="not carried out in time, and too long ago to be repeated")
-        if isinstance(result, NotReached):
-            log.warning("return.waits", attempt_id=attempt.attempt_id, reason=result.reason)
-            self._ended(attempt.attempt_id)
-            return
-        self._answers.put_nowait(_Answer(attempt.attempt_id, result))
-
-    async def _carry_out(self, attempt: Attempt, charge: str | None, *, again: bool) -> None:
+    async def _carry_out(self, attempt: Attempt, charge: str | None) -> None:
         """Charge; or, for a refund, give back from the charge with that reference."""
         result: ChargeResult
+        called_at = utcnow()
         hops.stamp(attempt.traceparent, "gateway.asked")
         if attempt.amount == 0:  # a payoff that interest paid ahead has covered
             result = Charged(reference="")
-        elif again and not may_repeat(attempt, utcnow()):
+        elif not may_repeat(attempt, called_at):
             result = NoAnswer(reason="interrupted, and too long ago to be repeated")
         elif attempt.refunds is not None:
             assert charge is not None  # what has collected money has the gateway's reference of it
@@ -195,108 +168,5 @@ class Settler:
                     attempt_id=attempt.attempt_id,
                 )
             )
-        if again and isinstance(result, NotReached):
-            # not reached this time; but the worker that was killed may have got through
-            result = NoAnswer(reason=f"interrupted, then {result.reason}"[:200])
         hops.stamp(attempt.traceparent, "gateway.answered")
-        self._answers.put_nowait(_Answer(attempt.attempt_id, result))
-
-    async def _record(self) -> None:
-        while True:
-            answers = [await self._answers.get()]
-            if self._of_runs:  # nobody waits for these with a request in hand: let them gather
-                await self._pacer.wait()
-            while len(answers) < MAX_BATCH and not self._answers.empty():
-                answers.append(self._answers.get_nowait())
-            await self._record_with_patience(answers)
-
-    async def _record_with_patience(self, answers: list[_Answer]) -> None:
-        while True:
-            try:
-                outcomes = await self._record_batch(answers)
-                break
-            except Retry as error:
-                log.warning("settler.waits", size=len(answers), error=repr(error.__cause__))
-                await asyncio.sleep(RETRY_PAUSE_S)
-            except Exception:
-                log.exception("settler.failed", size=len(answers))
-                if len(answers) > 1:  # one by one, so that one hurts no other
-                    for answer in answers:
-                        await self._record_with_patience([answer])
-                    return
-                # left in flight: its message is delivered again, or it is taken up or asked about once more
-                self._ended(answers[0].attempt_id)
-                return
-        self._committed()
-        deliveries = [self._ended(answer.attempt_id) for answer in answers]
-        await self._replies.send(
-            (theirs[0].reply_to, outcome)
-            for theirs, outcome in zip(deliveries, outcomes, strict=True)
-            if theirs and outcome is not None
-        )
-        for theirs in deliveries:
-            for delivery in theirs:
-                await delivery.ack()
-
-    async def _record_batch(self, answers: list[_Answer]) -> list[Outcome | None]:
-        ids = [answer.attempt_id for answer in answers]
-        async with transaction(self._pool) as connection:
-            found = await store.attempts(connection, ids=ids)
-            refunded = [each.refunds for each in found if each.refunds]
-            batch = await load(
-                connection,
-                {each.lease_id for each in found},
-                payment_ids=[each.payment_id for each in found if each.payment_id],
-                payoff_leases=[each.lease_id for each in found if each.payment_id is None],
-                originals=await store.attempts(connection, ids=refunded) if refunded else [],
-            )
-            # read again: another worker may have settled one before the account was locked
-            attempts = {each.attempt_id: each for each in await store.attempts(connection, ids=ids)}
-            batch.ask_after = self._ask_after
-            outcomes: list[Outcome | None] = []
-            for answer in answers:
-                attempt = attempts[answer.attempt_id]
-                if not attempt.in_flight:  # recorded before, by another worker
-                    outcomes.append(None)
-                elif attempt.status == "unknown" and (
-                    answer.result is None or isinstance(answer.result, NoAnswer | NotReached)
-                ):
-                    keep_asking(batch, attempt)
-                    outcomes.append(None)
-                else:
-                    assert answer.result is not None
-                    result = answer.result
-                    if isinstance(result, NotReached) and attempt.checks:
-                        # certain of this call only: another worker has taken it up, and may get through
-                        result = NoAnswer(reason=f"taken up twice, and then {result.reason}"[:200])
-                    outcomes.append(settle(batch, attempt, result))
-            await save(connection, batch)
-            await outbox.append(connection, batch.events)
-            await inbox.complete(connection, [outcome for outcome in outcomes if outcome is not None])
-        for attempt in attempts.values():
-            hops.stamp(attempt.traceparent, "worker.settled")
-        return outcomes
-
-    async def _resolve(self) -> None:
-        first = True
-        while True:
-            try:
-                if first:
-                    await self._pool.execute(store.queries.recheck_unknown_now)
-                    first = False
-                now = utcnow()
-                claimed = await self._pool.fetch(
-                    store.queries.claim_unknown, now, now + ASKING, RESOLVE_AT_ONCE
-                )
-                await asyncio.gather(*(self._ask(row["attempt_id"], row["charge"]) for row in claimed))
-            except Exception as error:
-                log.warning("resolver.waits", error=repr(error))
-            await asyncio.sleep(RESOLVE_EVERY_S)
-
-    async def _ask(self, attempt_id: str, charge: str | None) -> None:
-        """`charge`: of a refund, the gateway's reference of what it gives back from."""
-        if charge is None:
-            found = await self._gateway.find(attempt_id)
-        else:
-            found = await self._gateway.find_refund(attempt_id, charge)
-        self._answers.put_nowait(_Answer(attempt_id, found))
+        self._recorder.put(Answer(attempt_id=attempt.attempt_id, result=result, called_at=called_at))

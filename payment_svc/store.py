@@ -6,10 +6,11 @@ from typing import Any
 
 import msgspec
 
+from common.clock import utcnow
 from common.db import Connection, Pool, Queries
 from common.http.consistency import Position
 from payment_svc.allocation import Allocation
-from payment_svc.attempt import Account, Attempt, Closed, Payment
+from payment_svc.attempt import REPEAT_WITHIN, Account, Attempt, Closed, Payment
 from payment_svc.declines import Decline
 from payment_svc.events import SOURCE, LeaseCreated
 from payment_svc.payoff import Payoff
@@ -91,7 +92,8 @@ async def take_up(
     """
     found = await attempts(connection, ids=ids, command_ids=command_ids)
     await lock_accounts(connection, list({each.lease_id for each in found}))
-    await connection.execute(queries.take_up, [each.attempt_id for each in found])
+    now = utcnow()
+    await connection.execute(queries.take_up, [each.attempt_id for each in found], now, now - REPEAT_WITHIN)
     again = await attempts(connection, ids=[each.attempt_id for each in found])
     return [each for each in again if each.in_flight]
 
@@ -155,6 +157,8 @@ async def update_attempts(connection: Connection, settled: Sequence[Attempt]) ->
             [attempt.settled_at for attempt in settled],
             [attempt.checks for attempt in settled],
             [attempt.next_check_at for attempt in settled],
+            [attempt.failures for attempt in settled],
+            [attempt.after_closing for attempt in settled],
         )
 
 
@@ -211,7 +215,9 @@ async def update(connection: Connection, accounts: Sequence[Account], changed: S
             [payment.next_retry_at for payment in changed],
             [payment.autopay_since for payment in changed],
             [payment.autopay_declines for payment in changed],
+            [payment.autopay_failures for payment in changed],
             [payment.autopay_over for payment in changed],
+            [payment.cancelled_by_payoff for payment in changed],
         )
 
 
@@ -261,5 +267,7 @@ def payment_from(row: Any) -> Payment:
         last_attempt_id=row["last_attempt_id"],
         autopay_since=row["autopay_since"],
         autopay_declines=row["autopay_declines"],
+        autopay_failures=row["autopay_failures"],
         autopay_over=row["autopay_over"],
+        cancelled_by_payoff=row["cancelled_by_payoff"],
     )

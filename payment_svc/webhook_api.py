@@ -24,7 +24,16 @@ from common.ids import canonical_uuid
 from payment_svc.commands import NoteSettlement, RecordChargeback
 from payment_svc.gateways.port import Declined
 from payment_svc.webhooks import signature
-from payment_svc.webhooks.notices import ChargedBack, ChargeSettled, NotANotice, Notice, Refunded, read
+from payment_svc.webhooks.notices import (
+    ChargedBack,
+    ChargeSettled,
+    NotANotice,
+    Notice,
+    Refunded,
+    RefundFailed,
+    Reinstated,
+    read,
+)
 
 log = structlog.get_logger()
 
@@ -105,6 +114,10 @@ class WebhookApi:
                 await self._charged_back(request, notice)
             case Refunded():
                 await self._refunded(notice)
+            case Reinstated():
+                log.error("chargeback.reinstated", **_ids(notice))
+            case RefundFailed():
+                await self._refund_failed(notice)
 
     async def _settled(self, request: web.Request, notice: ChargeSettled) -> None:
         attempt_id = canonical_uuid(notice.attempt_id)
@@ -171,6 +184,19 @@ class WebhookApi:
                 refunded_there=notice.amount_refunded,
                 refunded_here=known,
             )
+
+    async def _refund_failed(self, notice: RefundFailed) -> None:
+        """Nothing changes: one in flight here is asked about, one that has succeeded is an operator's."""
+        attempt_id = canonical_uuid(notice.attempt_id) if notice.attempt_id else None
+        status = await self._pool.fetchval(queries.status_of, attempt_id) if attempt_id else None
+        if status in (None, "succeeded"):
+            log.error("refund.failed_later", **_ids(notice), reason=notice.reason, status_here=status)
+
+
+def _ids(notice: Reinstated | RefundFailed) -> dict[str, object]:
+    """All that an operator needs to find it, here and with the gateway."""
+    fields = msgspec.structs.asdict(notice)
+    return {name: value for name, value in fields.items() if name not in ("created", "reason")}
 
 
 def _young(created: datetime) -> bool:

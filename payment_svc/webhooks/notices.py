@@ -15,7 +15,7 @@ import msgspec
 
 from payment_svc.gateways.port import Charged, Declined, NoAnswer
 from payment_svc.gateways.stripe_money import from_stripe
-from payment_svc.gateways.stripe_shapes import Code, Id, PaymentIntent, settled
+from payment_svc.gateways.stripe_shapes import Code, Id, PaymentIntent, Refund, settled
 
 Amount = Annotated[int, msgspec.Meta(ge=0, le=10**17)]  # Stripe's units; more than any charge of a lease
 
@@ -55,7 +55,31 @@ class Refunded(msgspec.Struct, frozen=True, kw_only=True):
     currency: str
 
 
-Notice = ChargeSettled | ChargedBack | Refunded
+class Reinstated(msgspec.Struct, frozen=True, kw_only=True):
+    """A dispute was won: the issuer has given back what it had taken."""
+
+    notice_id: str
+    created: datetime
+    gateway_reference: str  # of the charge
+    attempt_id: str | None
+    dispute_id: str
+    amount: int  # minor units
+    currency: str
+
+
+class RefundFailed(msgspec.Struct, frozen=True, kw_only=True):
+    """A refund has come back, perhaps days after it had succeeded: the gateway has the money again."""
+
+    notice_id: str
+    created: datetime
+    refund_reference: str  # the gateway's id of the refund
+    attempt_id: str | None  # whose refund it is; null: the gateway does not say
+    amount: int  # minor units
+    currency: str
+    reason: str  # the gateway's word for it, such as "lost_or_stolen_card"
+
+
+Notice = ChargeSettled | ChargedBack | Refunded | Reinstated | RefundFailed
 
 
 class NotANotice(ValueError):
@@ -153,10 +177,42 @@ def _refunded(event: _Event) -> Refunded:
     )
 
 
+def _reinstated(event: _Event) -> Reinstated:
+    told = _charged_back(event)
+    return Reinstated(
+        notice_id=told.notice_id,
+        created=told.created,
+        gateway_reference=told.gateway_reference,
+        attempt_id=told.attempt_id,
+        dispute_id=told.dispute_id,
+        amount=told.amount,
+        currency=told.currency,
+    )
+
+
+def _refund_failed(event: _Event) -> RefundFailed | None:
+    refund = msgspec.json.decode(event.data.object, type=Refund)
+    if refund.status not in ("failed", "canceled"):  # how it went on until then is asked for
+        return None
+    return RefundFailed(
+        notice_id=event.id,
+        created=datetime.fromtimestamp(event.created, UTC),
+        refund_reference=refund.id,
+        attempt_id=refund.metadata.get("attempt_id"),
+        amount=from_stripe(refund.amount, refund.currency),
+        currency=refund.currency.upper(),
+        reason=refund.failure_reason or refund.status,
+    )
+
+
 _READERS: dict[str, Callable[[_Event], Notice | None]] = {
     "payment_intent.succeeded": _charge_settled,
     "payment_intent.payment_failed": _charge_settled,
     "charge.refunded": _refunded,
     "charge.dispute.created": _dispute_created,
     "charge.dispute.funds_withdrawn": _charged_back,
+    "charge.dispute.funds_reinstated": _reinstated,
+    "charge.refund.updated": _refund_failed,
+    "refund.updated": _refund_failed,
+    "refund.failed": _refund_failed,
 }

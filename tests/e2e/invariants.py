@@ -127,6 +127,7 @@ async def _check_projections(system: System, folded: dict[str, Folded]) -> None:
         projected = (lease["status"], lease["balance"], lease["amount_paid"])
         assert projected == (state.status, state.balance, state.collected), lease
         assert (state.balance == 0) == (state.status in ("paid_off", "cancelled", "charged_off")), lease
+        assert state.status != "cancelled" or state.collected == 0, lease
     payments = await system.rows(_PAYMENTS)
     assert len(payments) == sum(len(state.instalments) for state in folded.values())
     for payment in payments:

@@ -126,3 +126,13 @@ async def test_what_only_looks_like_one(fronts: Fronts) -> None:
         body = bad_values.NEW_LEASE | {"metadata": {"note": text}}
         answer = await fronts.ask("lease", "POST", "/api/v1/leases", body, Prefer="respond-async")
         assert answer.status == 202, (text, answer)
+
+
+@pytest.mark.parametrize("case", [each for each in WITH_BODY if "reason" in sample(each)], ids=named)
+async def test_reasons_are_one_line_of_text(fronts: Fronts, case: Case) -> None:
+    """Whatever is done for a reason: control characters and line breaks in it are 422."""
+    async with fronts.unmoved():
+        for reason in ("", "a\nb", "a\n", "a\x1b[2J", "a\x85", "a\u2028b", "x" * 201):
+            body = sample(case) | {"reason": reason}
+            answer = await fronts.ask(case[0], case[1].method, target(case[1]), body)
+            assert answer.problem(422).pointers == {"/reason"}

@@ -99,6 +99,25 @@ async def test_a_batch_of_creations_and_closings(leases: Pool, its: asyncpg.Conn
     assert len(shown["schedule"]) == 12
 
 
+async def test_no_cancelling_after_money_that_was_given_back(leases: Pool, its: asyncpg.Connection) -> None:
+    """The history knows that money was collected, also where nothing of it is left: 409."""
+    paid, never = uuid7(), uuid7()
+    await carry_out(leases, create(paid), create(never))
+    collected = {"attempt_id": uuid7(), "number": 1, "amount": 100}
+    changed = {"number": 1, "status": "scheduled", "amount": 13162, "amount_paid": 0, "amount_due": 13162}
+    given_back = {"attempt_id": uuid7(), "amount": 100, "instalments": [changed]}
+    both = [
+        event(paid, "payment.succeeded", 1, collected),
+        event(paid, "payment.refunded", 2, given_back),
+    ]
+    async with transaction(leases) as connection:
+        await LeaseUnit().project(connection, both)
+    assert await its.fetchval("SELECT amount_paid FROM lease.leases WHERE lease_id = $1", paid) == 0
+    outcomes, _ = await carry_out(leases, cancel(paid), cancel(never), charge_off(paid))
+    assert [outcome.http_status for outcome in outcomes] == [409, 200, 200]
+    assert b"collected" in bytes(outcomes[0].body)
+
+
 @pytest.mark.parametrize("how", ["cancelled", "charged_off"])
 async def test_closed_in_the_batch_it_arrives_in(servers: Servers, its: asyncpg.Connection, how: str) -> None:
     """A lease told of and closed at once has a closed account with cancelled payments; repeats are none."""
@@ -113,13 +132,13 @@ async def test_closed_in_the_batch_it_arrives_in(servers: Servers, its: asyncpg.
             async with transaction(pool) as connection:
                 await unit.project(connection, [closing, later])
     rows = await its.fetch(
-        "SELECT lease_id::text, closed, lease_sequence, p.status"
+        "SELECT lease_id::text, closed, lease_sequence, p.status, next_look_on IS NULL"
         "  FROM payment.accounts JOIN payment.payments AS p USING (lease_id)"
     )
     assert {row["lease_id"]: tuple(row.values())[1:] for row in rows} == {
-        one: (how, 2, "cancelled"),
-        two: (how, 2, "cancelled"),
-        open_one: (None, 1, "scheduled"),
+        one: (how, 2, "cancelled", True),
+        two: (how, 2, "cancelled", True),
+        open_one: (None, 1, "scheduled", False),
     }
 
 

@@ -1,6 +1,7 @@
 """The collector on a real database, stopped between any two of its steps; the gateway is a fake."""
 
 import asyncio
+import json
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -15,6 +16,7 @@ from common.bus.replies import ReplySender
 from common.clock import utcnow
 from common.db import Pool, transaction
 from common.envelope import Command
+from common.http import consistency
 from common.ids import payment_id, uuid7
 from payment_svc import collector as module
 from payment_svc import run_store, store
@@ -22,7 +24,7 @@ from payment_svc.attempt import Attempt
 from payment_svc.collector import LEASES_AT_ONCE, Collector
 from payment_svc.events import LateFee, LeaseCreated, ScheduledInstalment
 from payment_svc.gateways.port import Charged, ChargeRequest, ChargeResult, Declined, NoAnswer
-from payment_svc.runs import Run
+from payment_svc.runs import Run, outcome_of
 from payment_svc.settler import Settler
 from tests.integration.database import empty, owner, pools
 from tests.servers import Servers
@@ -98,12 +100,13 @@ async def leases(pool: Pool, count: int, *, term: int = 1) -> list[str]:
     return [lease.lease_id for lease in made]
 
 
+def command() -> Command:
+    return Command(command_id=uuid7(), type="RunCollections", submitted_at=utcnow(), data=msgspec.Raw(b"{}"))
+
+
 async def begin(pool: Pool, as_of: date = DUE) -> Run:
-    command = Command(
-        command_id=uuid7(), type="RunCollections", submitted_at=utcnow(), data=msgspec.Raw(b"{}")
-    )
     async with transaction(pool) as connection:
-        return await run_store.open_run(connection, as_of, command, utcnow())
+        return await run_store.open_run(connection, as_of, command(), utcnow())
 
 
 def worker(pool: Pool, gateway: Any) -> tuple[Collector, Settler]:
@@ -215,7 +218,7 @@ async def test_attempts_that_cannot_be_recorded_hold_up_no_run_for_ever(pool: Po
     await leases(pool, 2)
     run, gateway = await begin(pool), Gateway()
     await one_batch(pool, run)
-    await pool.execute("UPDATE attempts SET checks = $1", run_store.MAX_TAKE_UPS)
+    await pool.execute("UPDATE attempts SET failures = $1", run_store.MAX_FAILURES)
     collector, _ = worker(pool, gateway)
     assert await collector._complete(run)
     assert (await completed(pool, run)).counts.attempted == 2
@@ -231,3 +234,23 @@ def request_of(attempt: Attempt) -> ChargeRequest:
         payment_id=attempt.payment_id,
         attempt_id=attempt.attempt_id,
     )
+
+
+async def test_a_completed_run_says_up_to_where_to_read(pool: Pool, its: asyncpg.Connection) -> None:
+    """Its outcome has the position of the last event there was, for those who wait and who ask again."""
+    await leases(pool, 5)
+    run = await begin(pool)
+    async with working(pool, Gateway()):
+        done = await completed(pool, run)
+    last = json.loads(await its.fetchval("SELECT body FROM payment.outbox ORDER BY id DESC LIMIT 1"))
+    assert done.token is not None
+    position = consistency.read_token(done.token)
+    assert (position.source, position.sequence, position.lease_id) == (
+        "/payment-svc",
+        last["sequence"],
+        last["subject"],
+    )
+    assert outcome_of(done, uuid7()).token == done.token
+    async with transaction(pool) as connection:
+        again = await run_store.open_run(connection, DUE, command(), utcnow())
+    assert (again.status, again.token) == ("completed", done.token)

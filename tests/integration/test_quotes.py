@@ -246,3 +246,23 @@ async def test_quote_and_payoff_in_one_batch(pool: Pool, its: asyncpg.Connection
     assert [outcome.status for outcome in outcomes] == ["succeeded", "pending", "rejected"]
     assert [event.type for event in events] == ["payoff.quoted", "payment.attempt_started"]
     assert await used_by(its) is not None
+
+
+async def test_forgotten_after_the_horizon(
+    pool: Pool, its: asyncpg.Connection, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Expired ones that nobody used go, in bites; what was paid stays, and so does what has just expired."""
+    lease_id, other = await new_lease(pool), await new_lease(pool)
+    for _ in range(3):
+        await quoted(pool, lease_id)
+    used = await quoted(pool, lease_id)
+    assert (await pay(pool, lease_id, used)).status == "pending"
+    fresh = await quoted(pool, other)
+    old = "UPDATE payment.quotes SET expires_at = now() - make_interval(days => $1) WHERE lease_id = $2"
+    await its.execute(old, 31, lease_id)
+    await its.execute(old, 29, other)
+    monkeypatch.setattr(quote_store, "PRUNE_AT_ONCE", 2)
+    async with pool.acquire() as connection:
+        assert [await quote_store.prune(connection) for _ in range(3)] == [True, False, False]
+    rows = await its.fetch("SELECT quote_id::text FROM payment.quotes")
+    assert {row[0] for row in rows} == {used["quote_id"], fresh["quote_id"]}

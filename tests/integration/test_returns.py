@@ -10,18 +10,30 @@ import msgspec
 import pytest
 
 from common import outbox
+from common.clock import utcnow
 from common.db import Pool, transaction
-from common.ids import payment_id
+from common.envelope import COMMAND_CONTENT_TYPE, Command, encode
+from common.ids import payment_id, uuid7
 from common.tasks import end
+from common.worker import CommandProcessor
 from payment_svc import returns, store
 from payment_svc.attempt import Attempt
-from payment_svc.gateways.port import Charged, ChargeResult, Declined, NotReached, RefundRequest
+from payment_svc.commands import AttemptPayment, PayOffLease
+from payment_svc.gateways.port import (
+    Charged,
+    ChargeRequest,
+    ChargeResult,
+    Declined,
+    NotReached,
+    RefundRequest,
+)
 from payment_svc.handlers import PaymentUnit
 from payment_svc.returns import Returns
 from payment_svc.settler import Settler
+from tests.integration.test_collector import leases
 from tests.integration.test_inbox import event
 from tests.integration.test_refunds import AMOUNT, LEASE, attempt, its, original, workers
-from tests.integration.test_worker import Replies
+from tests.integration.test_worker import Replies, delivery
 
 __all__ = ["its", "original", "workers"]  # fixtures
 
@@ -37,6 +49,9 @@ class Gateway:
         self.asked.append(request)
         return self.answers.pop(0) if self.answers else Charged(reference="re_1")
 
+    async def find_refund(self, idempotency_key: str, reference: str) -> None:
+        assert idempotency_key not in {asked.idempotency_key for asked in self.asked}, reference
+
 
 @asynccontextmanager
 async def returning(pool: Pool, gateway: Gateway) -> AsyncIterator[None]:
@@ -47,9 +62,9 @@ async def returning(pool: Pool, gateway: Gateway) -> AsyncIterator[None]:
     await end(tasks)
 
 
-async def close(pool: Pool, how: str = "cancelled", sequence: int = 2) -> None:
+async def close(pool: Pool, how: str = "cancelled", lease_id: str = LEASE) -> None:
     """The lease service's event arrives."""
-    told = event(LEASE, f"lease.{how}", sequence, {"lease_id": LEASE})
+    told = event(lease_id, f"lease.{how}", 2, {"lease_id": lease_id})
     async with transaction(pool) as connection:
         await outbox.append(connection, await PaymentUnit().project(connection, [told]))
 
@@ -144,3 +159,72 @@ async def test_something_in_flight_on_the_same_money(
     assert sorted(row[1] for row in await refunds(its)) == [20, AMOUNT - 20]
     assert await its.fetchval("SELECT refunded FROM payment.attempts WHERE kind = 'instalment'") == AMOUNT
     assert payment_id(LEASE, 1) == gateway.asked[1].payment_id
+
+
+async def test_a_payoff_that_had_to_wait(workers: list[Pool], its: asyncpg.Connection) -> None:
+    """Cancelled while a payoff is in flight on a lease that was paid in part: all goes back, in turn."""
+    pool = workers[0]
+    [lease_id] = await leases(pool, 1, term=2)
+    await its.execute("UPDATE payment.accounts SET start_date = '2026-01-01'")
+    gateway, replies, slow = Gateway(), Replies(), asyncio.Event()
+
+    async def charge(request: ChargeRequest) -> ChargeResult:
+        if request.payment_id is None:
+            await slow.wait()
+        return Charged(reference=f"ch_{request.attempt_id}")
+
+    gateway.charge = charge  # type: ignore[attr-defined]
+    settler = Settler(pool, cast(Any, gateway), cast(Any, replies), lambda: None)
+    process = CommandProcessor(pool, PaymentUnit(), cast(Any, replies), lambda: None, settler.resume)
+    tasks = [asyncio.ensure_future(each.run()) for each in (settler, Returns(pool, settler.give_back))]
+    pay = AttemptPayment(
+        attempt_id=uuid7(), payment_id=payment_id(lease_id, 1), payment_method="pm", amount=None
+    )
+    pay_off = PayOffLease(attempt_id=uuid7(), lease_id=lease_id, payment_method="pm")
+    for asked in (pay, pay_off):
+        made = Command(
+            command_id=uuid7(),
+            type=type(asked).__name__,
+            submitted_at=utcnow(),
+            data=msgspec.Raw(encode(asked)),
+        )
+        await process([delivery(encode(made), COMMAND_CONTENT_TYPE)])
+        await settled(its, *["succeeded"] if asked is pay else ["succeeded", "started"])
+    await close(pool, lease_id=lease_id)
+    assert await refunds(its) == []
+    slow.set()
+    await settled(its, *["succeeded"] * 4)
+    await end(tasks)
+    kept = "SELECT sum(amount - refunded)::int FROM payment.attempts WHERE kind IN ('instalment', 'payoff')"
+    assert await its.fetchval(kept) == 0
+    assert await its.fetchval("SELECT sum(paid_principal)::int FROM payment.payments") == 0
+
+
+async def settled(its: asyncpg.Connection, *statuses: str) -> None:
+    query = "SELECT status FROM payment.attempts ORDER BY created_at, attempt_id"
+    async with asyncio.timeout(10):
+        while [row[0] for row in await its.fetch(query)] != list(statuses):  # noqa: ASYNC110 in the database
+            await asyncio.sleep(0.02)
+
+
+@pytest.mark.parametrize("how", ["cancelled", "charged_off"])
+async def test_a_refund_that_the_gateway_never_heard_of(
+    workers: list[Pool], its: asyncpg.Connection, original: Attempt, how: str
+) -> None:
+    """A day without a record of it: it has given nothing back, and another one is begun."""
+    await close(workers[0])
+    lost = await its.fetchval("SELECT attempt_id::text FROM payment.returns")
+    await its.execute("UPDATE payment.accounts SET closed = $1", how)
+    await its.execute(
+        "UPDATE payment.attempts SET status = 'unknown', next_check_at = now(),"
+        " created_at = created_at - make_interval(hours => 25) WHERE attempt_id = $1",
+        lost,
+    )
+    await its.execute("UPDATE payment.returns SET next_try_at = NULL")
+    gateway = Gateway()
+    async with returning(workers[0], gateway), asyncio.timeout(10):
+        while [row[0] for row in await refunds(its)] != ["declined", "succeeded"]:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+    [asked] = gateway.asked
+    assert asked.attempt_id != lost
+    assert await its.fetchval("SELECT refunded FROM payment.attempts WHERE kind = 'instalment'") == AMOUNT

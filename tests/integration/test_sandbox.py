@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 
 from payment_svc.sandbox.app import serving
-from payment_svc.sandbox.limits import Limits, parse_latency_ms
+from payment_svc.sandbox.limits import Limits
 from tests.integration.sandbox_client import Client, charge_body
 
 LIMITS = Limits(slow_ms=400, hold_s=0.5, held=2, body_s=0.3)
@@ -146,7 +146,7 @@ async def test_too_many_in_flight(tmp_path: Path) -> None:
 
 
 async def test_latency(tmp_path: Path) -> None:
-    """Answers take as long as the range says; the range is read from text, strictly."""
+    """Answers take as long as the range says."""
     async with (
         serving("127.0.0.1", 0, str(tmp_path / "gateway.db"), (60, 90)) as url,
         aiohttp.ClientSession() as session,
@@ -154,7 +154,3 @@ async def test_latency(tmp_path: Path) -> None:
         since = asyncio.get_running_loop().time()
         await Client(url, session).post("key-1", charge_body())
         assert asyncio.get_running_loop().time() - since >= 0.06
-    assert [parse_latency_ms(text) for text in ("50-150", "0", "20")] == [(50, 150), (0, 0), (20, 20)]
-    for text in ("", "-", "5-", "-5", "9-3", "1.5", "60001", "a-b"):
-        with pytest.raises(ValueError, match="latency"):
-            parse_latency_ms(text)

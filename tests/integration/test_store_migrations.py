@@ -43,7 +43,7 @@ GRANTS: dict[str, dict[str, dict[str, set[str]]]] = {
             "accounts": {"SELECT", "INSERT", "UPDATE"},
             "payments": {"SELECT", "INSERT", "UPDATE"},
             "attempts": {"SELECT", "INSERT", "UPDATE"},
-            "quotes": {"SELECT", "INSERT", "UPDATE"},
+            "quotes": {"SELECT", "INSERT", "UPDATE", "DELETE"},
             "collection_runs": {"SELECT", "INSERT", "UPDATE"},
             "collection_waiters": {"SELECT", "INSERT", "UPDATE", "DELETE"},
             "returns": {"SELECT", "INSERT", "UPDATE"},

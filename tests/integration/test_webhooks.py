@@ -135,3 +135,27 @@ async def test_refunds_made_elsewhere(fronts: Fronts) -> None:
         with capture_logs() as logs:
             assert (await send(fronts, webhooks.refunded("ch_nobodys", 100))).status == 200
     assert [each["event"] for each in logs if each["log_level"] == "error"] == ["refund.unknown_here"]
+
+
+async def test_money_that_comes_back_to_the_gateway(fronts: Fronts) -> None:
+    """A dispute that is won, a refund that fails later: nothing changes, an error with all ids is logged."""
+    attempt_id = "01890a5d-ac96-774b-8bce-b302099a8057"
+    dispute = {"id": "dp_7", "amount": 100, "currency": "usd", "charge": "ch_7", "reason": "fraudulent"}
+    won = webhooks.event("charge.dispute.funds_reinstated", dispute | {"status": "won"})
+    refund = {"id": "re_7", "amount": 100, "currency": "usd", "status": "failed"}
+    failed = webhooks.event("refund.failed", refund | {"metadata": {"attempt_id": attempt_id}})
+    async with fronts.unmoved():
+        with capture_logs() as logs:
+            for body in (won, failed):
+                assert (await send(fronts, body)).status == 200
+    reinstated, came_back = [each for each in logs if each["log_level"] == "error"]
+    assert (reinstated["event"], reinstated["dispute_id"], reinstated["gateway_reference"]) == (
+        "chargeback.reinstated",
+        "dp_7",
+        "ch_7",
+    )
+    assert (came_back["event"], came_back["refund_reference"], came_back["attempt_id"]) == (
+        "refund.failed_later",
+        "re_7",
+        attempt_id,
+    )

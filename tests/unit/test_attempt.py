@@ -303,3 +303,49 @@ def test_repeated_only_while_its_key_is_known() -> None:
     assert domain.may_repeat(attempt, NOW)
     assert domain.may_repeat(attempt, NOW + REPEAT_WITHIN)
     assert not domain.may_repeat(attempt, NOW + REPEAT_WITHIN + timedelta(seconds=1))
+
+
+@pytest.mark.parametrize("payoff", [False, True])
+def test_never_made(payoff: bool) -> None:
+    """No record of it a day after it was sent: it ends as a decline, told of as what was not found."""
+    of, both = account(), payments()
+    attempt = start_payoff(of, both) if payoff else start(of, both[0])
+    batch = Batch({LEASE: of}, both, NOW)
+    settle(batch, attempt, NoAnswer(reason="timeout"))
+    settle(batch, attempt, None)
+    assert [event.type for event in batch.events[1:]] == [
+        "payment.resolved",
+        "payoff.declined" if payoff else "payment.declined",
+    ]
+    assert data(batch.events[1])["outcome"] == "not_found"
+    assert batch.events[2].causationid == batch.events[1].id
+    decline = data(batch.events[2])["decline"]
+    assert (decline["code"], decline["class"], decline["advice"]) == ("no_record", "soft", "retry_later")
+    assert (attempt.status, attempt.gateway_reference, attempt.next_check_at) == ("declined", None, None)
+    assert (both[0].in_flight, of.payoff_in_flight) == (None, None)
+
+
+def test_when_no_record_says_that_it_was_never_made() -> None:
+    """A day after it was made for the last time, not before."""
+    attempt = start(account(), payments()[0])
+    day = domain.NO_RECORD_AFTER
+    assert not domain.never_made(attempt, NOW + day - timedelta(seconds=1))
+    assert domain.never_made(attempt, NOW + day)
+    attempt.taken_up_at = NOW + timedelta(hours=5)
+    assert not domain.never_made(attempt, NOW + day)
+    assert domain.never_made(attempt, NOW + day + timedelta(hours=5))
+
+
+def test_made_again_and_again() -> None:
+    """An attempt that was put off waits longer each time; money for a closed lease has times of its own."""
+    attempt = start(account(), payments()[0])
+    attempt.next_check_at = NOW
+    waits = []
+    for _ in range(5):
+        domain.put_off(attempt, NOW)
+        waits.append(attempt.next_check_at - NOW)
+    assert waits == [*ASK_AFTER, ASK_AFTER[-1]]
+    assert (attempt.status, attempt.failures) == ("started", 5)
+    attempt.next_check_at = None
+    domain.put_off(attempt, NOW)
+    assert attempt.next_check_at is None

@@ -1,11 +1,14 @@
 """What a collection run decides for a lease: by hand, and for any lease and any days. Pure."""
 
+import json
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from common.envelope import Event
 from payment_svc import attempt as domain
 from payment_svc.allocation import Allocation
 from payment_svc.attempt import Account, Attempt, Payment
@@ -57,6 +60,7 @@ class Lease:
             for number in range(1, term + 1)
         ]
         self.told: list[str] = []
+        self.events: list[Event] = []
         self.amounts: list[int] = []  # of the attempts, in order
 
     def run(self, as_of: date, *answers: ChargeResult) -> Counts | None:
@@ -79,14 +83,23 @@ class Lease:
         for attempt, answer in zip(batch.started, answers, strict=bool(answers)):
             assert settle(batch, attempt, answer) is None
         self.started = batch.started
-        self.told += [event.type for event in batch.events]
+        self._told(batch)
         return counts
 
     def answer(self, attempt: Attempt, result: ChargeResult) -> None:
         """What became of an attempt, learned later."""
         batch = self.batch()
         settle(batch, attempt, result)
+        self._told(batch)
+
+    def _told(self, batch: Batch) -> None:
+        self.events += batch.events
         self.told += [event.type for event in batch.events]
+
+    def fields(self, type_: str, *names: str) -> list[tuple[Any, ...]]:
+        """These fields of all events of a type, in order."""
+        data = [json.loads(bytes(event.data)) for event in self.events if event.type == type_]
+        return [tuple(each[name] for name in names) for each in data]
 
     def batch(self) -> Batch:
         return Batch({LEASE: self.account}, self.payments, datetime(2027, 1, 1, tzinfo=UTC))
@@ -209,6 +222,59 @@ def test_not_reached_is_tried_the_next_day_and_does_not_count() -> None:
         assert (counts := lease.run(day(number), NotReached(reason="x"))) is not None
         assert counts.attempted == 1
     assert lease.payments[0].autopay_declines == 0
+
+
+WRONG = NotReached(reason="Stripe cannot take 1 of KWD", outage=False)
+
+
+def test_what_the_gateway_will_not_take_is_not_tried_for_ever() -> None:
+    """Four tries, on as many days; the last one says that autopay is over, and why."""
+    lease = Lease()
+    tried = []
+    for number in range(20):
+        counts = lease.run(day(number), *([WRONG] if number < MAX_ATTEMPTS else []))
+        if counts is not None and counts.attempted:
+            tried.append(number)
+    assert tried == [0, 1, 2, 3]
+    assert lease.payments[0].autopay_over
+    assert lease.fields("payment.failed", "autopay_over") == [(None,)] * 3 + [("cannot_be_made",)]
+
+
+def test_every_decision_of_a_run_says_why() -> None:
+    """Its attempts name the run, its day, and whether it is the first try; by hand they name none."""
+    lease = Lease()
+    lease.run(DUE, SOFT)
+    lease.run(day(1), HARD)
+    started = lease.fields("payment.attempt_started", "run_id", "as_of", "reason")
+    assert started == [
+        (run_id_of(DUE), str(DUE), "due"),
+        (run_id_of(day(1)), str(day(1)), "retry"),
+    ]
+    assert lease.fields("payment.declined", "autopay_over") == [(None,), ("hard_decline",)]
+    last = Lease()
+    for number in (0, 1, 3, 5):
+        last.run(day(number), SOFT)
+    assert last.fields("payment.declined", "autopay_over") == [(None,)] * 3 + [("last_decline",)]
+
+
+@pytest.mark.parametrize(
+    ("autopay", "method", "over"),
+    [
+        (True, "pm_card", "hard_decline"),
+        (True, "pm_other", None),
+        (False, "pm_card", None),
+    ],
+)
+def test_a_hard_decline_by_hand_says_whether_autopay_is_over(
+    autopay: bool, method: str, over: str | None
+) -> None:
+    """It is where the card is the one that autopay charges, and where there is autopay at all; once."""
+    lease = Lease(autopay=autopay)
+    for expected in (over, None):
+        by_hand = domain.start(lease.account, lease.payments[0], "a", "c", method, None, NOW)
+        lease.events.clear()
+        lease.answer(by_hand, HARD)
+        assert lease.fields("payment.declined", "autopay_over") == [(expected,)]
 
 
 def test_unknown_is_left_alone_until_it_is_known() -> None:

@@ -60,6 +60,7 @@ def test_table() -> None:
         "sandbox",
         "ISO 8583",
         "Visa",
+        "this project",
     )
     for row in TABLE.values():
         assert row.source.startswith(named), row.code

@@ -14,9 +14,9 @@ from tests.unit.test_lease import LATER, LEASE, amounts, create, parts, payment
 WHY = "returned unused"
 
 
-def close(lease: Lease, how: str) -> tuple[Any, Any]:
+def close(lease: Lease, how: str, *, collected: bool = False) -> tuple[Any, Any]:
     if how == "cancelled":
-        return closing.cancel(lease, CancelLease(lease_id=LEASE, reason=WHY), LATER)
+        return closing.cancel(lease, CancelLease(lease_id=LEASE, reason=WHY), LATER, collected=collected)
     return closing.charge_off(lease, ChargeOffLease(lease_id=LEASE, reason=WHY), LATER)
 
 
@@ -111,6 +111,15 @@ def test_no_cancelling_after_money() -> None:
         close(lease, "cancelled")
     assert (lease.status, lease.version) == ("active", 2)
     assert close(lease, "charged_off")[1].amount == 130441
+
+
+def test_no_cancelling_after_money_that_was_given_back() -> None:
+    """Nothing of it is left, but there was some: the lease has not been as if it had never been."""
+    lease = create()
+    assert lease.amount_paid == 0
+    with pytest.raises(closing.Refused, match="Money has been collected"):
+        close(lease, "cancelled", collected=True)
+    assert (lease.status, lease.version) == ("active", 1)
 
 
 @pytest.mark.parametrize("how", ["cancelled", "charged_off"])

@@ -9,7 +9,7 @@ import pytest
 
 from common.envelope import Command, Event, Outcome
 from payment_svc import attempt as attempts
-from payment_svc import handlers, refund, refunding
+from payment_svc import closing, collecting, handlers, refund, refunding
 from payment_svc.allocation import Allocation
 from payment_svc.attempt import Account, Attempt, Payment, Refused
 from payment_svc.batch import Batch
@@ -289,3 +289,86 @@ def test_a_chargeback_of_a_payoff() -> None:
     assert json.loads(bytes(outcome.body))["payment"] is None
     told = data(batch.events[0])
     assert [(each["number"], each["amount_due"]) for each in told["instalments"]] == [(2, 500)]
+
+
+@pytest.mark.parametrize("amount", [1000, None])
+@pytest.mark.parametrize("chargeback", [False, True])
+def test_money_of_a_payoff_is_not_taken_again_by_itself(amount: int | None, chargeback: bool) -> None:
+    """Whoever paid off early and got money back is asked for it, and not charged for it by autopay."""
+    batch, original = paid_off()
+    of = batch.accounts[LEASE]
+    of.autopay, of.payment_method = True, "pm_card_ok"
+    if chargeback:
+        record(batch, gateway_reference="ch_p1", amount=amount or original.left)
+    else:
+        made(batch, Charged(reference="re_1"), "p1", amount)
+    opened = [each for each in batch.payments_of(LEASE) if each.open]
+    assert len(opened) == (1 if amount else 2)
+    for day in (date(2027, 1, 1), date(2027, 3, 1), date(2027, 3, 20)):
+        reached = [each for each in opened if each.due_date <= day]
+        decided = collecting.decide(of, reached, None, day)
+        assert [each.attempt for each in decided.instalments] == [False] * len(reached)
+
+
+def closed(batch: Batch) -> None:
+    """The lease is charged off."""
+    closing.cancel_open(batch.payments_of(LEASE))
+    batch.accounts[LEASE].closed = "charged_off"
+
+
+def shown(batch: Batch) -> list[tuple[str, int, int]]:
+    return [(each.status, each.paid.total, each.amount_due) for each in batch.payments_of(LEASE)]
+
+
+def test_a_payoff_of_a_closed_lease_given_back() -> None:
+    """What it had put on the instalments is taken off them, part by part; nothing is owed again."""
+    batch, original = paid_off()
+    made(batch, Charged(reference="re_1"), "p1", 400)  # re-opens the lease, which is charged off then
+    closed(batch)
+    assert shown(batch) == [("cancelled", 0, 0), ("cancelled", 600, 0)]
+    for amount, expected in [(300, [0, 300]), (500, [825, 0]), (None, [0, 0])]:
+        made(batch, Charged(reference="re_2"), "p1", amount)
+        told = data(batch.events[-1])
+        assert told["interest_owed_again"] == 0
+        assert shown(batch) == [("cancelled", paid, 0) for paid in expected]
+        assert {each["status"] for each in told["instalments"]} == {"cancelled"}
+    undone = [data(each)["allocation"] for each in batch.events if each.type == "payment.refunded"]
+    assert original.payoff is not None
+    for part in ("late_fees", "fees", "interest", "principal"):
+        assert sum(each[part] for each in undone) == getattr(original.payoff.allocation, part)
+    assert batch.accounts[LEASE].payoff_standing is None
+
+
+def test_a_payoff_that_came_after_the_closing_given_back() -> None:
+    """It has put nothing on any instalment; in the end it is undone as what it was for, part by part."""
+    of, its = account(), payments()
+    its[1].paid = Allocation(interest=10)  # paid ahead: the payoff gives it back as credit
+    attempt = attempts.start_payoff(of, its, "p1", "c0", "pm_card_ok", date(2026, 12, 1), NOW)
+    batch = Batch({LEASE: of}, its, NOW)
+    closed(batch)
+    settle(batch, attempt, Charged(reference="ch_p1"))
+    assert attempt.after_closing
+    assert attempt.payoff is not None
+    assert attempt.payoff.allocation.interest == -10
+    batch.originals["p1"] = attempt
+    for amount in (700, 900, None):
+        made(batch, Charged(reference="re_1"), "p1", amount)
+        assert shown(batch) == [("cancelled", 0, 0), ("cancelled", 10, 0)]
+        told = data(batch.events[-1])
+        assert (told["instalments"], told["interest_owed_again"]) == ([], 0)
+        if amount:
+            assert min(told["allocation"].values()) >= 0
+    undone = [data(each)["allocation"] for each in batch.events if each.type == "payment.refunded"]
+    for part in ("late_fees", "fees", "interest", "principal"):
+        assert sum(each[part] for each in undone) == getattr(attempt.payoff.allocation, part)
+
+
+def test_a_chargeback_in_one_batch_with_the_notice_that_settles_a_payoff() -> None:
+    """The payoff stands from that moment on; what is charged back of an earlier payment is owed again."""
+    batch, _ = paid()
+    of, its = batch.accounts[LEASE], batch.payments_of(LEASE)
+    payoff = attempts.start_payoff(of, its, "p1", "c0", "pm_card_ok", date(2027, 1, 1), NOW)
+    batch.noted["p1"] = payoff
+    settle(batch, payoff, Charged(reference="ch_p1"))
+    assert record(batch).http_status == 201
+    assert shown(batch) == [("scheduled", 1000, 45), ("cancelled", 0, 0)]

@@ -271,3 +271,21 @@ def test_credits_of_a_payoff_after_an_earlier_payment_was_taken_back() -> None:
     its.take_back(its.attempts[0], 2053)
     its.take_back(its.attempts[2], its.attempts[2].left)
     its.check()
+
+
+def test_a_credit_beyond_interest_undone_after_another_refund() -> None:
+    """The credit had paid principal and a fee; an earlier refund took other parts, and the sums are right."""
+    its = Books(2000, "0", 2)
+    one, two = its.payments
+    one.owed, two.owed = Allocation(fees=600, principal=400), Allocation(interest=500, principal=1000)
+    its.asked, its.balance = [one.owed, two.owed], 2500
+    for paid, amount in ((one, 100), (two, 1500)):
+        its.kept += attempts.collect(paid, amount)
+        its.attempts.append(collected(f"a{paid.number}", amount, paid))
+        its.balance -= amount
+    payoff = its.pay_off(one.due_date)
+    assert (payoff.amount, payoff.breakdown.credits) == (400, 500)
+    for attempt in its.attempts:
+        its.take_back(attempt, attempt.left)
+        its.check()
+    assert its.kept == Allocation()

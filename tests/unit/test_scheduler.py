@@ -9,6 +9,7 @@ import pytest
 
 from common.bus.publisher import Publisher
 from common.errors import BrokerUnavailable
+from common.http.commands import _KEY
 from payment_svc import scheduler as module
 from payment_svc.scheduler import Scheduler
 
@@ -72,7 +73,8 @@ async def test_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
     [[first], [second]] = [broker.taken for broker in brokers]
     assert first["type"] == "RunCollections"
     assert first["data"] == {"as_of": "2027-01-01"}
-    assert first["idempotency_key"] == "collections-2027-01-01"
+    assert first["idempotency_key"] == "§collections-2027-01-01"
+    assert _KEY.fullmatch(first["idempotency_key"]) is None  # so no client can have it taken
     assert first["command_id"] != second["command_id"]
     for name in ("idempotency_key", "fingerprint", "data"):
         assert first[name] == second[name]

@@ -7,7 +7,15 @@ from typing import Any
 import pytest
 
 from payment_svc.gateways.port import Charged, Declined
-from payment_svc.webhooks.notices import ChargedBack, ChargeSettled, NotANotice, Refunded, read
+from payment_svc.webhooks.notices import (
+    ChargedBack,
+    ChargeSettled,
+    NotANotice,
+    Refunded,
+    RefundFailed,
+    Reinstated,
+    read,
+)
 
 CREATED = datetime(2027, 1, 16, 14, 5, 30, tzinfo=UTC)
 INTENT: dict[str, Any] = {
@@ -180,3 +188,43 @@ def test_not_a_notice(body: bytes) -> None:
     """What is no event, or has not the shape of its type, is told apart from what is of no concern."""
     with pytest.raises(NotANotice):
         read(body)
+
+
+def test_reinstated() -> None:
+    """A dispute that was won: the money is back with the gateway."""
+    assert read(event("charge.dispute.funds_reinstated", DISPUTE | {"status": "won"})) == Reinstated(
+        notice_id="evt_1",
+        created=CREATED,
+        gateway_reference="pi_1",
+        attempt_id=None,
+        dispute_id="dp_1",
+        amount=13162,
+        currency="USD",
+    )
+
+
+REFUND: dict[str, Any] = {
+    "id": "re_1",
+    "object": "refund",
+    "amount": 5000,
+    "currency": "usd",
+    "failure_reason": "lost_or_stolen_card",
+    "metadata": {"attempt_id": "att-2"},
+    "status": "failed",
+}
+
+
+@pytest.mark.parametrize("type_", ["charge.refund.updated", "refund.updated", "refund.failed"])
+def test_a_refund_that_failed_later(type_: str) -> None:
+    """All its events say the same; those that tell of anything else but a failure are of no concern."""
+    assert read(event(type_, REFUND)) == RefundFailed(
+        notice_id="evt_1",
+        created=CREATED,
+        refund_reference="re_1",
+        attempt_id="att-2",
+        amount=5000,
+        currency="USD",
+        reason="lost_or_stolen_card",
+    )
+    for status in ("pending", "succeeded"):
+        assert read(event(type_, REFUND | {"status": status})) is None

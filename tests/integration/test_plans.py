@@ -1,0 +1,73 @@
+"""Look-ups that a table grown large must not slow down: each reads the rows it is about, by an index."""
+
+import re
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import asyncpg
+import pytest
+
+from common.db import Pool
+from common.ids import uuid7
+from payment_svc import returns, store, webhook_api
+from payment_svc.declines import NO_RECORD
+from tests.integration.database import empty, owner, pools
+from tests.servers import Servers
+
+NOW = datetime(2027, 1, 1, tzinfo=UTC)
+SOME = [uuid7()]
+ROWS = 3000
+
+_FILL = f"""
+INSERT INTO payment.attempts (attempt_id, command_id, lease_id, payment_id, kind, amount, currency,
+                              payment_method, status, created_at, gateway_reference, refunds)
+SELECT gen_random_uuid(), gen_random_uuid(), gen_random_uuid(), gen_random_uuid(),
+       (ARRAY['instalment', 'payoff', 'refund'])[n % 3 + 1], 100, 'USD', 'pm', 'succeeded', now(), 'ch_' || n,
+       CASE WHEN n % 3 = 2 THEN gen_random_uuid() END
+  FROM generate_series(1, {ROWS}) AS n;
+INSERT INTO payment.quotes (quote_id, lease_id, as_of, amount, payoff, formula, state, created_at,
+                            expires_at, used_by)
+SELECT gen_random_uuid(), gen_random_uuid(), '2027-01-01', 1, '{{}}', 'payoff/1', '', now(),
+       '2027-02-01', CASE WHEN n % 2 = 0 THEN gen_random_uuid() END
+  FROM generate_series(1, {ROWS}) AS n;
+ANALYZE payment.attempts, payment.quotes
+"""
+
+
+@pytest.fixture
+async def pool(servers: Servers) -> AsyncIterator[Pool]:
+    async with owner(servers) as connection:
+        await empty(connection, "payment")
+        await connection.execute(_FILL)
+        async with pools(servers, "payment") as [opened]:
+            yield opened
+        await empty(connection, "payment")
+
+
+QUERIES: dict[str, tuple[str, tuple[Any, ...]]] = {
+    "given_back": (webhook_api.queries.given_back, ("ch_78",)),
+    "to_give_back": (returns.queries.to_give_back, (SOME, SOME, SOME, NO_RECORD)),
+    "prune_quotes": (store.queries.prune_quotes, (NOW - timedelta(days=30), 5000)),
+    "count_unknown": (store.queries.count_unknown, (NOW,)),
+    "claim_unknown": (store.queries.claim_unknown, (NOW, NOW, 50)),
+}
+
+
+async def test_indexes(pool: Pool) -> None:
+    """No statement reads the whole table, or throws away more than a few rows that it has read."""
+    async with pool.acquire() as connection:
+        for name, (statement, arguments) in QUERIES.items():
+            plan = await _plan(connection, statement, arguments)
+            assert "Seq Scan on attempts" not in plan, (name, plan)
+            assert "Seq Scan on quotes" not in plan, (name, plan)
+            removed = sum(map(int, re.findall(r"Rows Removed by (?:Filter|Index Recheck): (\d+)", plan)))
+            assert removed < 10, (name, plan)
+
+
+async def _plan(connection: asyncpg.Connection, statement: str, arguments: tuple[Any, ...]) -> str:
+    undone = connection.transaction()
+    await undone.start()
+    rows = await connection.fetch(f"EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF) {statement}", *arguments)
+    await undone.rollback()
+    return "\n".join(row[0] for row in rows)
