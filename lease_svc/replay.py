@@ -29,9 +29,22 @@ FOLLOWING = frozenset({"lease.paid_off", "lease.reopened"})
 
 decode_created = msgspec.json.Decoder(LeaseCreated).decode
 # Own events that follow from a command: what was told, the command, and who decides on it.
+COLLECTING = ("payment.succeeded", "payoff.succeeded")
+
+
+def _cancel(lease: Lease, asked: CancelLease, at: datetime, collected: bool) -> tuple[Change, LeaseCancelled]:
+    return closing.cancel(lease, asked, at, collected=collected)
+
+
+def _charge_off(
+    lease: Lease, asked: ChargeOffLease, at: datetime, _collected: bool
+) -> tuple[Change, LeaseChargedOff]:
+    return closing.charge_off(lease, asked, at)
+
+
 CLOSINGS: dict[str, tuple[Callable[[msgspec.Raw], Any], Callable[..., Any], Callable[..., Any]]] = {
-    "lease.cancelled": (msgspec.json.Decoder(LeaseCancelled).decode, CancelLease, closing.cancel),
-    "lease.charged_off": (msgspec.json.Decoder(LeaseChargedOff).decode, ChargeOffLease, closing.charge_off),
+    "lease.cancelled": (msgspec.json.Decoder(LeaseCancelled).decode, CancelLease, _cancel),
+    "lease.charged_off": (msgspec.json.Decoder(LeaseChargedOff).decode, ChargeOffLease, _charge_off),
 }
 
 
@@ -83,8 +96,14 @@ def _close(batch: Batch, lease: Lease, event: Event, payments: Sequence[Event]) 
     decode, command, decide = CLOSINGS[event.type]
     told = decode(event.data)
     _apply(batch, lease, payments, told.payment_sequence)
+    before = payments[: lease.payment_sequence]
     try:
-        change, decided = decide(lease, command(lease_id=lease.lease_id, reason=told.reason), _time(event))
+        change, decided = decide(
+            lease,
+            command(lease_id=lease.lease_id, reason=told.reason),
+            _time(event),
+            any(payment.type in COLLECTING for payment in before),
+        )
     except closing.Refused as refused:
         raise DoNotAddUp(f"{event.type} ({SOURCE} {event.sequence}): {refused}") from None
     lease.event_sequence += 1

@@ -16,7 +16,7 @@ from common.envelope import Command, Event, Outcome, decode_event, encode
 from common.outbox import Relay
 from common.reconciliation import WithReconciliation
 from common.worker import CommandProcessor
-from tests.integration.broker import running
+from tests.integration.broker import channel, running
 from tests.integration.database import empty, owner, pools
 from tests.servers import Servers
 
@@ -78,9 +78,11 @@ async def outboxes(servers: Servers) -> AsyncIterator[Outboxes]:
         pools(servers, "lease") as [lease],
         pools(servers, "payment") as [payment],
         owner(servers) as connection,
+        channel(servers.amqp_url) as its,
     ):
-        for schema in SERVICES:
+        for schema, queue in SERVICES.items():
             await empty(connection, schema)
+            await (await its.get_queue(queue)).purge()  # what other tests have left there
         yield Outboxes({"lease": lease, "payment": payment}, connection)
         for schema in SERVICES:
             await empty(connection, schema)

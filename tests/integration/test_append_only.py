@@ -104,7 +104,7 @@ async def test_roles_reach_the_whole_alone(servers: Servers, role: str) -> None:
     connection = await asyncpg.connect(servers.dsn(role))
     refused = ["SELECT ledger.protect('ledger.keys')", "CREATE TEMP TABLE batches (last_seq bigint)"]
     if role == "ledger_reader":
-        refused += [f"INSERT INTO ledger.{table} SELECT * FROM ledger.{table}" for table in TABLES]
+        refused += [f"INSERT INTO ledger.{table} DEFAULT VALUES" for table in TABLES]
         refused += ["SELECT ledger.make_room()"]
     async with owner(servers) as its:
         parts = [table for table in await relations(its) if table.split(".")[1] not in TABLES]
@@ -191,7 +191,7 @@ async def test_what_there_was_is_carried_over(
         await fresh_stream(servers, its)
         assert [row.raw for row in await store.trail(pool, closed.lease_id, limit=200)] == closed.raws
         ids = [events.decode(raw).id for raw in old]
-        assert await store.known_ids(pool, ids) == set(ids)
+        assert set(await store.places_of_ids(pool, ids)) == set(ids)
         assert [event.subject for event in await store.closings(pool, [closed.lease_id])] == [closed.lease_id]
         assert await store.keys(pool) == []
         async with running(LedgerWriter(servers.amqp_url, pool, KEY).run()):

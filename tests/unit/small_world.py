@@ -93,6 +93,8 @@ class World:
         batch = LeaseBatch({self.lease.lease_id: self.lease})
         asked = {"lease_id": self.lease.lease_id, "reason": "returned"}
         if self.random.random() < 0.5:
+            if any(each.type in ("payment.succeeded", "payoff.succeeded") for each in self.history):
+                batch.collected = {self.lease.lease_id}
             lease_handlers.cancel_lease(batch, self._command(), CancelLease(**asked), self.now)
         else:
             lease_handlers.charge_off_lease(batch, self._command(), ChargeOffLease(**asked), self.now)
