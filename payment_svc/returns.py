@@ -55,11 +55,11 @@ async def give_back(
     if not cancelled and not arrived:
         return
     payments = await store.payments(connection, lease_ids=list(closed))
-    standing = [batch.accounts[lease_id].payoff_standing for lease_id in cancelled]
     rows = await connection.fetch(
         queries.to_give_back,
         [payment.payment_id for payment in payments if payment.lease_id in cancelled],
-        [*(attempt.attempt_id for attempt in arrived), *(each for each in standing if each)],
+        cancelled,
+        [attempt.attempt_id for attempt in arrived],
     )
     ids = [row["attempt_id"] for row in rows]
     started: list[Attempt] = []

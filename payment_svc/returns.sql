@@ -1,9 +1,10 @@
 -- name: to_give_back
--- Of attempts on these payments ($1) and of these attempts ($2), those that hold money; but not where the gateway has
--- refused to give it back by itself before: that is an operator's to look at.
+-- Of attempts on these payments ($1), of payoffs of these leases ($2) and of these attempts ($3), those that hold money;
+-- but not where the gateway has refused to give it back by itself before: that is an operator's to look at.
 SELECT a.attempt_id::text
   FROM attempts AS a
- WHERE (a.payment_id = ANY($1::uuid[]) OR a.attempt_id = ANY($2::uuid[]))
+ WHERE (a.payment_id = ANY($1::uuid[]) OR (a.lease_id = ANY($2::uuid[]) AND a.payment_id IS NULL)
+        OR a.attempt_id = ANY($3::uuid[]))
    AND a.kind IN ('instalment', 'payoff') AND a.status = 'succeeded' AND a.refunded < a.amount
    AND NOT EXISTS (SELECT FROM returns AS r JOIN attempts AS d ON d.attempt_id = r.attempt_id
                     WHERE r.refunds = a.attempt_id AND d.status = 'declined')

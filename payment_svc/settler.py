@@ -265,7 +265,7 @@ class Settler:
                     assert answer.result is not None
                     result = answer.result
                     if isinstance(result, NotReached) and attempt.checks:
-                        # certain of this call only: another worker has taken the attempt up, and may get through
+                        # certain of this call only: another worker has taken it up, and may get through
                         result = NoAnswer(reason=f"taken up twice, and then {result.reason}"[:200])
                     outcomes.append(settle(batch, attempt, result))
             await save(connection, batch)
