@@ -1,10 +1,17 @@
--- name: open_run
--- The run of a day, begun now if nobody has asked for it before; locked.
+-- name: begin_run
+-- The run of a day, unless somebody has asked for it before. Any conflict: to name one of the two unique columns would
+-- let those who begin in the same moment fail on the other.
 INSERT INTO collection_runs (run_id, as_of, command_id, traceparent, started_at)
 VALUES ($1, $2, $3, $4, $5)
-ON CONFLICT (as_of) DO UPDATE SET as_of = excluded.as_of
-RETURNING run_id::text, as_of, status, command_id::text, traceparent, started_at, completed_at, leases, due, late_fees,
-          delinquent, cured, attempted, succeeded, declined, unknown, token
+ON CONFLICT DO NOTHING
+
+-- name: hold_run
+-- Locked until the transaction ends.
+SELECT run_id::text, as_of, status, command_id::text, traceparent, started_at, completed_at, leases, due, late_fees,
+       delinquent, cured, attempted, succeeded, declined, unknown, token
+  FROM collection_runs
+ WHERE run_id = $1
+   FOR UPDATE
 
 -- name: reopen_run
 -- A completed run goes on where leases have come since that it has something to do with.

@@ -160,13 +160,14 @@ class PaymentUnit:
         for day, command in sorted(days.items()):  # in one order: two workers never wait for each other
             batch.runs[day] = await run_store.open_run(connection, day, command, batch.now)
         batch.noted = await noting.under_lock(connection, batch, noted)
-        outcomes = [
-            COMMANDS[command.type][1](batch, command, each)
-            for command, each in zip(commands, asked, strict=True)
-        ]
+        outcomes: dict[int, Outcome] = {}
+        # What the gateway tells of comes last: nothing begins in the same batch on what it settles.
+        for place in sorted(range(len(asked)), key=lambda place: isinstance(asked[place], NoteSettlement)):
+            command = commands[place]
+            outcomes[place] = COMMANDS[command.type][1](batch, command, asked[place])
         await save(connection, batch)
         await inbox.complete(connection, batch.completed)
-        return outcomes, batch.events
+        return [outcomes[place] for place in range(len(asked))], batch.events
 
     async def project(self, connection: Connection, events: Sequence[Event]) -> list[Event]:
         """Apply the lease service's events: new leases become accounts with their payments, until closed."""

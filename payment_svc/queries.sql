@@ -182,9 +182,11 @@ SELECT quote_id::text, lease_id::text, payoff, state, created_at, expires_at, us
  WHERE quote_id = ANY($1::uuid[])
 
 -- name: insert_quotes
+-- One that is there is of the same command in another worker's hands, which the inbox notices.
 INSERT INTO quotes (quote_id, lease_id, as_of, amount, payoff, formula, state, created_at, expires_at)
 SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::date[], $4::bigint[], $5::json[], $6::text[], $7::text[],
                      $8::timestamptz[], $9::timestamptz[])
+ON CONFLICT (quote_id) DO NOTHING
 
 -- name: claim_quotes
 -- Give each quote to the attempt that pays it; one that has an attempt already stays with that.

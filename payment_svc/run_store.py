@@ -36,11 +36,11 @@ async def open_run(connection: Connection, as_of: date, command: Command, now: d
 
     One that is completed goes on, with the same id and counts, where leases have come since.
     """
-    row = await connection.fetchrow(
-        queries.open_run, run_id_of(as_of), as_of, command.command_id, command.traceparent, now
-    )
+    run_id = run_id_of(as_of)
+    await connection.execute(queries.begin_run, run_id, as_of, command.command_id, command.traceparent, now)
+    row = await connection.fetchrow(queries.hold_run, run_id)
     if row["status"] == "completed":
-        row = await connection.fetchrow(queries.reopen_run, row["run_id"]) or row
+        row = await connection.fetchrow(queries.reopen_run, run_id) or row
     return _run(row)
 
 

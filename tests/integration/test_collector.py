@@ -147,6 +147,14 @@ async def one_batch(pool: Pool, run: Run) -> list[Attempt]:
     return started
 
 
+async def test_a_day_that_many_begin_at_once(pool: Pool) -> None:
+    """Each worker's daily command comes in the same moment: one run, and nobody fails."""
+    for day in range(40):
+        as_of = DUE + timedelta(days=day)
+        runs = await asyncio.gather(*(begin(pool, as_of) for _ in range(4)))
+        assert len({run.command_id for run in runs}) == 1
+
+
 @pytest.mark.parametrize("charged", [False, True], ids=["before the call", "after the call"])
 async def test_a_worker_that_died_during_the_call(pool: Pool, charged: bool) -> None:
     """What it had begun is charged under the same keys by whoever starts next; each key is one charge."""
