@@ -21,13 +21,16 @@ from common.errors import Retry
 from common.ids import uuid7
 from common.worker import SequenceGap
 from ledger_svc import events as ledger_events
+from ledger_svc import note
 from ledger_svc import store as ledger_store
-from ledger_svc.writer import LedgerWriter, _Read
+from ledger_svc.reading import Read
+from ledger_svc.writer import LedgerWriter
 from payment_svc.commands import NoteSettlement, RecordChargeback
 from payment_svc.gateways.port import Declined
 from tests.integration.money_gateway import Gateway, Record
 from tests.integration.money_worker import Message, Worker, delivery
 
+KEY = note.generate("example.org/ledger-of-the-tests")
 STEP_S = 20.0  # nothing takes longer, but for a worker that has hung
 
 
@@ -195,14 +198,14 @@ class World:
         """A writer of the ledger starts, reads on in the stream and ends; some events it has read before."""
         start = max(0, self.in_ledger - again)
         read = [
-            _Read(offset, ledger_events.decode(body), body)
+            Read(offset, ledger_events.decode(body), body)
             for offset, body in enumerate(self.stream[start : self.in_ledger + count], start)
         ]
-        writer = LedgerWriter("amqp://nowhere/", self.pools["ledger"])
+        writer = LedgerWriter("amqp://nowhere/", self.pools["ledger"], KEY)
         async with self.pools["ledger"].acquire() as connection:
             writer._head = await ledger_store.head(connection)
             writer._frontier = await ledger_store.frontier(connection, writer._head)
-            await writer._append(connection, read)
+            await writer._append(connection, read, [])
         self.in_ledger = max(self.in_ledger, start + len(read))
 
     async def flow(self) -> bool:
