@@ -10,6 +10,7 @@ from ledger_svc.entry import Entry
 from ledger_svc.reconstruct import fold as fold_entries
 from ledger_svc.reconstruct import select, snapshot
 from payment_svc.collecting import MAX_ATTEMPTS
+from payment_svc.declines import NO_RECORD
 from payment_svc.gateways.port import Charged, Declined, RefundRequest
 from tests.e2e.fold_by_hand import Folded, fold
 from tests.integration.money_world import World
@@ -18,7 +19,7 @@ OPEN = ("scheduled", "due", "late")
 
 _ATTEMPTS = """
 SELECT attempt_id::text, lease_id::text, payment_id::text, kind, status, amount, gateway_reference, refunded,
-       refunds::text, notice_id, run_id::text, as_of
+       refunds::text, notice_id, run_id::text, as_of, decline ->> 'code' AS code
   FROM payment.attempts
 """
 _PAYMENTS = """
@@ -68,7 +69,7 @@ SELECT payment_id FROM payment.payments AS p
 """
 _NOT_GIVEN_BACK = """
 SELECT r.refunds::text FROM payment.returns AS r JOIN payment.attempts AS a USING (attempt_id)
- WHERE a.status = 'declined'
+ WHERE a.status = 'declined' AND a.decline ->> 'code' <> 'no_record'
 """
 
 
@@ -120,6 +121,8 @@ def _check_with_gateway(world: World, attempt: Any, *, settled_only: bool) -> No
         assert (attempt["amount"], attempt["refunds"]) == (notice.amount, original), attempt
     elif status == "succeeded" and attempt["amount"] == 0:
         assert record is None, attempt
+    elif status == "declined" and attempt["code"] == NO_RECORD:
+        assert record is None, f"the gateway says otherwise: {attempt} {record}"
     elif status in ("succeeded", "declined"):
         assert record, f"the gateway knows nothing of it: {attempt}"
         assert isinstance(record.said, Charged if status == "succeeded" else Declined), attempt

@@ -234,7 +234,7 @@ class World:
             await self.idle()
         self.gateway.clock += hours
         for table, columns in (
-            ("attempts", ("created_at", "next_check_at")),
+            ("attempts", ("created_at", "next_check_at", "taken_up_at")),
             ("quotes", ("expires_at",)),
             ("returns", ("next_try_at",)),
         ):
