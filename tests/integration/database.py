@@ -47,7 +47,7 @@ async def empty(connection: Any, schema: str) -> None:
     if schema != "ledger":
         await connection.execute(f"TRUNCATE {', '.join(names)} RESTART IDENTITY")
         return
-    # Each of its many partitions would be a new file. Triggers are of statements: only the wholes have to let go.
+    # Each of its many partitions would be a new file; and only the triggers of the wholes are in the way.
     off, on = (
         "".join(f"ALTER TABLE {name} {how} TRIGGER append_only;" for name in names)
         for how in ("DISABLE", "ENABLE ALWAYS")
