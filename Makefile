@@ -88,7 +88,8 @@ tamper: servers ## Falsify exports of a private system and see whether the verif
 docs: $(STAMP) ## Generate docs/events, docs/openapi and docs/DECLINES.md from the code
 	@.venv/bin/python -m common.docs lease_svc payment_svc ledger_svc
 
-test: lint types contracts unit integration e2e ## Run everything that must pass
+test: lint types contracts unit servers ## Run everything that must pass; those with servers side by side
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=none integration e2e
 
 lint: $(STAMP) ## Check style
 	@.venv/bin/python -m ruff check $(CODE)

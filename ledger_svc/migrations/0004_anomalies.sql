@@ -42,7 +42,7 @@ CREATE TABLE reconciled (
     PRIMARY KEY (source, until)
 );
 
-SELECT protect('anomalies'), protect('anomaly_notes'), protect('reconciled');
+DO $$ BEGIN PERFORM protect('anomalies'), protect('anomaly_notes'), protect('reconciled'); END $$;
 
 GRANT SELECT, INSERT ON anomalies, anomaly_notes, reconciled TO ledger_writer;
 GRANT SELECT ON anomalies, anomaly_notes, reconciled TO ledger_reader;

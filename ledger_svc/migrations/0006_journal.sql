@@ -11,4 +11,4 @@ CREATE TABLE openings (
 GRANT SELECT, INSERT ON openings TO ledger_writer;
 GRANT SELECT ON openings TO ledger_reader;
 
-SELECT protect('openings');
+DO $$ BEGIN PERFORM protect('openings'); END $$;

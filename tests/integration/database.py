@@ -39,7 +39,8 @@ async def pools(
 async def empty(connection: Any, schema: str) -> None:
     """Delete every row of a schema, but for what the migrations have noted."""
     tables = await connection.fetch(
-        "SELECT relname FROM pg_class WHERE relnamespace = $1::regnamespace AND relkind IN ('r', 'p')"
+        "SELECT relname, relkind = 'p' AS partitioned FROM pg_class"
+        " WHERE relnamespace = $1::regnamespace AND relkind IN ('r', 'p')"
         " AND NOT relispartition AND relname NOT LIKE '%yoyo%'",
         schema,
     )
@@ -52,8 +53,11 @@ async def empty(connection: Any, schema: str) -> None:
         "".join(f"ALTER TABLE {name} {how} TRIGGER append_only;" for name in names)
         for how in ("DISABLE", "ENABLE ALWAYS")
     )
+    parted = {f"{schema}.{row['relname']}" for row in tables if row["partitioned"]}
+    emptied = "".join(f"DELETE FROM {name};" for name in parted)
+    emptied += f"TRUNCATE {', '.join(name for name in names if name not in parted)} RESTART IDENTITY;"
     async with connection.transaction():
-        await connection.execute(off + "".join(f"DELETE FROM {name};" for name in names) + on)
+        await connection.execute(off + emptied + on)
 
 
 @asynccontextmanager
