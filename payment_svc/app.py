@@ -20,11 +20,11 @@ from common.outbox import Relay
 from common.process import background, drained, serve
 from common.reconciliation import WithReconciliation
 from common.worker import EVENT_PACE_S, CommandProcessor, EventProcessor
-from payment_svc import quote_store
 from payment_svc.api import PaymentApi
 from payment_svc.collector import Collector
 from payment_svc.gateways.choose import gateway_of
 from payment_svc.handlers import PaymentUnit
+from payment_svc.pruning import prune_quotes
 from payment_svc.returns import MAX_AT_ONCE as RETURNS_IN_FLIGHT
 from payment_svc.returns import Returns
 from payment_svc.run_api import RunApi
@@ -73,7 +73,7 @@ async def worker(settings: Settings) -> AsyncIterator[None]:
     ):
         publisher = Publisher(settings.amqp_url, "payment-relay", timeout_s=10)
         replies = ReplySender(settings.amqp_url, "payment-worker")
-        relay = Relay("payment", pool, publisher, quote_store.prune)
+        relay = Relay("payment", pool, publisher, prune_quotes)
         unit = WithReconciliation(PaymentUnit())
         settler = Settler(pool, gateway, replies, relay.wake, settings.resolve_after())
         returning = Returns(pool, settler.give_back)

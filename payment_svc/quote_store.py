@@ -2,9 +2,7 @@
 
 from collections.abc import Sequence
 
-from common.clock import utcnow
 from common.db import Connection
-from common.outbox import HORIZON, PRUNE_AT_ONCE
 from payment_svc.quote import Quote
 from payment_svc.store import decode_payoff, encode, queries
 
@@ -53,9 +51,3 @@ async def free(connection: Connection, attempt_ids: Sequence[str]) -> None:
     """What these attempts used can be used again: they moved no money."""
     if attempt_ids:
         await connection.execute(queries.free_quotes, attempt_ids)
-
-
-async def prune(connection: Connection) -> bool:
-    """Forget quotes that expired before the horizon, unused: one bounded bite. Whether there may be more."""
-    status = await connection.execute(queries.prune_quotes, utcnow() - HORIZON, PRUNE_AT_ONCE)
-    return bool(status == f"DELETE {PRUNE_AT_ONCE}")

@@ -17,6 +17,7 @@ from payment_svc import quote_store, store
 from payment_svc.commands import PayOffLease, QuotePayoff
 from payment_svc.gateways.port import Charged, ChargeResult, Declined, NoAnswer
 from payment_svc.handlers import PaymentUnit, load, save
+from payment_svc.pruning import prune_quotes
 from payment_svc.settlement import settle
 from tests.integration.database import empty, owner, pools
 from tests.servers import Servers
@@ -263,6 +264,6 @@ async def test_forgotten_after_the_horizon(
     await its.execute(old, 29, other)
     monkeypatch.setattr(quote_store, "PRUNE_AT_ONCE", 2)
     async with pool.acquire() as connection:
-        assert [await quote_store.prune(connection) for _ in range(3)] == [True, False, False]
+        assert [await prune_quotes(connection) for _ in range(3)] == [True, False, False]
     rows = await its.fetch("SELECT quote_id::text FROM payment.quotes")
     assert {row[0] for row in rows} == {used["quote_id"], fresh["quote_id"]}
