@@ -262,7 +262,7 @@ async def test_forgotten_after_the_horizon(
     old = "UPDATE payment.quotes SET expires_at = now() - make_interval(days => $1) WHERE lease_id = $2"
     await its.execute(old, 31, lease_id)
     await its.execute(old, 29, other)
-    monkeypatch.setattr(quote_store, "PRUNE_AT_ONCE", 2)
+    monkeypatch.setattr("payment_svc.pruning.PRUNE_AT_ONCE", 2)
     async with pool.acquire() as connection:
         assert [await prune_quotes(connection) for _ in range(3)] == [True, False, False]
     rows = await its.fetch("SELECT quote_id::text FROM payment.quotes")
