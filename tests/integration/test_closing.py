@@ -103,9 +103,10 @@ async def test_no_cancelling_after_money_that_was_given_back(leases: Pool, its: 
     """The history knows that money was collected, also where nothing of it is left: 409."""
     paid, never = uuid7(), uuid7()
     await carry_out(leases, create(paid), create(never))
-    collected = {"attempt_id": uuid7(), "number": 1, "amount": 100}
+    parts = {"allocation": {"late_fees": 0, "fees": 100, "interest": 0, "principal": 0}}
+    collected = {"attempt_id": uuid7(), "number": 1, "amount": 100, **parts}
     changed = {"number": 1, "status": "scheduled", "amount": 13162, "amount_paid": 0, "amount_due": 13162}
-    given_back = {"attempt_id": uuid7(), "amount": 100, "instalments": [changed]}
+    given_back = {"attempt_id": uuid7(), "amount": 100, "instalments": [changed], **parts}
     both = [
         event(paid, "payment.succeeded", 1, collected),
         event(paid, "payment.refunded", 2, given_back),

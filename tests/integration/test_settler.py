@@ -382,7 +382,7 @@ async def test_what_is_settled_here_and_not_there(
 
 
 async def test_a_notice_and_a_new_attempt_in_one_batch(workers: list[Pool], its: asyncpg.Connection) -> None:
-    """What the notice ends makes room for what the command begins, also in the table."""
+    """The notice comes last: the command beside it meets the attempt that it ends, the next does not."""
     [lease_id] = await leases(workers[0], 1)
     first = pay(lease_id)
     await begun(workers[0], first)
@@ -397,6 +397,8 @@ async def test_a_notice_and_a_new_attempt_in_one_batch(workers: list[Pool], its:
     async with working(workers[0], Gateway()) as worker:
         both = [command("NoteSettlement", note), pay(lease_id)]
         await worker.process([worker.message(each) for each in both])
+        await ended(its, "declined")
+        await worker.process([worker.message(pay(lease_id))])
         await ended(its, "declined", "succeeded")
 
 
