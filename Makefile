@@ -11,7 +11,7 @@ STACK_COMMAND := .venv/bin/python -m common.stack
 STAMP := .venv/installed-requirements.txt
 CODE := common lease_svc payment_svc ledger_svc perf tests
 
-.PHONY: help up down ps logs env clean demo figures e2e-latency capacity soak perf-compare history collections resolution docs test lint types contracts unit integration e2e servers venv bench stress loadtest rotate-key reconcile replay tamper ledger-figures
+.PHONY: help up down ps logs env clean demo figures e2e-latency capacity soak perf-compare history collections resolution docs test lint types contracts unit integration e2e doors servers venv bench stress loadtest rotate-key reconcile replay tamper ledger-figures
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -88,8 +88,8 @@ tamper: servers ## Falsify exports of a private system and see whether the verif
 docs: $(STAMP) ## Generate docs/events, docs/openapi and docs/DECLINES.md from the code
 	@.venv/bin/python -m common.docs lease_svc payment_svc ledger_svc
 
-test: lint types contracts unit servers ## Run everything that must pass; those with servers side by side
-	@$(MAKE) --no-print-directory --jobs=2 --output-sync=none integration e2e
+test: servers ## Run everything that must pass, two at a time
+	@$(MAKE) --no-print-directory --jobs=2 e2e integration unit lint types contracts
 
 lint: $(STAMP) ## Check style
 	@.venv/bin/python -m ruff check $(CODE)
@@ -107,7 +107,10 @@ integration: servers ## Run the tests against a real PostgreSQL and RabbitMQ
 	@$(PYTEST) tests/integration
 
 e2e: servers ## Run the tests against whole systems
-	@$(PYTEST) tests/e2e
+	@$(PYTEST) tests/e2e -m "not long"
+
+doors: servers ## Run the commands of the performance guide, as they are written there, for a moment each
+	@$(PYTEST) tests/e2e -m long
 
 servers: $(STAMP)
 	@$(STACK_COMMAND) install

@@ -40,7 +40,7 @@ ENVIRONMENT = {"RUN_TIME": "4s", "NUM_USERS": "5", "SPAWN_RATE": "5"}
 
 # Two systems start beside the session's own: on a busy machine that takes minutes.
 ENDS_WITHIN_S = 300
-pytestmark = pytest.mark.timeout(2 * ENDS_WITHIN_S)
+pytestmark = [pytest.mark.long, pytest.mark.timeout(2 * ENDS_WITHIN_S)]
 
 
 class Door:
