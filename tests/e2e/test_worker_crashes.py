@@ -165,7 +165,8 @@ async def _only_lost_ones_are_unknown(system: System, client: Client) -> None:
 
     async def none_is_known() -> bool:
         try:  # it may not be back yet; and what was asked about while it was away is asked about again
-            found = [await client.charges(attempt_id=row["attempt_id"]) for row in await system.rows(_UNKNOWN)]
+            unknown = await system.rows(_UNKNOWN)
+            found = [await client.charges(attempt_id=row["attempt_id"]) for row in unknown]
         except aiohttp.ClientError:
             return False
         return not any(found)
