@@ -24,9 +24,10 @@ from rich.console import Console
 
 from common.stack.ports import VARIABLES, Ports
 from perf import gate, loadgen, show, thresholds
-from perf.driver import CONNECTIONS, TUNABLES, body_of_a_lease
+from perf.driver import CONNECTIONS, TUNABLES
 from perf.report import page
 from perf.report.run import Figure, Rows, Run, Series
+from perf.terms import creation
 
 PROJECT = Path(__file__).parents[1]
 ROUNDS = 12
@@ -90,7 +91,7 @@ class System:
         numbers = iter(range(sys.maxsize))
         made = await loadgen.run(
             self._leases,
-            lambda: loadgen.post(self._leases, body_of_a_lease(next(numbers))),
+            lambda: loadgen.post(self._leases, creation(next(numbers))),
             seconds=seconds,
             connections=CONNECTIONS,
             on_body=note,

@@ -19,6 +19,7 @@ from common.stack.temporary import temporary_stack
 from perf import loadgen, openloop
 from perf.hops import Trace
 from perf.openloop import Request, Result
+from perf.terms import creation
 
 TUNABLES = {"GATEWAY_LATENCY_MS": "0", "COLLECTIONS_AT": "never", "LOG_LEVEL": "warning"}
 CONNECTIONS = 50  # of closed loops
@@ -44,21 +45,6 @@ class Phase:
                 "client.sent": [request.sent],
                 "client.answered": [request.answered],
             }
-
-
-def body_of_a_lease(number: int) -> bytes:
-    """A creation's request body."""
-    return json.dumps(
-        {
-            "customer_id": f"latency-{number % 1000}",
-            "currency": "USD",
-            "principal": 120_000 + number % 1000,
-            "annual_rate": "0.1200",
-            "term": 12,
-            "frequency": "monthly",
-            "start_date": "2026-01-01",
-        }
-    ).encode()
 
 
 def traceparent(run: int, number: int) -> str:
@@ -87,7 +73,7 @@ class Driver:
         numbers = iter(range(sys.maxsize))
 
         def create() -> bytes:
-            return loadgen.post(self._leases, body_of_a_lease(next(numbers)))
+            return loadgen.post(self._leases, creation(next(numbers)))
 
         for length in (seconds / 2, seconds):
             found = await loadgen.run(self._leases, create, seconds=length, connections=CONNECTIONS)
@@ -105,7 +91,7 @@ class Driver:
 
         def make(number: int) -> bytes:
             trace = traceparent(run, number) if traced else None
-            return loadgen.post(self._leases, body_of_a_lease(number), traceparent=trace)
+            return loadgen.post(self._leases, creation(number), traceparent=trace)
 
         self._runs += 1
         run = self._runs

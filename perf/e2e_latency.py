@@ -18,10 +18,11 @@ from rich.console import Console
 from common.stack.errors import StackError
 from common.stack.stack import Stack as System
 from perf import hops, openloop, servers, show
-from perf.driver import CONNECTIONS, Driver, body_of_a_lease, private_system
+from perf.driver import CONNECTIONS, Driver, private_system
 from perf.report import page
 from perf.report.run import Run, Spectrum, Stack
 from perf.sampling import Sampler
+from perf.terms import creation
 
 GUESS_S = 5.0
 ATTEMPTS_SHARE = 4  # attempts come at the creations' rate over this: each is charged by HTTP, one by one
@@ -52,7 +53,7 @@ async def measure(stack: System, stamps: Path, seconds: float, rate: float | Non
         direct = await servers.direct(
             stack.addresses.database,
             lease_id,
-            body_of_a_lease(0),
+            creation(0),
             CONNECTIONS,
             reference_s,
             openloop.poisson(rate, reference_s, seed),

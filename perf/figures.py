@@ -6,13 +6,10 @@ answered with 201 is in the lease projection, the payment projection and the led
 
 import argparse
 import asyncio
-import contextlib
 import json
 import random
-import socket
 import sys
 import time
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 import aiohttp
@@ -23,6 +20,8 @@ from rich.table import Table
 from perf import loadgen, memory, thresholds
 from perf.addresses import addresses
 from perf.loadgen import Result
+from perf.servers import running
+from perf.terms import TERM, creation
 
 LEASES, PAYMENTS, LEDGER = (addresses()[service] for service in ("lease", "payment", "ledger"))
 
@@ -48,38 +47,6 @@ class Line:
         return self.value >= self.threshold if self.at_least else self.value <= self.threshold
 
 
-def _lease(number: int) -> bytes:
-    return json.dumps(
-        {
-            "customer_id": f"figures-{number % 1000}",
-            "currency": "USD",
-            "principal": 120_000 + number % 1000,
-            "annual_rate": "0.1200",
-            "term": 12,
-            "frequency": "monthly",
-            "start_date": "2026-01-01",
-        }
-    ).encode()
-
-
-@contextlib.asynccontextmanager
-async def _echo() -> AsyncIterator[str]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    server = await asyncio.create_subprocess_exec(sys.executable, "-m", "perf.echo", str(port))
-    try:
-        for _ in range(100):
-            with contextlib.suppress(OSError):
-                socket.create_connection(("127.0.0.1", port), 1).close()
-                break
-            await asyncio.sleep(0.1)
-        yield f"http://127.0.0.1:{port}/"
-    finally:
-        server.terminate()
-        await server.wait()
-
-
 async def _metrics(session: aiohttp.ClientSession) -> dict[str, int]:
     async with session.get(f"{LEDGER}/api/v1/audit/metrics") as response:
         found: dict[str, int] = await response.json()
@@ -93,7 +60,7 @@ async def _missing(session: aiohttp.ClientSession, lease_ids: list[str]) -> int:
         async with session.get(f"{LEASES}/api/v1/leases/{lease_id}") as response:
             missing += response.status != 200
         async with session.get(f"{PAYMENTS}/api/v1/leases/{lease_id}/payments") as response:
-            missing += response.status != 200 or len((await response.json())["items"]) != 12
+            missing += response.status != 200 or len((await response.json())["items"]) != TERM
         async with session.get(f"{LEDGER}/api/v1/audit/leases/{lease_id}") as response:
             missing += response.status != 200 or len((await response.json())["items"]) != 1
     return missing
@@ -110,7 +77,7 @@ async def measure(seconds: float, connections: int) -> bool:
             created.append(json.loads(body[:60].split(b",")[0] + b"}")["lease_id"])
 
     def create() -> bytes:
-        return loadgen.post(f"{LEASES}/api/v1/leases", _lease(next(numbers)))
+        return loadgen.post(f"{LEASES}/api/v1/leases", creation(next(numbers)))
 
     async def load(
         what: str, url: str, make: loadgen.MakeRequest, s: float, on_body: loadgen.OnBody | None
@@ -118,7 +85,7 @@ async def measure(seconds: float, connections: int) -> bool:
         with console.status(f"{what}: {s:.0f} s on {connections} connections …"):
             return await loadgen.run(url, make, seconds=s, connections=connections, on_body=on_body)
 
-    async with aiohttp.ClientSession() as session, _echo() as echo:
+    async with aiohttp.ClientSession() as session, running("perf.echo") as echo:
         before = await _metrics(session)
         await load("warming up", LEASES, create, min(5.0, seconds), note)
         creations = await load("creating leases", LEASES, create, seconds, note)

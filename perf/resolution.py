@@ -20,11 +20,11 @@ from rich.progress import Progress
 from rich.table import Table
 
 from perf.addresses import addresses
+from perf.terms import TERM, terms
 
 # In turn, so that the gateway is seen to answer all the while.
 SILENT = ("pm_timeout_then_ok", "pm_timeout_then_declined")
 METHODS = ("pm_card_ok", "pm_card_ok", SILENT[0], "pm_card_ok", "pm_card_ok", SILENT[1])
-TERM = 12
 AT_ONCE = 150
 RESOLVED_WITHIN_S = 120.0
 
@@ -32,16 +32,7 @@ console = Console()
 
 
 async def _lease(session: aiohttp.ClientSession, number: int) -> tuple[str, list[str]]:
-    body = {
-        "customer_id": f"resolution-{number}",
-        "currency": "USD",
-        "principal": 120_000,
-        "annual_rate": "0.1200",
-        "term": TERM,
-        "frequency": "monthly",
-        "start_date": "2026-01-01",
-    }
-    async with session.post(f"{addresses()['lease']}/api/v1/leases", json=body) as response:
+    async with session.post(f"{addresses()['lease']}/api/v1/leases", json=terms(number)) as response:
         response.raise_for_status()
         lease = await response.json()
     return lease["lease_id"], [row["payment_id"] for row in lease["schedule"]]

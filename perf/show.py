@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from perf import hops, loadgen, machine, servers
+from perf import hops, loadgen, machine, servers, tables
 from perf.driver import Phase
 from perf.hops import Hop, Way
 from perf.openloop import Result
@@ -174,19 +174,15 @@ def told(console: Console, run: Run, path: Path) -> None:
 
 
 def _table(rows: Rows) -> Table:
-    table = Table(title=rows.title, title_justify="left")
-    for place, column in enumerate(rows.columns):
-        table.add_column(column, justify="right" if place else "left", overflow="fold")
+    table = tables.table(rows.title, rows.columns)
     for row in rows.rows:
         table.add_row(*row, style="bold" if row[0].startswith("=") else None)
     return table
 
 
 def _figures(figures: Sequence[Figure]) -> Table:
-    table = Table(title="Figures", title_justify="left")
-    for place, column in enumerate(("figure", "measured", "asked", "")):
-        table.add_column(column, justify="right" if place else "left")
+    table = tables.table("Figures", ("figure", "measured", "asked", ""))
     for figure in figures:
-        verdict = {True: "[green]kept[/]", False: "[red]missed[/]", None: ""}[figure.kept]
+        verdict = "" if figure.kept is None else tables.verdict(figure.kept)
         table.add_row(figure.name, f"{number(figure.value)} {figure.unit}", bound(figure), verdict)
     return table

@@ -16,6 +16,7 @@ from common.errors import BrokerFull, BrokerUnavailable
 from common.process import background
 from common.stack.stack import Stack
 from perf import events, loadgen
+from perf.terms import creation
 
 LIMIT_S = 300.0  # of one scenario; what is not done by then has failed
 VISIBLE_WITHIN_S = 30.0  # after the last event was published
@@ -74,7 +75,7 @@ class System:
                 self.created.append(json.loads(body)["lease_id"])
 
         before = len(self.created)
-        request = loadgen.post(self._leases, _TERMS)
+        request = loadgen.post(self._leases, creation(0))
         outcome = await _closed_loop(self._leases, lambda: request, users, users * each, 201, note)
         self.uncertain += outcome.asked - (len(self.created) - before)
         return outcome
@@ -195,19 +196,6 @@ SCENARIOS = (
         press=System.read,
     ),
 )
-
-_TERMS = json.dumps(
-    {
-        "customer_id": "stress",
-        "currency": "USD",
-        "principal": 120_000,
-        "annual_rate": "0.1200",
-        "term": 12,
-        "frequency": "monthly",
-        "start_date": "2026-01-01",
-    }
-).encode()
-
 
 async def _closed_loop(
     url: str,

@@ -6,10 +6,11 @@ import aiohttp
 import pytest
 
 from perf import capacity, hops, soak
-from perf.driver import Driver, Phase, body_of_a_lease
+from perf.driver import Driver, Phase
 from perf.report import page
 from perf.sampling import Sampler
 from perf.servers import direct
+from perf.terms import creation
 from tests.e2e.invariants import come_to_rest
 from tests.e2e.system import System
 
@@ -33,7 +34,7 @@ async def test_hop_by_hop(system: System) -> None:
         _check(phase, way, last)
     lease_id, _ = driver.created[0]
     database = system.stack.addresses.database
-    reference = await direct(database, lease_id, body_of_a_lease(0), 5, 0.5, [0.0, 0.01, 0.02])
+    reference = await direct(database, lease_id, creation(0), 5, 0.5, [0.0, 0.01, 0.02])
     assert reference.per_second > 0
     assert reference.at_rate.statuses == {201: 3}
 
