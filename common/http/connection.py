@@ -10,6 +10,7 @@ from typing import cast
 import structlog
 from aiohttp import web
 
+from common.http.draining import DrainingRunner
 from common.http.problems import ProblemError
 from common.ids import uuid7
 
@@ -44,7 +45,7 @@ class _Server(web.Server):
         return Connection(self, loop=self._loop, **self._kwargs)
 
 
-class Runner(web.AppRunner):
+class Runner(DrainingRunner):
     """Runs an application on connections of the kind above."""
 
     async def _make_server(self) -> web.Server:

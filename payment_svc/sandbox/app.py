@@ -30,6 +30,8 @@ from typing import TypeVar
 import msgspec
 from aiohttp import web
 
+from common.http.draining import DrainingRunner
+
 from .answers import Refused, error_answer, errors_as_json, filters, idempotency_key, json_answer
 from .book import KeyReused
 from .courier import Courier, Destination
@@ -235,7 +237,7 @@ async def serving(
 ) -> AsyncIterator[str]:
     """Serve the gateway while the block runs; gives its base URL. Port 0 takes a free one."""
     # With cancellation a held connection is given up the moment its client leaves.
-    runner = web.AppRunner(
+    runner = DrainingRunner(
         create_app(database_path, latency_ms, limits, webhooks),
         handler_cancellation=True,
         access_log=None,

@@ -93,20 +93,21 @@ class System:
         found = await eventually(sessions, f"{role} has a session")
         psutil.Process(found[0]["pid"]).kill()
 
-    async def gone(self, pid: int, within_s: float) -> None:
-        """Return once a process has ended. AssertionError when it has not in time."""
+    async def ended(self, name: str, pid: int, within_s: float) -> str:
+        """How a process ended, in the process manager's words: "exit status 0", "terminated by SIGKILL".
 
-        async def ended() -> bool:
-            return not psutil.pid_exists(pid)
+        AssertionError when it has not in time.
+        """
 
-        await eventually(ended, f"process {pid} ends", within_s)
+        async def told() -> str | None:
+            log = (self.stack.layout.log / "supervisord.log").read_text()
+            spawned = log.rindex(f"spawned: '{name}' with pid {pid}\n")
+            found = re.search(rf"exited: {name} \((exit status \d+|terminated by \w+)", log[spawned:])
+            return found and found[1]
 
-    def exit_status(self, name: str, pid: int) -> int | None:
-        """The status a process ended with, as the process manager wrote down; None: by a signal."""
-        log = (self.stack.layout.log / "supervisord.log").read_text()
-        spawned = log.rindex(f"spawned: '{name}' with pid {pid}\n")
-        ended = re.search(rf"exited: {name} \(exit status (\d+);", log[spawned:])
-        return int(ended[1]) if ended else None
+        found = await eventually(told, f"{name} ends", within_s)
+        assert found is not None
+        return found
 
     def complaints(self, since: float) -> str:
         """What the services logged as errors from a Unix time on: the end of each kind's first line."""

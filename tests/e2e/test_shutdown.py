@@ -6,6 +6,7 @@ import signal
 from tests.e2e.client import Client
 from tests.e2e.invariants import check, check_creations, come_to_rest
 from tests.e2e.load import Load
+from tests.e2e.lost_charges import turn_up
 from tests.e2e.system import System
 from tests.e2e.terms import terms
 from tests.e2e.waiting import eventually
@@ -23,10 +24,10 @@ async def test_each_service_in_turn_under_load(system: System, client: Client) -
     async with load.running():
         for name in SERVICES:
             pid = await system.kill(name, signal.SIGTERM)
-            await system.gone(pid, EXIT_S)
-            assert system.exit_status(name, pid) == 0
+            assert await system.ended(name, pid, EXIT_S) == "exit status 0"
             await system.back(name, pid)
             await load.flows()
+    await turn_up(system, client)
     await come_to_rest(system)
     await load.settle(system, also={502})  # the gateway was away, too
     await check(system, client)
@@ -44,8 +45,7 @@ async def test_worker_stopped_while_the_gateway_is_silent(system: System, client
 
     await eventually(charged, "the gateway has the charge")
     pid = await system.kill("payment-worker", signal.SIGTERM)
-    await system.gone(pid, EXIT_S)
-    assert system.exit_status("payment-worker", pid) == 0
+    assert await system.ended("payment-worker", pid, EXIT_S) == "exit status 0"
     await system.back("payment-worker", pid)
     assert (await attempt).status in (201, 202)
     await check(system, client)
@@ -65,8 +65,7 @@ async def test_front_stopped_with_requests_in_hand(system: System, client: Clien
     finally:
         await system.kill("lease-worker", signal.SIGCONT)
     await asyncio.gather(*asked)
-    await system.gone(front, EXIT_S)
-    assert system.exit_status("lease-api", front) == 0
+    assert await system.ended("lease-api", front, EXIT_S) == "exit status 0"
     await system.back("lease-api", front)
     assert {status for command in client.leases.sent for status in command.statuses} <= {201, 202}
     await check(system, client)

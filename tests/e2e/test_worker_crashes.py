@@ -4,10 +4,9 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-import aiohttp
-
 from tests.e2e.client import Client, Fate, fresh_key
 from tests.e2e.invariants import check, check_attempts, check_creations
+from tests.e2e.lost_charges import turn_up
 from tests.e2e.system import System
 from tests.e2e.terms import terms
 from tests.e2e.waiting import eventually, on_lanes
@@ -138,37 +137,6 @@ async def test_gateway_killed_while_charging(system: System, client: Client) -> 
         _kill_again_and_again(system, "gateway", lambda: _answered(sent), (10,)),
     )
     assert {status for command in sent for status in command.statuses} <= {201, 202, 502}
-    await _only_lost_ones_are_unknown(system, client)
-    for attempt in await system.rows(_UNKNOWN):
-        assert (await client.attempt(attempt["payment_id"])).status == 409
-        await client.charge(dict(attempt))
-    await system.back("payment-worker", await system.kill("payment-worker"))  # it asks again when it starts
+    await turn_up(system, client)
     await check(system, client)
     await check_attempts(system, sent)
-
-
-_UNKNOWN = """
-SELECT attempt_id::text, lease_id::text, payment_id::text, amount, currency, payment_method
-  FROM payment.attempts WHERE status = 'unknown'
-"""
-
-
-async def _only_lost_ones_are_unknown(system: System, client: Client) -> None:
-    """The gateway has been asked about every attempt left unknown, and knows none of them."""
-
-    async def asked() -> bool:
-        waiting = "SELECT count(*) FROM payment.attempts"
-        waiting += " WHERE status = 'started' OR (status = 'unknown' AND checks = 0)"
-        return not await system.value(waiting)
-
-    await eventually(asked, "the gateway has been asked", within_s=20)
-
-    async def none_is_known() -> bool:
-        try:  # it may not be back yet; and what was asked about while it was away is asked about again
-            unknown = await system.rows(_UNKNOWN)
-            found = [await client.charges(attempt_id=row["attempt_id"]) for row in unknown]
-        except aiohttp.ClientError:
-            return False
-        return not any(found)
-
-    await eventually(none_is_known, "the gateway knows nothing of what is unknown", within_s=60)
