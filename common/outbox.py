@@ -22,7 +22,7 @@ log = structlog.get_logger()
 queries = Queries(Path(__file__).with_name("queries.sql"))
 
 BATCH_SIZE = 500
-PACE_S = 0.02
+PACE_S = 0.04
 # Under load, events of one type share a message (CloudEvents' batched content mode): the broker's and its
 # clients' work is by the message.
 EVENTS_WORTH_A_BATCH = 8

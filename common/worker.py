@@ -31,7 +31,7 @@ log = structlog.get_logger()
 T = TypeVar("T")
 
 # Under load, events are projected in bites: nobody waits for them with a request in hand.
-EVENT_PACE_S = 0.02
+EVENT_PACE_S = 0.05
 
 
 class Poison(ValueError):

@@ -31,7 +31,7 @@ from ledger_svc.stream import Stream
 
 log = structlog.get_logger()
 
-PACE_S = 0.04
+PACE_S = 0.1
 STANDBY_POLL_S = 1.0
 PAUSE_S = 0.5
 PARTITION_SIZE = 10_000_000  # entries
