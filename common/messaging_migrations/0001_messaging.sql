@@ -33,9 +33,6 @@ CREATE TABLE outbox_pending (
     id bigint PRIMARY KEY
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000);
 
--- Bodies of 2–4 KB are written once and read once or never: keep them in the row, uncompressed.
-ALTER TABLE commands SET (toast_tuple_target = 8160);
-ALTER TABLE outbox SET (toast_tuple_target = 8160);
 -- Rows come in by the thousand and hardly change: vacuum after many of them, or it takes as much as the work does.
 ALTER TABLE commands SET (autovacuum_vacuum_insert_threshold = 200000, autovacuum_analyze_threshold = 50000);
 ALTER TABLE outbox SET (autovacuum_vacuum_insert_threshold = 200000, autovacuum_analyze_threshold = 50000);

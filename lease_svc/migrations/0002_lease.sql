@@ -19,7 +19,7 @@ CREATE TABLE leases (
     payment_sequence integer NOT NULL,          -- the payment service's events of it that are applied here
     created_at       timestamptz NOT NULL,
     updated_at       timestamptz NOT NULL
-) WITH (toast_tuple_target = 8160, fillfactor = 90);
+) WITH (fillfactor = 90);
 CREATE INDEX leases_by_customer ON leases (customer_id, lease_id);
 CREATE INDEX leases_not_active ON leases (status, lease_id) WHERE status <> 'active';
 

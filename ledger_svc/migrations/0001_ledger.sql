@@ -12,7 +12,7 @@ CREATE TABLE entries (
     raw           bytea NOT NULL,            -- the event's exact bytes
     leaf_hash     bytea NOT NULL,            -- SHA-256(0x00 ‖ raw), RFC 9162
     UNIQUE (lease_id, source, sequence)      -- what makes a redelivery append nothing
-) WITH (toast_tuple_target = 8160);
+);
 CREATE INDEX entries_by_lease ON entries (lease_id, seq);
 CREATE INDEX entries_by_type ON entries (type, seq);
 

@@ -143,9 +143,9 @@ BEGIN
                            parent, part, ends[cardinality(ends)], ends[cardinality(ends)] + size);
             PERFORM protect(part::regclass);
         END LOOP;
-        -- Entries are read whole, and come by the thousand: vacuum after many, or it takes as much as the work does.
-        EXECUTE format('ALTER TABLE %I SET (toast_tuple_target = 8160,'
-                       ' autovacuum_vacuum_insert_threshold = 200000, autovacuum_analyze_threshold = 50000)',
+        -- Entries come by the thousand: vacuum after many, or it takes as much as the work does.
+        EXECUTE format('ALTER TABLE %I SET ('
+                       'autovacuum_vacuum_insert_threshold = 200000, autovacuum_analyze_threshold = 50000)',
                        'entries_' || ends[cardinality(ends)]);
         ends := ends || ends[cardinality(ends)] + size;
     END LOOP;
