@@ -39,7 +39,7 @@ SELECT lease_id::text, customer_id, status, version, amount_paid, balance, next_
        fees_left, late_fees_left
   FROM leases
  WHERE lease_id = ANY($1::uuid[])
- ORDER BY lease_id
+ ORDER BY leases.lease_id
    FOR UPDATE
 
 -- name: get_leases
@@ -58,7 +58,7 @@ SELECT lease_id::text, customer_id, status, version, amount_paid, balance, next_
  WHERE ($1::text IS NULL OR customer_id = $1)
    AND ($2::text IS NULL OR status = $2)
    AND ($3::uuid IS NULL OR lease_id < $3)
- ORDER BY lease_id DESC
+ ORDER BY leases.lease_id DESC
  LIMIT $4
 
 -- name: get_history

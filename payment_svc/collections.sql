@@ -56,7 +56,7 @@ SELECT lease_id::text, currency, principal, annual_rate, day_count, start_date, 
        event_sequence, lease_sequence
   FROM accounts
  WHERE next_look_on <= $1 AND (collected_as_of IS NULL OR collected_as_of < $1)
- ORDER BY next_look_on, lease_id
+ ORDER BY next_look_on, accounts.lease_id
  LIMIT $2
    FOR UPDATE SKIP LOCKED
 
@@ -68,7 +68,7 @@ SELECT payment_id::text, lease_id::text, number, due_date, principal, interest, 
        cancelled_by_payoff
   FROM payments
  WHERE lease_id = ANY($1::uuid[]) AND status IN ('scheduled', 'due', 'late') AND due_date <= $2
- ORDER BY lease_id, number
+ ORDER BY payments.lease_id, number
  LIMIT $3
 
 -- name: next_dues

@@ -17,7 +17,7 @@ SELECT lease_id::text, currency, principal, annual_rate, day_count, start_date, 
        event_sequence, lease_sequence
   FROM accounts
  WHERE lease_id = ANY($1::uuid[])
- ORDER BY lease_id
+ ORDER BY accounts.lease_id
    FOR UPDATE
 
 -- name: leases_of_payments
@@ -31,7 +31,7 @@ SELECT payment_id::text, lease_id::text, number, due_date, principal, interest, 
        cancelled_by_payoff
   FROM payments
  WHERE payment_id = ANY($1::uuid[]) OR lease_id = ANY($2::uuid[])
- ORDER BY lease_id, number
+ ORDER BY payments.lease_id, number
 
 -- name: update_accounts
 UPDATE accounts AS a
@@ -141,7 +141,7 @@ SELECT attempt_id::text, command_id::text, lease_id::text, payment_id::text, num
        after_closing
   FROM attempts
  WHERE payment_id = $1 AND ($2::uuid IS NULL OR attempt_id > $2)
- ORDER BY attempt_id
+ ORDER BY attempts.attempt_id
  LIMIT $3
 
 -- name: claim_unknown

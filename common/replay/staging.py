@@ -39,7 +39,7 @@ async def stage(connection: Connection, amqp_url: str, source: str, bounds: Boun
 
 async def staged(connection: Connection) -> AsyncIterator[tuple[str, list[Event]]]:
     """All events lease by lease, each lease's by source and number; in a transaction."""
-    query = "SELECT lease_id::text, raw FROM staged ORDER BY lease_id, source, sequence"
+    query = "SELECT lease_id::text, raw FROM staged ORDER BY staged.lease_id, source, sequence"
     lease_id, events = "", list[Event]()
     async for row in connection.cursor(query, prefetch=1_000):
         if row["lease_id"] != lease_id and events:
