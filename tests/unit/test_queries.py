@@ -13,7 +13,7 @@ _ORDER = re.compile(r"\bORDER BY ([^()]*?)(?=\bLIMIT\b|\bFOR\b|\Z|\))", re.DOTAL
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}/{path.name}")
 def test_sorted_by_what_is_stored(path: Path) -> None:
-    """`SELECT id::text … ORDER BY id` sorts by the text, and every row for it: the name means the output's."""
+    """`SELECT id::text … ORDER BY id` sorts by the text, every row: the name means the output."""
     wrong = []
     for query in re.split(r"^-- name: ", path.read_text(), flags=re.MULTILINE)[1:]:
         words = re.sub(r"--[^\n]*", "", query.partition("\n")[2])
