@@ -38,13 +38,14 @@ async def _lease(session: aiohttp.ClientSession, number: int) -> tuple[str, list
     return lease["lease_id"], [row["payment_id"] for row in lease["schedule"]]
 
 
-async def _attempt(session: aiohttp.ClientSession, payment_id: str, method: str) -> str:
+async def _attempt(session: aiohttp.ClientSession, payment_id: str, method: str) -> tuple[str, bool]:
+    """Its id, and whether the gateway has left it without an answer."""
     url = f"{addresses()['payment']}/api/v1/payments/{payment_id}/attempt"
     async with session.post(url, json={"payment_method": method}, headers={"Prefer": "wait=30"}) as response:
         answer = await response.json(content_type=None)
         if response.status not in (201, 202, 402):
             raise aiohttp.ClientError(f"{response.status} to an attempt: {answer}")
-        return str(answer["attempt_id"])
+        return str(answer["attempt_id"]), answer["status"] == "unknown"
 
 
 async def _states(session: aiohttp.ClientSession, attempts: list[str]) -> dict[str, dict[str, Any]]:
@@ -80,17 +81,18 @@ async def measure(count: int) -> bool:
             payments = [payment_id for _, payment_ids in leases for payment_id in payment_ids][:count]
             task = progress.add_task("attempts, a third without an answer", total=count)
 
-            async def attempt(payment_id: str, method: str) -> str:
-                attempt_id = await _attempt(session, payment_id, method)
+            async def attempt(payment_id: str, method: str) -> tuple[str, bool]:
+                made = await _attempt(session, payment_id, method)
                 progress.advance(task)
-                return attempt_id
+                return made
 
             began = time.perf_counter()
             pairs = zip(payments, itertools.cycle(METHODS), strict=False)
-            attempts = await asyncio.gather(*itertools.starmap(attempt, pairs))
+            made = await asyncio.gather(*itertools.starmap(attempt, pairs))
             attempted_s = time.perf_counter() - began
+            attempts = [attempt_id for attempt_id, _ in made]
+            unknown = sum(silent for _, silent in made)
             states = await _states(session, attempts)
-            unknown = sum(each["status"] == "unknown" for each in states.values())
             task = progress.add_task("asking the gateway", total=unknown)
             while left := sum(each["status"] in ("unknown", "started") for each in states.values()):
                 progress.update(task, completed=unknown - left)
