@@ -4,6 +4,7 @@ Everything here can be checked without it: a checkpoint by the public key, a pro
 9162, sections 2.1.3.2 and 2.1.4.2).
 """
 
+from functools import partial
 from typing import Annotated
 
 import msgspec
@@ -18,6 +19,7 @@ from common.http.routes import NoQuery, Route, json_response
 from common.http.validation import read_query
 from common.ids import canonical_uuid
 from ledger_svc import proofs, store
+from ledger_svc.kept_hashes import KeptHashes
 from ledger_svc.note import SigningKey
 from ledger_svc.proofs import Stretch
 
@@ -72,6 +74,7 @@ class ProofApi:
     def __init__(self, pool: Pool, key: SigningKey) -> None:
         self._pool = pool
         self._key = key  # the one of now, which may not have signed anything yet
+        self._kept = KeptHashes(partial(store.nodes, pool))
 
     def routes(self) -> list[Route]:
         """The routes of this module."""
@@ -184,9 +187,8 @@ class ProofApi:
         return size
 
     async def _hashes(self, *stretches: Stretch) -> list[str]:
-        """The hash of each in hex; all nodes are looked up at once."""
-        nodes = await store.nodes(self._pool, proofs.addresses(stretches))
-        return [digest.hex() for digest in proofs.hashes(stretches, nodes)]
+        """The hash of each in hex."""
+        return [digest.hex() for digest in await self._kept.of(*stretches)]
 
     async def _caught_up(self, request: web.Request) -> None:
         async def reached(position: consistency.Position) -> bool:

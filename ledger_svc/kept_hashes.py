@@ -1,0 +1,46 @@
+"""Hashes for proofs, the lasting ones from memory.
+
+What lies far above the leaves never changes and is a part of many proofs; what else a proof needs is as much
+in a large tree as in a small one.
+"""
+
+from collections.abc import Awaitable, Callable, Collection, Mapping
+
+from ledger_svc import proofs
+from ledger_svc.proofs import Address, Stretch
+
+LEVEL = 9  # from here up they are kept
+MOST = 20_000  # at a time: all that there are of ten million leaves
+
+
+class KeptHashes:
+    """Looks up nodes and folds them, unless it remembers what came out."""
+
+    def __init__(
+        self,
+        look_up: Callable[[Collection[Address]], Awaitable[Mapping[Address, bytes]]],
+        *,
+        level: int = LEVEL,
+        most: int = MOST,
+    ) -> None:
+        """`look_up`: gives stored nodes."""
+        self._look_up = look_up
+        self._level = level
+        self._most = most
+        self._kept: dict[Stretch, bytes] = {}
+
+    async def of(self, *stretches: Stretch) -> list[bytes]:
+        """The hash of each; all nodes that it takes are looked up at once."""
+        kept = {stretch: self._kept[stretch] for stretch in stretches if stretch in self._kept}
+        missing = [stretch for stretch in stretches if stretch not in kept]
+        nodes = await self._look_up(proofs.addresses(missing))
+        found = dict(zip(missing, proofs.hashes(missing, nodes), strict=True))
+        lasting = {stretch: digest for stretch, digest in found.items() if self._lasts(stretch)}
+        if len(self._kept) + len(lasting) > self._most:
+            self._kept.clear()
+        if len(lasting) <= self._most:
+            self._kept |= lasting
+        return [(kept | found)[stretch] for stretch in stretches]
+
+    def _lasts(self, stretch: Stretch) -> bool:
+        return all(level >= self._level for level, _ in stretch)

@@ -1,0 +1,54 @@
+"""Proofs with hashes from memory are those without, and fewer nodes are looked up."""
+
+import random
+from collections.abc import Collection
+
+from ledger_svc import merkle, proofs
+from ledger_svc.kept_hashes import KeptHashes
+from ledger_svc.proofs import Address
+from tests.e2e import merkle_by_hand
+
+SIZE = 3_000
+LEAVES = [merkle_by_hand.leaf(str(number).encode()) for number in range(SIZE)]
+_, _NODES = merkle.extend(merkle.EMPTY, LEAVES)
+NODES = dict(zip(((0, place) for place in range(SIZE)), LEAVES, strict=True))
+NODES |= {(level, place): digest for level, place, digest in _NODES}
+
+
+class Stored:
+    """Nodes, and how many of them were looked up."""
+
+    def __init__(self) -> None:
+        self.looked_up = 0
+
+    async def nodes(self, addresses: Collection[Address]) -> dict[Address, bytes]:
+        """Those at these addresses."""
+        self.looked_up += len(addresses)
+        return {address: NODES[address] for address in addresses}
+
+
+async def test_the_same_proofs() -> None:
+    """At any size, also when the memory is full every few proofs."""
+    rng = random.Random(1)
+    hashes = KeptHashes(Stored().nodes, level=1, most=30)
+    for _ in range(300):
+        size = rng.randrange(1, SIZE + 1)
+        index = rng.randrange(size)
+        leaf, root, *path = await hashes.of(
+            ((0, index),), proofs.root(size), *proofs.inclusion(index, size)
+        )
+        assert leaf == LEAVES[index]
+        assert proofs.includes(leaf, index, size, path, root)
+        assert root == proofs.hashes([proofs.root(size)], NODES)[0]
+
+
+async def test_what_is_kept_is_not_looked_up() -> None:
+    """Of the second proof of a leaf only what is low is looked up; nothing is kept where nothing may be."""
+    first, second = Stored(), Stored()
+    kept, forgetful = KeptHashes(first.nodes, level=6), KeptHashes(second.nodes, level=6, most=0)
+    path = proofs.inclusion(1_000, 2_048)
+    for hashes in (kept, forgetful):
+        assert await hashes.of(*path) == await hashes.of(*path)
+    low = len([address for address in proofs.addresses(path) if address[0] < 6])
+    assert first.looked_up == len(proofs.addresses(path)) + low
+    assert second.looked_up == 2 * len(proofs.addresses(path))
