@@ -8,6 +8,7 @@ a bare aiohttp server, and the same inserts without a broker.
 
 import argparse
 import asyncio
+import contextlib
 import sys
 from pathlib import Path
 
@@ -42,7 +43,8 @@ async def measure(stack: System, stamps: Path, seconds: float, rate: float | Non
             async with Sampler(stack) as sampler:
                 status.update(f"creations: {rate:,.0f}/s for {seconds:.0f} s, arriving at random …")
                 creations = await driver.create(rate, seconds, traced=True)
-                await driver.settled()
+                with contextlib.suppress(TimeoutError):  # what is missing then, the books below show
+                    await driver.settled()
                 status.update(f"attempts: for {seconds / 2:.0f} s …")
                 attempts = await driver.attempt(rate / ATTEMPTS_SHARE, seconds / 2)
                 await asyncio.sleep(2)  # until the last stamps are written

@@ -129,11 +129,12 @@ class _Run:
         self._waiting: deque[Request] = deque()
         self.left = len(starts)
         self.done = asyncio.Event()
+        self._over = False
 
     def due(self, request: Request) -> None:
         """Its time has come."""
+        self.result.lag.record((time.monotonic_ns() - request.intended) / 1e9)
         if self._free:
-            self.result.lag.record((time.monotonic_ns() - request.intended) / 1e9)
             self._send(self._free.popleft(), request)
         else:
             self._waiting.append(request)
@@ -154,7 +155,7 @@ class _Run:
         """A connection was cut."""
         if connection in self._free:
             self._free.remove(connection)
-        if request is not None:
+        if request is not None and not self._over:
             self.result.unanswered += 1
             self._settled()
 
@@ -171,6 +172,7 @@ class _Run:
 
     def give_up(self) -> None:
         """Nobody waits any longer."""
+        self._over = True
         self.result.dropped += len(self._waiting)
         self.result.unanswered += self.left - len(self._waiting)
 

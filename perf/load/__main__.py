@@ -25,7 +25,7 @@ def main() -> None:
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
     command = [
         *(sys.executable, "-m", "locust", "-f", str(PROJECT / "tests/load/locustfile.py")),
-        *("--headless", "--only-summary", "--host", addresses()["lease"]),
+        *("--headless", "--only-summary", "--reset-stats", "--host", addresses()["lease"]),
         *("--users", str(asked.users), "--spawn-rate", str(asked.spawn_rate)),
         *("--run-time", str(asked.run_time)),
         *(

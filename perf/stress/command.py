@@ -29,7 +29,11 @@ WARM_UP = 200  # leases created, and as many read, before anything counts
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Returns the exit code: 0 all thresholds kept, 1 not, 2 nothing could be measured."""
-    asked = _parser().parse_args(arguments)
+    parser = _parser()
+    asked = parser.parse_args(arguments)
+    names = [each.name for each in SCENARIOS]
+    if unknown := [name for name in asked.scenarios if name not in names]:
+        parser.error(f"there is no scenario {unknown[0]!r}; there are: {', '.join(names)}")
     chosen = [
         msgspec.structs.replace(
             each, users=asked.users or each.users, operations=asked.operations or each.operations
