@@ -142,7 +142,7 @@ def _conflict(each: Read, recorded_leaf: bytes) -> Anomaly:
     lease_id, source, number = each.place
     return Anomaly(
         kind="conflict",
-        place=f"{lease_id} {source} {number}",
+        place=f"{lease_id} {source} {number} {leaf_hash(each.raw).hex()}",  # other bytes are told of anew
         detail=f"other bytes than those recorded with leaf hash {recorded_leaf.hex()}",
         source=source,
         lease_id=lease_id,
@@ -158,7 +158,7 @@ def _id_reused(each: Read, other: Place) -> Anomaly:
     lease_id, source, number = each.place
     return Anomaly(
         kind="id_reused",
-        place=f"{lease_id} {source} {number}",
+        place=f"{lease_id} {source} {number} {leaf_hash(each.raw).hex()}",  # other bytes are told of anew
         detail="this id is recorded as that of number {2} of {1} of lease {0}".format(*other),
         source=source,
         lease_id=lease_id,
@@ -173,7 +173,7 @@ def _id_reused(each: Read, other: Place) -> Anomaly:
 def _unknown_source(each: Read) -> Anomaly:
     return Anomaly(
         kind="unknown_source",
-        place=each.event.source,
+        place=f"{each.event.source} {leaf_hash(each.raw).hex()}",
         detail=f"{each.event.source} is no source that the ledger knows; its events are not recorded",
         source=each.event.source,
         lease_id=each.event.subject,

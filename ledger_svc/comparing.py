@@ -65,7 +65,8 @@ def difference(source: str, here: Window, there: Answer) -> Anomaly:
     """The anomaly of a window that has come to rest and differs."""
     return Anomaly(
         kind="difference",
-        place=f"{source} {here.since} {here.until}",
+        # With the digests: what differs in another way later is told of anew.
+        place=f"{source} {here.since} {here.until} {here.digest} {there.digest}",
         detail=(
             f"of the events of {source} made from {_shown(here.since)} up to {_shown(here.until)}"
             f" its outbox has {there.count} and the ledger {here.count}"

@@ -22,6 +22,7 @@ MAX_BODY_BYTES = 16 * 1024 * 1024  # of one message; the largest event (520 inst
 # Postgres keeps no NUL in a text, and 31 bits of a sequence.
 Text = Annotated[str, Meta(min_length=1, max_length=255, pattern=r"^[^\x00]*\Z")]
 Count = Annotated[int, Meta(ge=1, le=2**31 - 1)]
+Seen = Annotated[int, Meta(ge=0, le=2**31 - 1)] | None
 
 
 class MalformedEvent(ValueError):
@@ -46,6 +47,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     correlationid: str | None = None  # the command at the start of it all
     causationid: str | None = None  # the command or event that caused this one
     traceparent: str | None = None  # W3C trace context
+    seensequence: Seen = None  # the last of the other source's numbers, of the same subject, that it knew
     data: msgspec.Raw  # the type's own fields; `data_of` reads them
 
 

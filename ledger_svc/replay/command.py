@@ -96,7 +96,7 @@ async def _rebuild(settings: Settings, chosen: argparse.Namespace, limits: Bound
     urls = settings.database_url, settings.amqp_url
     report = await rebuild(*urls, chosen.source, limits, switch_to_it=chosen.switch)
     show(report, as_json=chosen.json)
-    return FINE if report.same or report.switched else FOUND
+    return FINE if (report.switched if chosen.switch else report.same) else FOUND
 
 
 async def _events(settings: Settings, chosen: argparse.Namespace, limits: Bounds) -> int:

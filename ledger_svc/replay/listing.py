@@ -8,7 +8,7 @@ import msgspec
 from common.db import Connection
 from common.replay import stream
 from common.replay.bounds import Bounds, Unreadable
-from common.replay.progress import progress
+from common.replay.progress import progress, say
 from ledger_svc import events
 from ledger_svc.events import Event
 from ledger_svc.reading import read
@@ -58,11 +58,18 @@ async def from_stream(amqp_url: str, bounds: Bounds) -> AsyncIterator[Sequence[t
             return
         if bounds.first > extent.last:
             raise Unreadable(f"the stream ends with offset {extent.last}")
+        if bounds.first < extent.first:
+            say(f"the stream begins with offset {extent.first}; --source ledger has what came before")
         last = min(extent.last, bounds.last)
+        unreadable = 0
         with progress("reading the stream", None, "messages") as advance:
             async for messages in source.read(bounds.start, last):
-                yield [(each.event, each.raw) for each in read(messages)[0]]
+                found, wrong = read(messages)
+                unreadable += len(wrong)
+                yield [(each.event, each.raw) for each in found]
                 advance(len(messages))
+        if unreadable:
+            say(f"left out: {unreadable} that no event can be read from; the ledger lists them as anomalies")
 
 
 async def from_ledger(

@@ -19,6 +19,8 @@ MAX_WAITING = 10_000  # events of one lease behind a gap; with more of them noth
 
 Place = tuple[str, int]  # source, sequence
 
+_OTHER = {"/lease-svc": "/payment-svc", "/payment-svc": "/lease-svc"}
+
 
 class Gap(NamedTuple):
     """Numbers of a source that are missing."""
@@ -26,7 +28,8 @@ class Gap(NamedTuple):
     source: str
     first: int
     last: int
-    seq: int  # the entry that has the next number
+    seq: int  # the entry that has the next number, or
+    seen: bool  # one of the other source's, which has seen the last of them
 
 
 class Repeated(Exception):
@@ -36,7 +39,7 @@ class Repeated(Exception):
 class Lease:
     """One lease; `thin`: without its instalments, for when there are very many leases."""
 
-    __slots__ = ("_thin", "_told", "_waiting", "currency", "state", "unknown")
+    __slots__ = ("_seen", "_thin", "_told", "_waiting", "currency", "state", "unknown")
 
     def __init__(self, *, thin: bool = False) -> None:
         self.state: LeaseState = reconstruct.EMPTY
@@ -45,6 +48,7 @@ class Lease:
         self._thin = thin
         self._told: dict[str, int] = {}  # by source: all up to this number were there
         self._waiting: dict[Place, tuple[int, Data | None]] = {}  # (seq, data) of those behind a gap
+        self._seen: dict[str, tuple[int, int]] = {}  # by source: the highest number seen by another; its seq
 
     def take(self, seq: int, event: Event) -> None:
         """One more event, in entry `seq`. Raises Repeated; MalformedEvent where its data is wrong."""
@@ -52,6 +56,9 @@ class Lease:
         told = self._told.get(source, 0)
         if event.sequence <= told or (source, event.sequence) in self._waiting:
             raise Repeated
+        other, seen = _OTHER.get(source, ""), event.seensequence or 0
+        if seen > self._seen.get(other, (0, 0))[0]:
+            self._seen[other] = seen, seq
         self._waiting[source, event.sequence] = seq, None
         try:
             self._waiting[source, event.sequence] = seq, events.data_of(event)
@@ -74,8 +81,12 @@ class Lease:
         for (source, sequence), (seq, _) in sorted(self._waiting.items()):
             expected = told.get(source, 0) + 1
             if sequence > expected:
-                yield Gap(source, expected, sequence - 1, seq)
+                yield Gap(source, expected, sequence - 1, seq, seen=False)
             told[source] = sequence
+        for source, (number, seq) in sorted(self._seen.items()):
+            expected = told.get(source, 0) + 1
+            if number >= expected:
+                yield Gap(source, expected, number, seq, seen=True)
 
     def _apply(self, data: Data | None) -> None:
         if data is None or self.unknown is not None:
@@ -116,8 +127,10 @@ class Leases:
             for gap in lease.gaps():
                 numbers = str(gap.first) if gap.first == gap.last else f"{gap.first} to {gap.last}"
                 of = "" if self._lease_id else f" of lease {lease_id}"
-                words = f"{gap.source}{of}: {numbers} missing before this entry"
-                self._findings.add("sequences", words, seq=gap.seq, expected=gap.first, found=gap.last + 1)
+                where = "which this entry has seen" if gap.seen else "before this entry"
+                found = None if gap.seen else gap.last + 1
+                words = f"{gap.source}{of}: {numbers} missing {where}"
+                self._findings.add("sequences", words, seq=gap.seq, expected=gap.first, found=found)
 
     def sources(self) -> dict[str, int]:
         """Of a lease's export: each source with its last number."""

@@ -14,11 +14,12 @@ def results(
     sources: Mapping[str, int] | None,
     earlier: Checkpoint | None,
     whole: bool,
+    signed: bool,
 ) -> list[Result]:
     """A result for each check.
 
     `sources`: of a lease's export, the last number of each; None: it is the whole ledger's. `whole`: the file
-    was looked at to its end.
+    was looked at to its end. `signed`: it ended with a manifest.
     """
     ledger = sources is None
     named = ", ".join(f"{source} 1 to {last}" for source, last in (sources or {}).items())
@@ -42,6 +43,8 @@ def results(
     if tree is None:
         unknown: tuple[Check, ...] = ("inclusion", "manifest", "consistency")
         left_out = dict.fromkeys(unknown, "there is no checkpoint to hold it against")
+    if not signed:
+        left_out["manifest"] = "there is none"
     if earlier is None:
         left_out["consistency"] = "not asked for; give an earlier checkpoint with --against"
     found = []

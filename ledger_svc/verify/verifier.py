@@ -43,6 +43,7 @@ class _Verification:
         self._keys, self._history = trust
         self._findings = Findings()
         self._signer: VerifierKey | None = None  # of the checkpoint
+        self._signed = False  # whether it ends with a manifest
         self._tree = self._checkpoint()
         self._entries = Entries(self._tree, self._lease_id, self._findings)
         self._leases = Leases(self._lease_id, self._findings)
@@ -79,6 +80,7 @@ class _Verification:
                 sources=self._leases.sources() if self._lease_id else None,
                 earlier=self._history.earlier if self._history else None,
                 whole=whole,
+                signed=self._signed,
             ),
             problems=self._findings.problems,
             currency=currency,
@@ -142,6 +144,7 @@ class _Verification:
         if self._grown is not None:
             self._grown.check(tail.parts or None if tail else None, self._findings)
         if tail is not None:
+            self._signed = True
             self._manifest(tail)
         if self._history is not None and self._tree is not None:
             self._history.check(self._tree, self._grown, self._findings)

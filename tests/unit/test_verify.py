@@ -1,5 +1,6 @@
 """What the verifier says of exports: which entry is wrong and how, and what the events add up to."""
 
+import json
 from base64 import b64decode
 from collections.abc import Callable
 from datetime import timedelta
@@ -199,6 +200,17 @@ async def test_a_truncated_export(small: Ledger) -> None:
     assert (problem.expected, problem.found) == ('last "/payment-svc" 4', 'last "/payment-svc" 2')
     problem = only(await forged(small, shorten, lease=False), "order")
     assert problem.words == "entries 9 to 10 are missing at the end"
+
+
+async def test_an_end_that_was_left_out_before_it_was_signed() -> None:
+    """What one service has seen of the other's events has to be there, whatever the operator signs."""
+    life = paid_lease()
+    raws = [json.dumps(json.loads(life.raws[0]) | {"seensequence": 4}).encode(), *life.raws[1:]]
+    assert checked(await Ledger([life], raws).export("ndjson", life.lease_id)).ok
+    for lease_id in (life.lease_id, None):
+        problem = only(checked(await Ledger([life], raws[:-2]).export("ndjson", lease_id)), "sequences")
+        assert (problem.seq, problem.expected) == (1, "3")
+        assert problem.words.endswith("3 to 4 missing which this entry has seen")
 
 
 async def test_added_and_reordered_entries(small: Ledger) -> None:
