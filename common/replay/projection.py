@@ -50,7 +50,8 @@ class Rebuilt(msgspec.Struct, kw_only=True):
     read: Read
     leases: int  # whose events add up
     do_not_add_up: Sample
-    not_compared: int  # leases that have moved on since the beginning, or since the source's end
+    not_compared: int  # leases that have moved on since the beginning, or since the end that was asked for
+    not_reached: Sample  # leases that have not, and of which the source tells less than the live tables have
     tables: list[Compared]
     left_out: dict[str, str]  # tables and columns, each with the reason
     same: bool  # nothing was found
@@ -67,9 +68,14 @@ async def rebuild(
         await _published(connection, live)
         read = await stage(connection, amqp_url, source, bounds)
         leases, wrong = await _fold(connection, projection)
-        ends_early = source != STREAM or bounds.end is not None
         async with connection.transaction(isolation="repeatable_read"):
-            not_compared = await _leave_out(connection, projection, ends_early=ends_early)
+            not_compared = await _leave_out_moved(connection, projection)
+            not_reached = Sample()
+            if bounds.end is not None:
+                not_compared += len(await _leave_out_unreached(connection, projection))
+            elif source != STREAM:  # the stream has it all: what it lacks is a difference like any other
+                for lease_id in await _leave_out_unreached(connection, projection):
+                    not_reached.add(lease_id)
             tables = [
                 await compare(connection, live, beside, table, "not_compared") for table in projection.tables
             ]
@@ -81,9 +87,10 @@ async def rebuild(
         leases=leases,
         do_not_add_up=wrong,
         not_compared=not_compared,
+        not_reached=not_reached,
         tables=tables,
         left_out=_left_out(projection),
-        same=not wrong.count and not any(table.different.count for table in tables),
+        same=not (wrong.count or not_reached.count or any(table.different.count for table in tables)),
     )
 
 
@@ -130,17 +137,25 @@ async def _fold(connection: Connection, projection: Projection[Any]) -> tuple[in
     return total - wrong.count, wrong
 
 
-async def _leave_out(connection: Connection, projection: Projection[Any], *, ends_early: bool) -> int:
-    """Fill `not_compared` with leases that have moved, or that the source's end did not reach; how many."""
-    now = f'SELECT lease_id, {projection.positions} FROM "{projection.schema}".{projection.leases}'
-    await connection.execute(
-        f"CREATE TABLE not_compared AS SELECT lease_id FROM ({now} EXCEPT SELECT * FROM stood) AS moved"
+def _now(projection: Projection[Any]) -> str:
+    return f'SELECT lease_id, {projection.positions} FROM "{projection.schema}".{projection.leases}'
+
+
+async def _leave_out_moved(connection: Connection, projection: Projection[Any]) -> int:
+    """Fill `not_compared` with the leases that have moved since the beginning; how many."""
+    moved = f"SELECT lease_id FROM ({_now(projection)} EXCEPT SELECT * FROM stood) AS moved"
+    await connection.execute(f"CREATE TABLE not_compared AS {moved}")
+    return int(await connection.fetchval("SELECT count(*) FROM not_compared"))
+
+
+async def _leave_out_unreached(connection: Connection, projection: Projection[Any]) -> list[str]:
+    """Add those of which the source tells less than the live tables have; which they are."""
+    first, second = projection.positions.split(", ")
+    rows = await connection.fetch(
+        f"INSERT INTO not_compared SELECT n.lease_id FROM ({_now(projection)}) AS n"
+        f"  LEFT JOIN {projection.leases} AS r USING (lease_id)"
+        f" WHERE (r.lease_id IS NULL OR r.{first} < n.{first} OR r.{second} < n.{second})"
+        "   AND lease_id NOT IN (SELECT lease_id FROM not_compared)"
+        " RETURNING lease_id::text"
     )
-    if ends_early:
-        first, second = projection.positions.split(", ")
-        await connection.execute(
-            f"INSERT INTO not_compared SELECT n.lease_id FROM ({now}) AS n"
-            f"  LEFT JOIN {projection.leases} AS r USING (lease_id)"
-            f" WHERE r.lease_id IS NULL OR r.{first} < n.{first} OR r.{second} < n.{second}"
-        )
-    return int(await connection.fetchval("SELECT count(DISTINCT lease_id) FROM not_compared"))
+    return [row["lease_id"] for row in rows]
