@@ -3,6 +3,7 @@
 Its XML-RPC interface is described at https://supervisord.org/api.html.
 """
 
+import contextlib
 import http.client
 import os
 import signal
@@ -24,6 +25,7 @@ from common.stack.supervisor_config import DIRECTORY_VARIABLE
 
 _START_TIMEOUT_S = 20
 _STOP_TIMEOUT_S = 90
+_KILL_TRIES = 20
 _POLL_S = 0.05
 # What reaches the programs from the user's environment. The rest (PGHOST, RABBITMQ_…, PYTHONPATH) could
 # point them somewhere else than the stack says.
@@ -158,12 +160,16 @@ class Supervisor:
 
     def kill(self, name: str, number: int = signal.SIGKILL) -> int:
         """Send a signal to a program and all its children. Returns the process id it had."""
-        pid = self.states()[name].pid
-        if not pid:
-            raise StackError(f"{name} is not running.")
-        # supervisord makes each program the leader of a process group.
-        os.killpg(pid, number)
-        return pid
+        for _ in range(_KILL_TRIES):
+            pid = self.states()[name].pid
+            if not pid:
+                break
+            # supervisord makes each program the leader of a process group, a moment after it was forked.
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(pid, number)
+                return pid
+            time.sleep(0.05)
+        raise StackError(f"{name} is not running.")
 
     def shutdown(self) -> None:
         """End supervisord; programs still running are stopped first."""

@@ -12,6 +12,7 @@ import asyncpg
 import psutil
 
 from common.stack.credentials import load_or_create
+from common.stack.errors import StackError
 from common.stack.ports import Ports
 from common.stack.settings import Settings
 from common.stack.stack import Stack
@@ -74,11 +75,13 @@ class System:
     async def kill(self, name: str, number: signal.Signals = signal.SIGKILL) -> int:
         """Send a signal to a program as soon as it runs. Returns the process id it had."""
 
-        async def pid() -> int:
-            return (await asyncio.to_thread(self.stack.states))[name].pid
+        async def killed() -> int:
+            try:
+                return await asyncio.to_thread(self.stack.kill_program, name, number)
+            except StackError:  # not just now
+                return 0
 
-        await eventually(pid, f"{name} runs")
-        return await asyncio.to_thread(self.stack.kill_program, name, number)
+        return await eventually(killed, f"{name} runs")
 
     async def back(self, name: str, old_pid: int, within_s: float = 60.0) -> None:
         """Return once the process manager has started a program that died again, and it is ready."""
