@@ -102,3 +102,17 @@ SELECT format('%I.%I(%s)', nspname, proname, pg_get_function_identity_arguments(
 -- name: identities
 -- Columns of a table that number themselves.
 SELECT attname FROM pg_attribute WHERE attrelid = to_regclass($1 || '.' || $2) AND attidentity <> ''
+
+-- name: astray
+-- Entries after $1 up to $2 that are not found by their lease, or not by their id.
+SELECT e.seq
+  FROM entries AS e
+  LEFT JOIN places AS p ON (p.lease_id, p.source, p.sequence, p.seq) = (e.lease_id, e.source, e.sequence, e.seq)
+  LEFT JOIN event_ids AS i ON (i.event_id, i.seq) = (e.event_id, e.seq)
+ WHERE e.seq > $1 AND e.seq <= $2 AND (p.seq IS NULL OR i.seq IS NULL)
+ ORDER BY e.seq
+
+-- name: references
+-- How often entries after $1 up to $2 can be found by a lease, and by an id.
+SELECT (SELECT count(*) FROM places WHERE seq > $1 AND seq <= $2) AS by_lease,
+       (SELECT count(*) FROM event_ids WHERE seq > $1 AND seq <= $2) AS by_id

@@ -54,6 +54,17 @@ async def entries(connection: Connection, after: int, upto: int) -> AsyncIterato
         after = rows[-1]["seq"]
 
 
+async def astray(connection: Connection, after: int, upto: int) -> list[int]:
+    """Entries with after < seq ≤ upto that are not found by their lease, or not by their id."""
+    return [row["seq"] for row in await connection.fetch(queries.astray, after, upto)]
+
+
+async def references(connection: Connection, after: int, upto: int) -> tuple[int, int]:
+    """How often entries with after < seq ≤ upto can be found by a lease, and by an id."""
+    row = await connection.fetchrow(queries.references, after, upto)
+    return row["by_lease"], row["by_id"]
+
+
 async def entries_of(
     connection: Connection, lease_id: str, after: int, upto: int
 ) -> AsyncIterator[list[Entry]]:

@@ -1,5 +1,7 @@
 """The ledger's entries read again: columns, leaf hashes, nodes and roots worked out anew from the bytes."""
 
+from datetime import datetime
+
 import msgspec
 
 from common.db import Connection
@@ -24,6 +26,7 @@ class Recomputed(msgspec.Struct, kw_only=True):
     entries: int = 0
     missing: Sample = msgspec.field(default_factory=Sample)  # numbers that no entry has
     different: Sample = msgspec.field(default_factory=Sample)  # entries that are not what their bytes say
+    astray: Sample = msgspec.field(default_factory=Sample)  # not found by lease or by id, or found twice
     nodes: int = 0
     wrong_nodes: Sample = msgspec.field(default_factory=Sample)
     batches: int = 0
@@ -44,14 +47,19 @@ async def verify_entries(connection: Connection, bounds: Bounds) -> Recomputed:
         async for some in record.entries(connection, after, upto):
             for entry in some:
                 work.add(entry)
-                if batch is not None and batch.last_seq == entry.seq:
+                while batch is not None and batch.last_seq <= entry.seq:
                     work.end_batch(batch, entry, await record.stated_root(connection, batch))
                     batch = await anext(batches, None)
             await work.compare_nodes()
+            for seq in await record.astray(connection, some[0].seq - 1, some[-1].seq):
+                result.astray.add(f"entry {seq}")
             advance(len(some))
+    for found, by in zip(await record.references(connection, after, upto), ("lease", "id"), strict=True):
+        if found > result.entries:
+            result.astray.add(f"{found - result.entries} more are found by {by}")
     on_record = await record.root(connection, upto)
     result.root_hash, result.root_on_record = work.root.hex(), (on_record or b"").hex()
-    wrong = (result.missing, result.different, result.wrong_nodes, result.wrong_batches)
+    wrong = (result.missing, result.different, result.astray, result.wrong_nodes, result.wrong_batches)
     result.same = not any(each.count for each in wrong) and result.root_hash == result.root_on_record
     return result
 
@@ -64,6 +72,7 @@ class _Recomputation:
         self._leaves: list[bytes] = []  # of entries that are not yet in the tree
         self._nodes: list[Node] = []  # that are not yet compared
         self._next = result.first_seq
+        self._times: set[datetime] = set()  # of recording, of entries whose batch has not ended yet
 
     def add(self, entry: Entry) -> None:
         if entry.seq != self._next:
@@ -81,11 +90,14 @@ class _Recomputation:
             if wrong := [name for name in columns if getattr(told, name) != getattr(entry, name)]:
                 self._result.different.add(f"entry {entry.seq}: {', '.join(wrong)}")
         self._leaves.append(merkle.leaf_hash(entry.raw))
+        self._times.add(entry.recorded_at)
 
     def end_batch(self, batch: Head, last: Entry, stated_root: bytes | None) -> None:
         """Its last entry has been added; `stated_root`: by its checkpoint."""
         self._result.batches += 1
-        if not batch.root_hash == self.root == stated_root or batch.event_id != last.event_id:
+        ends = (batch.last_seq, batch.event_id) == (last.seq, last.event_id)
+        timed, self._times = self._times <= {batch.recorded_at}, set()
+        if not (ends and timed and batch.root_hash == self.root == stated_root):
             self._result.wrong_batches.add(f"the batch that ends with entry {batch.last_seq}")
 
     @property

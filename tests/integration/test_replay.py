@@ -157,14 +157,17 @@ async def test_columns_nodes_and_roots(its: Recorded) -> None:
         await recomputed(its, start=18)
     changes: dict[str, tuple[str, str]] = {
         "different": ("entries SET occurred_at = now() WHERE seq = 3", "entry 3: occurred_at"),
+        "astray": ("places SET seq = 4 WHERE seq = 5", "entry 5"),
         "wrong_nodes": ("nodes SET hash = $$\\x00$$ WHERE level = 3 AND position = 0", "level 3"),
-        "wrong_batches": ("batches SET root_hash = $$\\x00$$ WHERE last_seq = 17", "entry 17"),
+        "wrong_batches": ("entries SET recorded_at = now() WHERE seq = 16", "entry 17"),
     }
     for name, (change, words) in changes.items():
         await its.change(f"UPDATE ledger.{change}")
         found = await recomputed(its)
         assert not found.same
         assert words in getattr(found, name).first[0]
+    await its.change("UPDATE ledger.batches SET root_hash = $$\\x00$$")
+    assert (found := await recomputed(its)).wrong_batches.count == found.batches
 
 
 async def listed(its: Recorded, source: str, limits: Bounds, **filters: Any) -> list[bytes]:
