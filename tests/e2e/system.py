@@ -104,7 +104,9 @@ class System:
 
         async def told() -> str | None:
             log = (self.stack.layout.log / "supervisord.log").read_text()
-            spawned = log.rindex(f"spawned: '{name}' with pid {pid}\n")
+            spawned = log.rfind(f"spawned: '{name}' with pid {pid}\n")
+            if spawned < 0:  # it writes of a program after it has started it
+                return None
             found = re.search(rf"exited: {name} \((exit status \d+|terminated by \w+)", log[spawned:])
             return found and found[1]
 

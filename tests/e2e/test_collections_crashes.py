@@ -65,7 +65,7 @@ async def test_killed_in_the_middle_of_a_run(collections: System, client_of_coll
 
             await eventually(reached, f"{mark} attempts", within_s=60)
             pid = await collections.kill("payment-worker", number)
-            await collections.ended("payment-worker", pid, within_s=10)
+            await collections.ended("payment-worker", pid, within_s=30)
 
     marks = {100: signal.SIGKILL, 600: signal.SIGTERM, 1_200: signal.SIGKILL}
     done, _ = await asyncio.gather(run(client, disturbed), end_at(marks))

@@ -186,8 +186,9 @@ async def test_attempt_without_an_answer(client: Client) -> None:
     for payment_id, method, key, answer in zip((took, refused), methods, keys, answers, strict=True):
         again = await client.attempt(payment_id, method, None, **key)
         assert (again.status, again.body) == (202, answer.body)  # the first answer, also now
-    assert (await client.attempt(refused)).status == 201
-    await _told_in_order(client, lease["lease_id"], settled)
+    last = await client.attempt(refused)
+    assert last.status == 201
+    await _told_in_order(client, lease["lease_id"], settled, after=last)
 
 
 async def _settled(client: Client, answer: Answer) -> dict[str, Any]:
@@ -200,9 +201,12 @@ async def _settled(client: Client, answer: Answer) -> dict[str, Any]:
     return found
 
 
-async def _told_in_order(client: Client, lease_id: str, settled: list[dict[str, Any]]) -> None:
+async def _told_in_order(
+    client: Client, lease_id: str, settled: list[dict[str, Any]], after: Answer
+) -> None:
     """The ledger has: started, unknown, resolved, and at once what it was resolved to."""
-    trail = (await client.ledger.get(f"/api/v1/audit/leases/{lease_id}?limit=200")).json["items"]
+    url = f"/api/v1/audit/leases/{lease_id}?limit=200"
+    trail = (await client.ledger.get(url, **after.token)).json["items"]
     for attempt in settled:
         told = [entry for entry in trail if entry["data"].get("attempt_id") == attempt["attempt_id"]]
         assert [entry["type"] for entry in told] == [
