@@ -1,7 +1,8 @@
 """The highest rate that can be sustained: creations in an open model, faster and faster, then in between.
 
 A rate is sustained where p99 keeps its limit, nothing is dropped or fails, and the ledger has everything soon
-after the last answer: no queue has grown. First each rate is half as much again as the one before, until one
+after the last answer: no queue has grown. Between two rates the system comes to rest, and what was answered
+has to be there, once. First each rate is half as much again as the one before, until one
 is not sustained; then the gap is halved until it is small; the highest has to be sustained three times.
 """
 
@@ -10,17 +11,17 @@ import sys
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
-import aiohttp
 import uvloop
-from rich.console import Console
 
 from common.stack.errors import StackError
 from common.stack.stack import Stack
-from perf import show, thresholds
-from perf.driver import Driver, private_system
+from perf import servers, show, tables, thresholds
+from perf.books import Books
+from perf.driver import CONNECTIONS, Driver, Phase, private_system
 from perf.report import page
-from perf.report.run import Figure, Rows, Run
+from perf.report.run import Figure, Rows, Run, Series, Spectrum
 from perf.sampling import Sampler
+from perf.servers import REFERENCE_S
 
 GROWTH = 1.5
 GAP = 1.08  # between the highest sustained rate and the lowest that was not
@@ -29,7 +30,7 @@ STEP_BACK = 0.95  # from a rate that was not confirmed
 RATE_MAX = 100_000.0
 VOID_MAX = 3
 
-console = Console()
+console = tables.terminal()
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,9 @@ class Step:
     per_second: float  # answered
     p50_ms: float
     p99_ms: float
-    failures: tuple[str, ...]  # why it is not sustained; empty: it is
+    failures: tuple[str, ...] = ()  # why it is not sustained; empty: it is
+    wrong: tuple[str, ...] = ()  # what is missing or too much in the services: that fails the whole run
+    phase: Phase | None = None
 
     @property
     def sustained(self) -> bool:
@@ -90,43 +93,48 @@ def told(step: Step) -> str:
 
 async def one_step(driver: Driver, rate: float, seconds: float, p99_ms: float) -> Step:
     """Try a rate; again where the generator itself was late, which says nothing about the system."""
+    wrong: list[str] = []
     for _ in range(VOID_MAX):
         phase = await driver.create(rate, seconds, traced=False)
+        wrong += await driver.unaccounted()
         if phase.result.void is None:
             break
+    return judged(phase, p99_ms, tuple(wrong))
+
+
+def judged(phase: Phase, p99_ms: float, wrong: tuple[str, ...] = ()) -> Step:
+    """What a rate has come to."""
     result = phase.result
     failures = []
     if (found := result.latencies.percentile_ms(99)) > p99_ms:
         failures.append(f"p99 {found:.0f} ms")
     if result.dropped or result.unanswered:
         failures.append(f"{result.dropped} dropped, {result.unanswered} unanswered")
-    if wrong := sum(result.statuses.values()) - result.statuses[201]:
-        failures.append(f"{wrong} not 201")
+    if others := sum(result.statuses.values()) - result.statuses[201]:
+        failures.append(f"{others} not 201")
     if result.void is not None:
         failures.append(f"void {VOID_MAX} times: the generator was late")
-    try:
-        lag_s = await driver.settled()
-    except TimeoutError:
-        failures.append("the ledger does not get there")
-    else:
-        if lag_s > thresholds.load().capacity.ledger_lag_s:
-            failures.append(f"the ledger {lag_s:.1f} s behind")
+    if phase.lag_s > thresholds.load().capacity.ledger_lag_s:
+        failures.append(f"the ledger {phase.lag_s:.1f} s behind")
     return Step(
-        rate=rate,
-        per_second=result.per_second,
+        rate=phase.rate,
+        per_second=phase.accepted_per_s,
         p50_ms=result.latencies.percentile_ms(50),
         p99_ms=result.latencies.percentile_ms(99),
         failures=tuple(failures),
+        wrong=wrong,
+        phase=phase,
     )
 
 
 async def measure(stack: Stack, start: float, seconds: float, p99_ms: float, seed: int) -> Run:
-    """All of it."""
+    """All of it. Raises OSError, TimeoutError."""
     with console.status("warming up …") as status:
-        async with aiohttp.ClientSession() as session:
-            driver = Driver(stack, session, seed)
+        async with Books(stack) as books:
+            driver = Driver(stack, books, seed)
             await driver.begin()
-            await driver.guess(min(3.0, seconds))
+            closed = (await driver.warm_up(min(REFERENCE_S, seconds))).rate_of(201)
+            wrong = await driver.unaccounted()
             async with Sampler(stack) as sampler:
 
                 async def attempt(rate: float) -> Step:
@@ -136,31 +144,79 @@ async def measure(stack: Stack, start: float, seconds: float, p99_ms: float, see
                     return step
 
                 highest, steps = await search(attempt, start)
-    return Run(
-        **show.about("capacity", "Capacity: creations that can be sustained"),
+            status.update("the references …")
+            lease_id, _ = driver.created[0]
+            references = await servers.references(
+                stack, lease_id, connections=CONNECTIONS, seconds=min(REFERENCE_S, seconds)
+            )
+    return run_of(
+        highest,
+        steps,
         settings={"seconds a rate": f"{seconds:g}", "limit of p99": f"{p99_ms:g} ms", "seed": str(seed)},
-        verdict=bool(highest),
-        remarks=[] if highest else ["No rate was sustained three times."],
-        figures=_figures(highest, steps, p99_ms),
-        tables=[_rows(steps)],
+        wrong=wrong,
+        beside=[*show.ratios(closed, references), *sampler.figures()],
+        tables=[show.reference_rows(closed, references)],
         series=sampler.series(),
     )
 
 
-def _figures(highest: float, steps: Sequence[Step], p99_ms: float) -> list[Figure]:
-    there = [step.p99_ms for step in steps if step.rate == highest and step.sustained]
-    if not there:
-        return []
-    return [
-        Figure(name="sustained, three times", value=highest, unit="a second"),
-        Figure(name="p99 there, the worst of three", value=max(there), unit="ms", threshold=p99_ms),
+def run_of(
+    highest: float,
+    steps: Sequence[Step],
+    *,
+    settings: dict[str, str],
+    wrong: Sequence[str] = (),
+    beside: Sequence[Figure] = (),
+    tables: Sequence[Rows] = (),
+    series: Sequence[Series] = (),
+) -> Run:
+    """What has come of it; `highest` is 0 where no rate was sustained three times."""
+    remarks = [*wrong, *(each for step in steps for each in step.wrong)]
+    there = [step for step in steps if step.rate == highest and step.sustained]
+    figures = [_sustained(highest)]
+    if there:
+        figures += [
+            Figure(name="p99 there, the worst of three", value=max(step.p99_ms for step in there), unit="ms"),
+            *(show.rates(there[-1].phase) if there[-1].phase else ()),
+        ]
+    remarks += show.missed(figures)
+    tried = [
+        Series(
+            group="Latency by rate",
+            name=name,
+            unit="ms",
+            points=sorted((step.rate, getattr(step, member)) for step in steps),
+            across="creations intended a second",
+        )
+        for name, member in (("p50", "p50_ms"), ("p99", "p99_ms"))
     ]
+    phase, name = (there[-1].phase if there else None), f"{highest:,.0f}/s"
+    return Run(
+        **show.about("capacity", "Capacity: creations that can be sustained"),
+        settings=settings,
+        verdict=not remarks,
+        remarks=remarks,
+        figures=[*figures, *beside],
+        tables=[_rows(steps), *tables],
+        spectra=[Spectrum(name=name, points=phase.result.latencies.spectrum())] if phase else [],
+        series=[*tried, *(show.throughput(phase.result, name) if phase else ()), *series],
+    )
+
+
+def _sustained(highest: float) -> Figure:
+    return Figure(
+        name="sustained, three times",
+        value=highest,
+        unit="a second",
+        threshold=thresholds.load().capacity.creations_per_s,
+        at_least=True,
+    )
 
 
 def _rows(steps: Sequence[Step]) -> Rows:
     return Rows(
         title="Steps",
-        columns=["intended a second", "answered", "p50 ms", "p99 ms", "verdict"],
+        columns=["intended a second", "answered 201", "p50 ms", "p99 ms", "verdict"],
         rows=[
             [
                 *(f"{value:,.0f}" for value in (step.rate, step.per_second)),

@@ -100,7 +100,7 @@ class Measurement:
             if made.statuses != {201: leases}:
                 raise SystemExit(f"Not all leases were created: {made.statuses}")
             await self.rest()
-        console.print(f"{leases:,} leases created, {made.per_second:,.0f}/s")
+        console.print(f"{leases:,} leases created, {made.rate_of(201):,.0f}/s")
 
     async def collect(self, day: date, kill_after: int | None = None) -> Measured:
         """A run; the worker is killed after so many attempts."""

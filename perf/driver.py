@@ -3,20 +3,20 @@
 import asyncio
 import contextlib
 import json
+import math
 import sys
 import tempfile
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import aiohttp
-
 from common.stack.console import Terminal
 from common.stack.stack import Stack
 from common.stack.temporary import temporary_stack
-from perf import loadgen, openloop
+from perf import books, loadgen, openloop
+from perf.books import Books, Held
 from perf.hops import Trace
 from perf.openloop import Request, Result
 from perf.terms import creation
@@ -24,6 +24,7 @@ from perf.terms import creation
 TUNABLES = {"GATEWAY_LATENCY_MS": "0", "COLLECTIONS_AT": "never", "LOG_LEVEL": "warning"}
 CONNECTIONS = 50  # of closed loops
 SETTLE_S = 60.0
+_LOOK_EVERY_S = 0.05
 CREATED_KEPT = 50_000
 
 
@@ -34,8 +35,19 @@ class Phase:
     name: str
     rate: float
     result: Result
+    lag_s: float = math.nan  # of creations: after the last answer, until the ledger had all of them
     requests: dict[str, Request] = field(default_factory=dict)  # by trace-id, where they are traced
     traces: dict[str, Trace] = field(default_factory=dict)
+
+    @property
+    def accepted_per_s(self) -> float:
+        """Requests carried out and answered, a second of the schedule."""
+        return self.result.statuses[201] / self.result.seconds
+
+    @property
+    def drained_per_s(self) -> float:
+        """The same until the ledger had them: fast answers do not hide a slow worker."""
+        return self.result.statuses[201] / (self.result.seconds + self.lag_s)
 
     def join(self, stamps: dict[str, Trace]) -> None:
         """Put the client's own stamps to those of the processes."""
@@ -53,23 +65,26 @@ def traceparent(run: int, number: int) -> str:
 
 
 class Driver:
-    """Puts a system under load, and knows how many leases it has to have."""
+    """Puts a system under load, and holds what was answered against what is there."""
 
-    def __init__(self, stack: Stack, session: aiohttp.ClientSession, seed: int) -> None:
+    def __init__(self, stack: Stack, its_books: Books, seed: int) -> None:
         self._stack = stack
-        self._session = session
+        self._books = its_books
         self._seed = seed
         self._leases = f"{stack.addresses.http('lease')}/api/v1/leases"
         self.created: deque[tuple[str, str]] = deque(maxlen=CREATED_KEPT)  # lease, its first payment
         self._runs = 0  # schedules so far, each with trace-ids of its own
-        self._made = 0  # leases, those of all phases and those that were there before
+        self._before: Held | None = None
+        self._answered = 0  # creations since then, with 201
+        self._uncertain = 0  # the others, that may have been carried out or not
 
     async def begin(self) -> None:
         """Take note of what is there."""
-        self._made = await self._in_ledger()
+        self._before = await self._books.at_rest()
+        self._answered = self._uncertain = 0
 
-    async def guess(self, seconds: float) -> loadgen.Result:
-        """Warm up, then creations in a closed loop; these are not traced."""
+    async def warm_up(self, seconds: float) -> loadgen.Result:
+        """Creations in a closed loop, untraced; the second half says what the system can do about."""
         numbers = iter(range(sys.maxsize))
 
         def create() -> bytes:
@@ -77,8 +92,7 @@ class Driver:
 
         for length in (seconds / 2, seconds):
             found = await loadgen.run(self._leases, create, seconds=length, connections=CONNECTIONS)
-            self._made += found.statuses[201]
-        await self.settled()
+            self._count(found.statuses, found.broken)
         return found
 
     async def create(self, rate: float, seconds: float, *, traced: bool) -> Phase:
@@ -96,7 +110,8 @@ class Driver:
         self._runs += 1
         run = self._runs
         phase = await self._phase("creation", run, rate, seconds, self._leases, make, note, traced=traced)
-        self._made += phase.result.statuses[201]
+        self._count(phase.result.statuses, phase.result.unanswered)
+        phase.lag_s = await self._ledger_lag()
         return phase
 
     async def attempt(self, rate: float, seconds: float) -> Phase:
@@ -114,18 +129,30 @@ class Driver:
         rate = min(rate, len(payments) / seconds * 0.8)
         return await self._phase("attempt", run, rate, seconds, base, make, most=len(payments))
 
-    async def settled(self) -> float:
-        """Return when the ledger has all leases, with the seconds that took. Raises TimeoutError."""
-        began = time.monotonic()
-        async with asyncio.timeout(SETTLE_S):
-            while await self._in_ledger() < self._made:  # noqa: ASYNC110 over HTTP
-                await asyncio.sleep(0.05)
-        return time.monotonic() - began
+    async def unaccounted(self) -> list[str]:
+        """Wait for the system to come to rest: what is missing or too much since `begin`, in words.
 
-    async def _in_ledger(self) -> int:
-        url = f"{self._stack.addresses.http('ledger')}/api/v1/audit/metrics"
-        async with self._session.get(url) as response:
-            return int((await response.json())["leases_total"])
+        Then begin anew.
+        """
+        assert self._before is not None
+        now = await self._books.at_rest()
+        found = books.unaccounted(self._before, now, self._answered, self._uncertain)
+        self._before, self._answered, self._uncertain = now, 0, 0
+        return found
+
+    def _count(self, statuses: Counter[int], unanswered: int) -> None:
+        self._answered += statuses[201]
+        self._uncertain += sum(statuses.values()) - statuses[201] + unanswered
+
+    async def _ledger_lag(self) -> float:
+        """Seconds until the ledger has all that was answered; infinite where it does not get there."""
+        assert self._before is not None
+        began = time.monotonic()
+        while (await self._books.ledger())["leases_total"] < self._before.in_ledger + self._answered:
+            if time.monotonic() - began > SETTLE_S:
+                return math.inf
+            await asyncio.sleep(_LOOK_EVERY_S)
+        return time.monotonic() - began
 
     async def _phase(
         self,
@@ -150,7 +177,7 @@ class Driver:
                 note(request, body)
 
         result = await openloop.run(url, make, starts, on_answer=answered)
-        return Phase(name, rate, result, requests)
+        return Phase(name, rate, result, requests=requests)
 
 
 @contextlib.contextmanager

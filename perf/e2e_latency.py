@@ -8,72 +8,72 @@ a bare aiohttp server, and the same inserts without a broker.
 
 import argparse
 import asyncio
-import contextlib
 import sys
 from pathlib import Path
 
-import aiohttp
 import uvloop
-from rich.console import Console
 
+from common.hops import FLUSH_EVERY_S
 from common.stack.errors import StackError
 from common.stack.stack import Stack as System
-from perf import hops, openloop, servers, show
+from perf import hops, openloop, servers, show, tables, thresholds
+from perf.books import Books
 from perf.driver import CONNECTIONS, Driver, private_system
 from perf.report import page
 from perf.report.run import Run, Spectrum, Stack
 from perf.sampling import Sampler
-from perf.terms import creation
+from perf.servers import REFERENCE_S
 
-GUESS_S = 5.0
 ATTEMPTS_SHARE = 4  # attempts come at the creations' rate over this: each is charged by HTTP, one by one
 
-console = Console()
+console = tables.terminal()
 
 
 async def measure(stack: System, stamps: Path, seconds: float, rate: float | None, seed: int) -> Run:
-    """All of it."""
-    reference_s = min(GUESS_S, seconds)
+    """All of it. Raises OSError, TimeoutError."""
+    reference_s = min(REFERENCE_S, seconds)
     with console.status("guessing the capacity …") as status:
-        async with aiohttp.ClientSession() as session:
-            driver = Driver(stack, session, seed)
+        async with Books(stack) as books:
+            driver = Driver(stack, books, seed)
             await driver.begin()
-            guess = await driver.guess(reference_s)
-            rate = rate or guess.per_second / 2
+            closed = (await driver.warm_up(reference_s)).rate_of(201)
+            remarks = await driver.unaccounted()
+            rate = rate or closed / 2
             async with Sampler(stack) as sampler:
                 status.update(f"creations: {rate:,.0f}/s for {seconds:.0f} s, arriving at random …")
                 creations = await driver.create(rate, seconds, traced=True)
-                with contextlib.suppress(TimeoutError):  # what is missing then, the books below show
-                    await driver.settled()
+                remarks += await driver.unaccounted()
                 status.update(f"attempts: for {seconds / 2:.0f} s …")
                 attempts = await driver.attempt(rate / ATTEMPTS_SHARE, seconds / 2)
-                await asyncio.sleep(2)  # until the last stamps are written
+                remarks += await driver.unaccounted()
+        await asyncio.sleep(2 * FLUSH_EVERY_S)  # until the last stamps are written
         joined = await asyncio.to_thread(hops.read, stamps)
-        lease_id, _ = driver.created[0]
         status.update("the references …")
-        bare = await servers.echo_per_second(CONNECTIONS, reference_s)
-        direct = await servers.direct(
-            stack.addresses.database,
+        lease_id, _ = driver.created[0]
+        references = await servers.references(
+            stack,
             lease_id,
-            creation(0),
-            CONNECTIONS,
-            reference_s,
-            openloop.poisson(rate, reference_s, seed),
+            connections=CONNECTIONS,
+            starts=openloop.poisson(rate, reference_s, seed),
+            seconds=reference_s,
         )
-    ways = ((creations, hops.CREATION), (attempts, hops.ATTEMPT))
-    tables, remarks = [], []
-    for phase, way in ways:
+    for phase in (creations, attempts):
         phase.join(joined)
-        tables.append(show.hop_rows(phase, way))
         remarks += show.not_conserved(phase)
-    tables += [show.reference_rows(guess, creations.result, bare, direct), show.books(creations, attempts)]
+    figures = show.figures(creations, attempts, thresholds.load().e2e_latency)
+    remarks += show.missed(figures)
+    ways = ((creations, hops.CREATION), (attempts, hops.ATTEMPT))
     return Run(
         **show.about("e2e-latency", "End-to-end latency, hop by hop"),
         settings={"creations a second": f"{rate:,.0f}", "seconds": f"{seconds:g}", "seed": str(seed)},
         verdict=not remarks,
         remarks=remarks,
-        figures=show.figures(creations, attempts, guess, bare, direct),
-        tables=tables,
+        figures=[*figures, *show.ratios(closed, references), *sampler.figures()],
+        tables=[
+            *(show.hop_rows(phase, way) for phase, way in ways),
+            show.reference_rows(closed, references, creations.result),
+            show.books(creations, attempts),
+        ],
         spectra=[Spectrum(name=phase.name, points=phase.result.latencies.spectrum()) for phase, _ in ways],
         stacks=[
             Stack(

@@ -105,9 +105,9 @@ async def measure(seconds: float, connections: int) -> bool:
         missing = await _missing(session, created)
 
     lines = [
-        Line("POST /leases, synchronous", creations.per_second, "/s", bounds.creations_per_s, True),
+        Line("POST /leases, synchronous", creations.rate_of(201), "/s", bounds.creations_per_s, True),
         Line("POST /leases p99", creations.percentile_ms(99), "ms", bounds.creation_p99_ms, False),
-        Line("GET /leases/{id}", reads.per_second, "/s", bounds.reads_per_s, True),
+        Line("GET /leases/{id}", reads.rate_of(200), "/s", bounds.reads_per_s, True),
         Line("ledger lag at the end", lag_s, "s", bounds.ledger_lag_s, False),
         Line("memory of all Python processes", rss_mb, "MB", bounds.python_rss_mb, False),
     ]
@@ -125,9 +125,9 @@ async def measure(seconds: float, connections: int) -> bool:
         f" Reads: p50 {reads.percentile_ms(50):.1f} ms, p99 {reads.percentile_ms(99):.1f} ms."
     )
     console.print(
-        f"Bare aiohttp in the same run: {bare.per_second:,.0f}/s; a creation costs as much as"
-        f" {bare.per_second / max(creations.per_second, 1e-9):.1f} of its answers, a read"
-        f" {bare.per_second / max(reads.per_second, 1e-9):.1f}."
+        f"Bare aiohttp in the same run: {bare.rate_of(200):,.0f}/s; a creation costs as much as"
+        f" {bare.rate_of(200) / max(creations.rate_of(201), 1e-9):.1f} of its answers, a read"
+        f" {bare.rate_of(200) / max(reads.rate_of(200), 1e-9):.1f}."
     )
     all_right = set(creations.statuses) == {201} and set(reads.statuses) == {200}
     conserved = (

@@ -1,15 +1,17 @@
 """Performance through the years: one line of JSON for each measured commit, in perf/history.jsonl.
 
-A line is put together from the newest report of each kind in perf/reports/, all of one commit and machine;
-`make history` makes them first, one after the other. Figures of different machines are not to be compared, so
-each line says which it was.
+Everything is measured one after the other, and a line comes only of measurements that all passed, of one
+commit with nothing changed since. Figures of different machines are not to be compared, so each line says
+which it was.
 """
 
 import argparse
-import os
+import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
@@ -20,13 +22,20 @@ from perf.report.page import DIRECTORY
 from perf.report.run import Run
 
 FILE = Path(__file__).with_name("history.jsonl")
-# Each kind of report and how it is made. The load test runs against the system that `make up` has started.
+# Each kind of report and how it is made. The load tests run against the system that `make up` has started;
+# the way of a request is followed at half of the rate that was sustained before.
 MEASUREMENTS = {
+    "capacity": "-m perf.capacity",
+    "e2e-latency": "-m perf.e2e_latency --rate {half}",
     "stress": "-m tests.performance.stress_tests",
-    "e2e-latency": "-m perf.e2e_latency",
     "loadtest": "-m perf.load --users 50 --spawn-rate 10 --run-time 60s",
     "bench": "-m perf.bench",  # last: on a new machine it stores figures, and the checkout is another one
 }
+HALF_OF = ("capacity", "sustained, three times")
+
+
+class NothingToAdd(Exception):
+    """Why there is no line, in words."""
 
 
 class Line(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,18 +48,50 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
     tables: dict[str, list[dict[str, str]]]  # by kind of report and title: rows by column
 
 
-def newest(kind: str, directory: Path = DIRECTORY) -> Run | None:
-    """The newest report of a kind; None where there is none."""
+def newest(kind: str, since: datetime, directory: Path) -> Run | None:
+    """The newest report of a kind that is not older than `since`; None where there is none."""
     paths = sorted(directory.glob(f"{kind}-[0-9]*-[0-9]*.json"))
-    return msgspec.json.decode(paths[-1].read_bytes(), type=Run) if paths else None
+    run = msgspec.json.decode(paths[-1].read_bytes(), type=Run) if paths else None
+    return run if run is not None and run.at >= since else None
 
 
-def line_of(runs: dict[str, Run]) -> Line:
-    """The line of these reports. Raises ValueError where they are not of one commit and one machine."""
+def measure(console: Console) -> dict[str, Run]:
+    """All of MEASUREMENTS, one after the other, by kind. Raises NothingToAdd at the first that fails."""
+    runs: dict[str, Run] = {}
+    for kind, command in MEASUREMENTS.items():
+        console.rule(kind)
+        began = datetime.now(UTC)
+        words = shlex.split(command.format(half=half(runs)))
+        done = subprocess.run([sys.executable, *words], check=False)
+        if done.returncode:
+            raise NothingToAdd(f"{kind} ended with exit code {done.returncode}")
+        found = newest(kind, began, DIRECTORY)
+        if found is None:
+            raise NothingToAdd(f"{kind} has left no report")
+        runs[kind] = found
+    return runs
+
+
+def half(runs: Mapping[str, Run]) -> str:
+    """Half of the rate that was sustained, for a command line."""
+    kind, name = HALF_OF
+    figures = {each.name: each.value for each in runs[kind].figures} if kind in runs else {}
+    return f"{figures.get(name, 0.0) / 2:.0f}"
+
+
+def line_of(runs: Mapping[str, Run]) -> Line:
+    """The line of these reports.
+
+    Raises NothingToAdd where they are not of one commit and one machine, or of no commit, or one has failed.
+    """
     if len({(run.commit, run.machine) for run in runs.values()}) != 1:
         said = ", ".join(f"{kind} of {run.commit}" for kind, run in runs.items())
-        raise ValueError(f"the reports are not of one commit and one machine: {said}")
+        raise NothingToAdd(f"the reports are not of one commit and one machine: {said}")
+    if failed := [kind for kind, run in runs.items() if not run.verdict]:
+        raise NothingToAdd(f"failed: {', '.join(failed)}")
     last = max(runs.values(), key=lambda run: run.at)
+    if not re.fullmatch(r"[0-9a-f]+", last.commit):
+        raise NothingToAdd(f"{last.commit} is no commit: commit what was changed, and measure that")
     return Line(
         date=f"{last.at:%Y-%m-%d}",
         commit=last.commit,
@@ -94,24 +135,15 @@ def show(console: Console, lines: list[Line]) -> None:
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(prog="python -m perf.history", description=__doc__)
-    parser.add_argument("command", choices=["record", "add", "show"], help="measure and add; add; show")
+    parser.add_argument("command", choices=["record", "show"], help="measure and add a line, or show all")
     asked = parser.parse_args()
-    console = Console(width=None if sys.stdout.isatty() else tables.WIDTH)
+    console = tables.terminal()
     if asked.command == "record":
-        for kind, command in MEASUREMENTS.items():
-            console.rule(kind)
-            subprocess.run([sys.executable, *shlex.split(command)], check=False, env=os.environ)
-    if asked.command != "show":
-        runs = {kind: run for kind in MEASUREMENTS if (run := newest(kind)) is not None}
-        if missing := MEASUREMENTS.keys() - runs.keys():
-            sys.exit(
-                f"There is no report of: {', '.join(sorted(missing))}. `make history` makes all of them."
-            )
         try:
-            add(line_of(runs))
-        except ValueError as error:
+            add(line_of(measure(console)))
+        except NothingToAdd as error:
             sys.exit(f"Nothing was added: {error}.")
-        console.print(f"Added to {FILE.name}, for commit {machine.commit()}; commit it.")
+        console.print(f"Added to {FILE.name}, for commit {machine.commit().rstrip('+')}; commit it.")
     if not (lines := read()):
         sys.exit("Nothing was measured yet: `make history`.")
     show(console, lines)

@@ -82,11 +82,8 @@ def along(traces: Iterable[Trace], way: Way) -> list[Hop]:
     ]
 
 
-def repeated(traces: Mapping[str, Trace], point: str) -> int:
-    """How many traces have passed a point more than once, where once is all there should be."""
-    return sum(len(trace.get(point, ())) > 1 for trace in traces.values())
-
-
-def passed(traces: Mapping[str, Trace]) -> Counter[str]:
-    """How many traces have passed each point."""
-    return Counter(point for trace in traces.values() for point in trace)
+def passed(traces: Mapping[str, Trace], times: int = 1) -> Counter[str]:
+    """How many traces have passed each point at least so many times."""
+    return Counter(
+        point for trace in traces.values() for point, stamps in trace.items() if len(stamps) >= times
+    )

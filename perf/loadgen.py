@@ -32,10 +32,9 @@ class Result:
     latencies_ms: list[float] = field(default_factory=list)
     broken: int = 0  # connections that ended without an answer
 
-    @property
-    def per_second(self) -> float:
-        """Answers a second."""
-        return len(self.latencies_ms) / self.seconds if self.seconds else 0.0
+    def rate_of(self, status: int) -> float:
+        """Answers with that status a second."""
+        return self.statuses[status] / self.seconds if self.seconds else 0.0
 
     def percentile_ms(self, percent: float) -> float:
         """The latency that `percent` of the answers were not slower than, in ms."""

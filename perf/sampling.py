@@ -8,9 +8,9 @@ import aiormq
 import asyncpg
 import psutil
 
-from common.bus import topology
 from common.stack.stack import Stack
-from perf.report.run import Series
+from perf.books import depths
+from perf.report.run import Figure, Series
 
 EVERY_S = 1.0
 _PENDING = """
@@ -30,6 +30,9 @@ class Sample:
     queued: dict[str, int]  # messages waiting, by work queue
     outbox: int  # events committed and not yet published
     commits_per_s: float
+
+
+SERVERS = ("postgres", "rabbitmq", "epmd")  # the processes that are not ours
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,10 @@ def _family(process: psutil.Process) -> _Look | None:
         )
     except psutil.Error:
         return None
+
+
+def _python_mb(sample: Sample) -> float:
+    return sum(mb for name, mb in sample.rss_mb.items() if name not in SERVERS)
 
 
 @dataclass
@@ -77,20 +84,20 @@ class Sampler:
         self._task = asyncio.create_task(self._run())
         return self
 
-    async def __aexit__(self, *_: object) -> None:
+    async def __aexit__(self, failed: type[BaseException] | None, *_: object) -> None:
+        """Raises what ended the sampling too early: half of a run would be shown as if it were all of it."""
         self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
+        [ended] = await asyncio.gather(self._task, return_exceptions=True)
         await self._broker.close()
         await self._database.close()
+        if failed is None and isinstance(ended, Exception):
+            raise ended
 
     async def look(self) -> Sample:
         """One look, beside those of every second."""
         at_s = time.monotonic() - self._began
         row = await self._database.fetchrow(_PENDING)
-        queued = {}
-        for queue in topology.WORK_QUEUES:
-            declared = await self._channel.queue_declare(queue.name, passive=True)
-            queued[queue.name] = declared.message_count or 0
+        queued = await depths(self._channel)
         earlier, self._commits = self._commits, (at_s, row["commits"])
         looks = {name: _family(process) for name, process in self._processes.items()}
         cpu = {}
@@ -114,12 +121,36 @@ class Sampler:
             self.samples.append(await self.look())
             await asyncio.sleep(EVERY_S)
 
+    def figures(self) -> list[Figure]:
+        """The peaks: of one process of the system, of its Python processes together, and of all."""
+        whole = self.samples[1:]  # the first has nothing to compare CPU times with
+        busiest = max((cpu for each in whole for cpu in each.cpu_percent.values()), default=0.0)
+        return [
+            Figure(name="busiest process, peak", value=busiest, unit="% of a core"),
+            Figure(
+                name="system, peak",
+                value=max((sum(each.cpu_percent.values()) for each in whole), default=0.0),
+                unit="% of a core",
+            ),
+            Figure(
+                name="memory of the Python processes, peak",
+                value=max((_python_mb(each) for each in self.samples), default=0.0),
+                unit="MB",
+            ),
+            Figure(
+                name="memory with PostgreSQL and RabbitMQ, peak",
+                value=max((sum(each.rss_mb.values()) for each in self.samples), default=0.0),
+                unit="MB",
+            ),
+        ]
+
     def series(self) -> list[Series]:
         """The samples as plots of a report."""
         found = []
         for group, unit, member in (
             ("CPU", "% of a core", "cpu_percent"),
             ("Memory", "MB", "rss_mb"),
+            ("Open files", "files", "open_files"),
             ("Messages waiting", "messages", "queued"),
         ):
             by_name: dict[str, list[tuple[float, float]]] = {}

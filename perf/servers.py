@@ -7,18 +7,23 @@ import socket
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
+from common.stack.stack import Stack
 from perf import loadgen, openloop
+from perf.terms import creation
 
 READY_WITHIN_S = 20.0
+REFERENCE_S = 5.0  # that each is measured for
 
 
 @dataclass(frozen=True)
-class Direct:
-    """The same inserts without a broker: as fast as it goes, and at the rate of the measurement."""
+class References:
+    """What else this machine can do, in the same run."""
 
-    per_second: float
-    at_rate: openloop.Result
+    bare_per_s: float  # answers of an aiohttp server that does nothing else, closed loop
+    direct_per_s: float  # a creation's inserts in a handler of their own, no broker, closed loop
+    direct_at_rate: openloop.Result | None  # the same at the measurement's own rate, open model
 
 
 @contextlib.asynccontextmanager
@@ -49,19 +54,23 @@ async def running(
         await process.wait()
 
 
-async def echo_per_second(connections: int, seconds: float) -> float:
-    """What a bare aiohttp server answers on this machine."""
+async def references(
+    stack: Stack,
+    lease_id: str,
+    *,
+    connections: int,
+    starts: Sequence[float] = (),
+    seconds: float = REFERENCE_S,
+) -> References:
+    """Measure them beside a system that rests; `lease_id` names a lease of it, whose rows are the pattern.
+
+    Raises TimeoutError where a server does not come up, OSError where it cannot be reached.
+    """
     async with running("perf.echo") as url:
-        request = loadgen.get(url)
-        found = await loadgen.run(url, lambda: request, seconds=seconds, connections=connections)
-    return found.per_second
-
-
-async def direct(
-    database_url: str, lease_id: str, body: bytes, connections: int, seconds: float, starts: Sequence[float]
-) -> Direct:
-    """What a handler does that writes a creation's rows itself; `database_url` is the owner's."""
-    async with running("perf.direct", lease_id, environment={"DATABASE_URL": database_url}) as url:
-        request = loadgen.post(url, body)
+        bare = await loadgen.run(url, partial(loadgen.get, url), seconds=seconds, connections=connections)
+    environment = {"DATABASE_URL": stack.addresses.database}
+    async with running("perf.direct", lease_id, environment=environment) as url:
+        request = loadgen.post(url, creation(0))
         fast = await loadgen.run(url, lambda: request, seconds=seconds, connections=connections)
-        return Direct(fast.per_second, await openloop.run(url, lambda _: request, starts))
+        at_rate = await openloop.run(url, lambda _: request, starts) if starts else None
+    return References(bare.rate_of(200), fast.rate_of(201), at_rate)

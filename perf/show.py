@@ -8,14 +8,17 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from perf import hops, loadgen, machine, servers, tables
+from perf import hops, machine, tables
 from perf.driver import Phase
 from perf.hops import Hop, Way
 from perf.openloop import Result
 from perf.report.page import bound, number
 from perf.report.run import Figure, Rows, Run, Series
+from perf.servers import References
+from perf.thresholds import E2eLatency
 
 LATENCIES = ["mean ms", "p50", "p95", "p99"]
+EVENTS = {"creation": 1, "attempt": 2}  # that the ledger gets of each: an attempt is started, then succeeds
 
 
 def about(kind: str, title: str) -> dict[str, Any]:
@@ -55,16 +58,19 @@ def _hop(hop: Hop, share: str) -> list[str]:
     return [hop.name, *(f"{value:.2f}" for value in values), share]
 
 
-def reference_rows(guess: loadgen.Result, creations: Result, bare: float, direct: servers.Direct) -> Rows:
-    """The system beside a bare server and beside the same inserts without a broker, all of the same run."""
+def reference_rows(per_second: float, references: References, at_rate: Result | None = None) -> Rows:
+    """Creations beside a bare server and the same inserts without a broker, all of the same run.
+
+    `per_second` is of a closed loop, `at_rate` of the open model, as in `references`.
+    """
     rows = [
-        [name, f"{per_second:,.0f}", f"{guess.per_second / per_second:.3g}", *_percentiles(at_rate)]
-        for name, per_second, at_rate in (
-            ("this system, creation", guess.per_second, creations),
-            ("the same inserts, no broker", direct.per_second, direct.at_rate),
+        [name, f"{its:,.0f}", f"{per_second / its:.3g}", *_percentiles(opened)]
+        for name, its, opened in (
+            ("this system, creation", per_second, at_rate),
+            ("the same inserts, no broker", references.direct_per_s, references.direct_at_rate),
+            ("bare aiohttp", references.bare_per_s, None),
         )
     ]
-    rows.append(["bare aiohttp", f"{bare:,.0f}", f"{guess.per_second / bare:.3g}", "", ""])
     return Rows(
         title="References of the same run",
         columns=["server", "a second, 50 closed", "this system's ratio", "p50 at the open rate", "p99"],
@@ -72,19 +78,35 @@ def reference_rows(guess: loadgen.Result, creations: Result, bare: float, direct
     )
 
 
-def _percentiles(result: Result) -> list[str]:
+def ratios(per_second: float, references: References) -> list[Figure]:
+    """What stays when a machine has a slow day: a closed loop's creations beside the references."""
+    return [
+        Figure(name="of what a bare server does", value=per_second / references.bare_per_s, unit="×"),
+        Figure(
+            name="of the same inserts without a broker", value=per_second / references.direct_per_s, unit="×"
+        ),
+    ]
+
+
+def _percentiles(result: Result | None) -> list[str]:
+    if result is None:
+        return ["", ""]
+    if result.void is not None:
+        return ["void", "void"]
     return [f"{result.latencies.percentile_ms(percent):.1f} ms" for percent in (50, 99)]
 
 
 def _counts(phase: Phase) -> dict[str, int]:
     passed = hops.passed(phase.traces)
+    events = EVENTS[phase.name]
     return {
         "sent": phase.result.intended - phase.result.dropped,
         "answered 201": phase.result.statuses[201],
         "confirmed": passed["broker.confirmed"],
         "committed": passed[_last(phase)],
-        "in the ledger": passed["ledger.visible"],
-        "twice": hops.repeated(phase.traces, _last(phase)),
+        "in the ledger": hops.passed(phase.traces, events)["ledger.visible"],
+        "committed twice": hops.passed(phase.traces, 2)[_last(phase)],
+        "in the ledger twice": hops.passed(phase.traces, events + 1)["ledger.visible"],
         "dropped": phase.result.dropped,
         "unanswered": phase.result.unanswered,
     }
@@ -118,41 +140,67 @@ def not_conserved(phase: Phase) -> list[str]:
     return found
 
 
-def figures(
-    creations: Phase, attempts: Phase, guess: loadgen.Result, bare: float, direct: servers.Direct
-) -> list[Figure]:
+def figures(creations: Phase, attempts: Phase, bounds: E2eLatency) -> list[Figure]:
     """The few numbers to read first."""
-    visible = hops.along(creations.traces.values(), [("", "worker.committed", "ledger.visible")])[
-        0
-    ].latencies.percentile_ms(99)
+    [visible] = hops.along(creations.traces.values(), [("", "worker.committed", "ledger.visible")])
     return [
         Figure(name="creation, p50", value=creations.result.latencies.percentile_ms(50), unit="ms"),
-        Figure(name="creation, p99", value=creations.result.latencies.percentile_ms(99), unit="ms"),
-        Figure(name="attempt, p99", value=attempts.result.latencies.percentile_ms(99), unit="ms"),
-        Figure(name="commit to ledger, p99", value=visible, unit="ms"),
-        Figure(name="of what a bare server does", value=guess.per_second / bare, unit="×"),
         Figure(
-            name="of the same inserts without a broker", value=guess.per_second / direct.per_second, unit="×"
+            name="creation, p99",
+            value=creations.result.latencies.percentile_ms(99),
+            unit="ms",
+            threshold=bounds.creation_p99_ms,
         ),
+        Figure(
+            name="attempt, p99",
+            value=attempts.result.latencies.percentile_ms(99),
+            unit="ms",
+            threshold=bounds.attempt_p99_ms,
+        ),
+        Figure(
+            name="commit to ledger, p99",
+            value=visible.latencies.percentile_ms(99),
+            unit="ms",
+            threshold=bounds.ledger_p99_ms,
+        ),
+        *rates(creations),
         Figure(name="the generator's lag, p99", value=creations.result.lag.percentile_ms(99), unit="ms"),
     ]
 
 
-def throughput(result: Result) -> list[Series]:
-    """Answers a second, and latency, over the run."""
+def rates(creations: Phase) -> list[Figure]:
+    """What is accepted, and what gets through to the end: two figures."""
+    return [
+        Figure(name="creations answered", value=creations.accepted_per_s, unit="a second"),
+        Figure(name="creations through to the ledger", value=creations.drained_per_s, unit="a second"),
+    ]
+
+
+def missed(figures: Sequence[Figure]) -> list[str]:
+    """The thresholds that are not kept, in words."""
+    return [
+        f"{each.name}: {number(each.value)} {each.unit}, {bound(each)} were asked."
+        for each in figures
+        if each.kept is False
+    ]
+
+
+def throughput(result: Result, name: str = "") -> list[Series]:
+    """Answers a second, and latency, over the run; `name` tells one of several results from the others."""
+    prefix = f"{name}, " if name else ""
     middles = [(number + 0.5) * result.window_s for number in range(len(result.windows))]
     pairs = list(zip(middles, result.windows, strict=True))
     return [
         Series(
             group="Throughput",
-            name="answers",
+            name=f"{prefix}answers",
             unit="per second",
             points=[(at, window.count / result.window_s) for at, window in pairs],
         ),
         *(
             Series(
                 group="Latency over time",
-                name=f"p{percent}",
+                name=f"{prefix}p{percent}",
                 unit="ms",
                 points=[(at, window.percentile_ms(percent)) for at, window in pairs],
             )

@@ -11,24 +11,25 @@ import os
 import sys
 from collections.abc import Sequence
 
-import aiohttp
+import msgspec
 import numpy as np
 import uvloop
-from rich.console import Console
 
 from common.stack.errors import StackError
 from common.stack.stack import Stack
-from perf import show, thresholds
-from perf.driver import Driver, Phase, private_system
+from perf import servers, show, tables, thresholds
+from perf.books import Books
+from perf.driver import CONNECTIONS, Driver, Phase, private_system
 from perf.durations import seconds as seconds_of
 from perf.latencies import Latencies
 from perf.report import page
 from perf.report.run import Figure, Rows, Run, Spectrum
-from perf.sampling import Sample, Sampler
+from perf.sampling import SERVERS, Sample, Sampler
+from perf.servers import REFERENCE_S
 
 LONG_S = 600.0  # from here on slopes count
 
-console = Console()
+console = tables.terminal()
 
 
 def slope_per_hour(points: Sequence[tuple[float, float]]) -> float:
@@ -50,33 +51,45 @@ def tenth(windows: Sequence[Latencies], *, last: bool) -> Latencies:
 
 
 async def measure(stack: Stack, seconds: float, rate: float | None, seed: int) -> Run:
-    """All of it."""
+    """All of it. Raises OSError, TimeoutError."""
+    reference_s = min(REFERENCE_S, seconds)
     with console.status("warming up …") as status:
-        async with aiohttp.ClientSession() as session:
-            driver = Driver(stack, session, seed)
+        async with Books(stack) as books:
+            driver = Driver(stack, books, seed)
             await driver.begin()
-            guess = await driver.guess(min(5.0, seconds))
-            rate = rate or guess.per_second / 2
+            closed = (await driver.warm_up(reference_s)).rate_of(201)
+            wrong = await driver.unaccounted()
+            rate = rate or closed / 2
             status.update(f"{rate:,.0f} creations a second for {seconds:,.0f} s …")
             async with Sampler(stack) as sampler:
                 phase = await driver.create(rate, seconds, traced=False)
-                lag_s = await driver.settled()
-    return run_of(phase, sampler, seconds, seed, lag_s)
+            wrong += await driver.unaccounted()
+            status.update("the references …")
+            lease_id, _ = driver.created[0]
+            references = await servers.references(
+                stack, lease_id, connections=CONNECTIONS, seconds=reference_s
+            )
+    found = run_of(phase, sampler, seconds, seed, wrong)
+    return msgspec.structs.replace(
+        found,
+        figures=[*found.figures, *show.ratios(closed, references)],
+        tables=[*found.tables, show.reference_rows(closed, references)],
+    )
 
 
-def run_of(phase: Phase, sampler: Sampler, seconds: float, seed: int, lag_s: float) -> Run:
-    """What has come of it; `lag_s`: how long the ledger needed after the last answer."""
+def run_of(phase: Phase, sampler: Sampler, seconds: float, seed: int, wrong: Sequence[str] = ()) -> Run:
+    """What has come of it; `wrong`: what is missing or too much in the services."""
     result = phase.result
     long = seconds >= LONG_S
     bounds = thresholds.load().soak
     memory = _slopes(sampler.samples, "rss_mb")
     files = _slopes(sampler.samples, "open_files")
-    python = [name for name in memory if name not in ("postgres", "rabbitmq", "epmd")]
+    python = [name for name in memory if name not in SERVERS]
     late = sampler.samples[-max(1, len(sampler.samples) // 10) :]
     waiting = float(np.mean([sum(each.queued.values()) + each.outbox for each in late]))
     first, last = (tenth(result.windows, last=which).percentile_ms(99) for which in (False, True))
     figures = [
-        Figure(name="creations", value=result.per_second, unit="a second"),
+        *show.rates(phase),
         Figure(name="p99 of the whole run", value=result.latencies.percentile_ms(99), unit="ms"),
         Figure(
             name="p99, last tenth over first",
@@ -97,9 +110,10 @@ def run_of(phase: Phase, sampler: Sampler, seconds: float, seed: int, lag_s: flo
             threshold=bounds.files_per_hour if long else None,
         ),
         Figure(name="waiting, last tenth", value=waiting, unit="messages", threshold=bounds.waiting),
-        Figure(name="ledger's lag at the end", value=lag_s, unit="s", threshold=bounds.ledger_lag_s),
+        Figure(name="ledger's lag at the end", value=phase.lag_s, unit="s", threshold=bounds.ledger_lag_s),
+        *sampler.figures(),
     ]
-    remarks = [f"Missed: {each.name}." for each in figures if each.kept is False]
+    remarks = [*wrong, *show.missed(figures)]
     if set(result.statuses) != {201} or result.dropped or result.unanswered:
         remarks.append(
             f"Answers {dict(result.statuses)}, {result.dropped} dropped, {result.unanswered} unanswered."

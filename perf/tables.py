@@ -1,6 +1,7 @@
 """Tables for the terminal, also where the output is none."""
 
 import math
+import sys
 from collections.abc import Sequence
 from io import StringIO
 
@@ -12,6 +13,11 @@ from perf.statistics import Summary
 
 WIDTH = 120  # where the output is no terminal
 LATENCIES = ("min", "avg", "p95", "p99")
+
+
+def terminal() -> Console:
+    """A console as wide as the terminal, or as WIDTH where the output is none."""
+    return Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH)
 
 
 def milliseconds(value: float) -> str:

@@ -52,11 +52,20 @@ class Load(_Table, frozen=True, kw_only=True):
     response_ms: dict[str, Range]  # means, by endpoint
 
 
+class E2eLatency(_Table, frozen=True, kw_only=True):
+    """At half of what a closed loop does; from the intended start."""
+
+    creation_p99_ms: float
+    attempt_p99_ms: float
+    ledger_p99_ms: float  # from the commit until auditors can see it
+
+
 class Capacity(_Table, frozen=True, kw_only=True):
-    """What a sustained rate keeps."""
+    """What a sustained rate keeps, and how high it has to be."""
 
     p99_ms: float  # from the intended start
     ledger_lag_s: float  # after the last answer
+    creations_per_s: float  # at least
 
 
 class Soak(_Table, frozen=True, kw_only=True):
@@ -109,6 +118,7 @@ class Thresholds(_Table, frozen=True, kw_only=True):
     load: Load
     figures: Figures
     collections: Collections
+    e2e_latency: E2eLatency
     capacity: Capacity
     soak: Soak
     compare: Compare

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import msgspec
 
+from perf.latencies import Latencies
 from perf.machine import Machine
 from perf.statistics import Summary, summarise
 
@@ -26,6 +27,7 @@ class Measured(msgspec.Struct, frozen=True, kw_only=True):
     what: str  # is timed
     summary: Summary
     bare_ms: float  # median of the bare reference between its rounds
+    spectrum: list[tuple[float, float]] = []  # percentile, ms
 
     @property
     def median_ms(self) -> float:
@@ -66,6 +68,7 @@ def measured(name: str, what: str, seconds: Sequence[float], bare_s: Sequence[fl
         what=what,
         summary=summarise(each * 1000 for each in seconds),
         bare_ms=statistics.median(bare_s) * 1000,
+        spectrum=Latencies(seconds).spectrum(),
     )
 
 

@@ -12,7 +12,7 @@ from perf.bench import baseline
 from perf.bench.baseline import Kept, Measured
 from perf.report import page
 from perf.report import run as reports
-from perf.report.run import Figure, Rows
+from perf.report.run import Figure, Rows, Spectrum
 
 
 class Run:
@@ -22,6 +22,7 @@ class Run:
         self.machine = machine.this()
         self.kept: Mapping[str, Kept] = baseline.read(self.machine)
         self.results: list[Measured] = []
+        self.problems: list[str] = []  # thresholds missed, and regressions
         self.profiles: dict[str, str] = {}  # by operation
 
 
@@ -115,7 +116,8 @@ def report(run: Run) -> reports.Run:
     return reports.Run(
         **show.about("bench", "Benchmarks of single operations"),
         settings={each.name: f"{each.what}; {each.summary.count} rounds" for each in run.results},
-        verdict=all(each.summary.mean_ms <= bounds.mean_ms[each.name] for each in run.results),
+        verdict=not run.problems,
+        remarks=run.problems,
         figures=[
             Figure(
                 name=f"{each.name}, mean",
@@ -128,18 +130,20 @@ def report(run: Run) -> reports.Run:
         tables=[
             Rows(
                 title="Milliseconds",
-                columns=["operation", *tables.LATENCIES, "median", "× bare"],
+                columns=["operation", *tables.LATENCIES, "median", "× bare", "stored median"],
                 rows=[
                     [
                         each.name,
                         *tables.latencies(each.summary),
                         tables.milliseconds(each.median_ms),
                         f"{each.times_bare:.2g}",
+                        tables.milliseconds(run.kept[each.name].median_ms) if each.name in run.kept else "–",
                     ]
                     for each in run.results
                 ],
             )
         ],
+        spectra=[Spectrum(name=each.name, points=each.spectrum) for each in run.results],
     )
 
 

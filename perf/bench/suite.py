@@ -59,6 +59,7 @@ class Bench:
             return  # its figures would be the profiler's
         self._run.results.append(now)
         if problems := self._problems(now):
+            self._run.problems += problems
             pytest.fail("; ".join(problems), pytrace=False)
 
     def _problems(self, now: Measured) -> list[str]:

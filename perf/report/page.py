@@ -37,11 +37,12 @@ def bound(figure: Figure) -> str:
 
 def render(run: Run) -> str:
     """The page."""
-    groups = list(dict.fromkeys(series.group for series in run.series))
+    shown = [series for series in run.series if series.points]
+    groups = list(dict.fromkeys(series.group for series in shown))
     drawn = [
         *([plots.spectra(run.spectra)] if run.spectra else []),
         *([plots.stacks(run.stacks)] if run.stacks else []),
-        *(plots.over_time(group, [each for each in run.series if each.group == group]) for group in groups),
+        *(plots.across(group, [each for each in shown if each.group == group]) for group in groups),
     ]
     template = _templates.get_template("page.html.j2")
     return template.render(run=run, plots=[Markup(svg) for svg in drawn], number=number, bound=bound)

@@ -88,12 +88,14 @@ def stacks(given: Sequence[Stack]) -> str:
     return drawn[0]
 
 
-def over_time(group: str, given: Sequence[Series]) -> str:
-    """Quantities of one unit over the run."""
+def across(group: str, given: Sequence[Series]) -> str:
+    """Quantities of one unit over the run, or over something else: then each point was measured by itself."""
+    axis = given[0].across
     with _axes(group, 2.8) as (axes, drawn):
         for series in given:
-            axes.plot([t for t, _ in series.points], [value for _, value in series.points], label=series.name)
-        axes.set_xlabel("seconds")
+            marker = "" if axis == "seconds" else "o"
+            axes.plot(*zip(*series.points, strict=True), label=series.name, marker=marker, markersize=4)
+        axes.set_xlabel(axis)
         axes.set_ylabel(given[0].unit)
         axes.set_ylim(bottom=0)
         axes.legend(frameon=False, ncols=4, loc="upper center", bbox_to_anchor=(0.5, -0.22))

@@ -45,12 +45,13 @@ class Stack(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Series(msgspec.Struct, frozen=True, kw_only=True):
-    """A quantity over time; those with the same `group` share a plot."""
+    """A quantity over another, mostly over time; those with the same `group` share a plot."""
 
     group: str
     name: str
     unit: str
-    points: list[tuple[float, float]]  # seconds from the start, value
+    points: list[tuple[float, float]]  # where on the axis (from the start), value
+    across: str = "seconds"  # what the axis is of
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True):

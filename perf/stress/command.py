@@ -18,11 +18,15 @@ from common.stack.errors import StackError
 from common.stack.stack import Stack
 from common.stack.temporary import temporary_stack
 from perf import machine, memory, tables, thresholds
+from perf.driver import CONNECTIONS
 from perf.report import page
-from perf.stress.report import run_of, show
-from perf.stress.scenarios import SCENARIOS, Outcome, Scenario, System
+from perf.sampling import Sampler
+from perf.servers import references
+from perf.stress.report import Found, run_of, show
+from perf.stress.scenarios import SCENARIOS, Scenario, System
 
 TUNABLES = {"LOG_LEVEL": "warning", "COLLECTIONS_AT": "never"}
+REFERENCE_S = 3.0
 WARM_UP_USERS = 20
 WARM_UP = 200  # leases created, and as many read, before anything counts
 
@@ -41,19 +45,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for each in SCENARIOS
         if not asked.scenarios or each.name in asked.scenarios
     ]
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else tables.WIDTH)
+    console = tables.terminal()
     bounds = thresholds.load().stress
     try:
         with temporary_stack(tunables=TUNABLES, reporter=Terminal()) as stack:
-            outcomes, peak_mb, conserved = uvloop.run(_measure(stack, chosen, console))
-    except (StackError, OSError, aiohttp.ClientError) as error:
+            found = uvloop.run(_measure(stack, chosen, console))
+    except (StackError, OSError, TimeoutError, aiohttp.ClientError) as error:
         print(f"The stress tests were cut short: {error!s}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130
     console.print(f"Machine: {machine.this()}; commit {machine.commit()}.")
-    kept = show(console, chosen, outcomes, peak_mb, conserved, bounds)
-    path = page.write(run_of(chosen, outcomes, peak_mb, conserved, bounds, kept))
+    kept = show(console, found, bounds)
+    path = page.write(run_of(found, bounds, kept))
     console.print(f"Report: {path}", soft_wrap=True)
     return 0 if kept else 1
 
@@ -83,9 +87,7 @@ def _positive(text: str) -> int:
     return number
 
 
-async def _measure(
-    stack: Stack, chosen: Sequence[Scenario], console: Console
-) -> tuple[list[Outcome], float, bool]:
+async def _measure(stack: Stack, chosen: Sequence[Scenario], console: Console) -> Found:
     outcomes = []
     peak = memory.Peak([*memory.family(stack.states()["lease-api"].pid), psutil.Process()])
     progress = Progress(
@@ -101,11 +103,14 @@ async def _measure(
         leases = max(WARM_UP, *(each.users for each in chosen))  # as many as any scenario wants to have
         await system.create(WARM_UP_USERS, -(-leases // WARM_UP_USERS), lambda: None)
         await system.read(WARM_UP_USERS, WARM_UP // WARM_UP_USERS, lambda: None)
-        with progress:
-            for each in chosen:
-                task = progress.add_task(each.title, total=each.users * each.operations)
-                advance = partial(progress.advance, task)
-                outcomes.append(await each.press(system, each.users, each.operations, advance))
-                await peak.look()
-        conserved = await system.conserved()
-    return outcomes, peak.mb, conserved
+        async with Sampler(stack) as sampler:
+            with progress:
+                for each in chosen:
+                    task = progress.add_task(each.title, total=each.users * each.operations)
+                    advance = partial(progress.advance, task)
+                    outcomes.append(await each.press(system, each.users, each.operations, advance))
+                    await peak.look()
+            conserved = await system.conserved()
+        with console.status("the references …"):
+            beside = await references(stack, system.created[0], connections=CONNECTIONS, seconds=REFERENCE_S)
+    return Found(chosen, outcomes, peak.mb, conserved, beside, sampler.series())

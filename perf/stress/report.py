@@ -1,98 +1,121 @@
 """What the stress tests have found, and whether it is good enough."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 from rich.console import Console
 
 from perf import show as shown
 from perf import tables
 from perf.latencies import Latencies
-from perf.report.run import Figure, Rows, Run, Spectrum
+from perf.report.run import Figure, Rows, Run, Series, Spectrum
+from perf.servers import References
 from perf.statistics import summarise
 from perf.stress.scenarios import Outcome, Scenario
 from perf.thresholds import Stress
 
+BESIDE = ("× bare", "× direct")  # operations a second over those of the references of the same run
 
-def show(
-    console: Console,
-    scenarios: Sequence[Scenario],
-    outcomes: Sequence[Outcome],
-    peak_mb: float,
-    conserved: bool,
-    bounds: Stress,
-) -> bool:
+
+@dataclass(frozen=True)
+class Found:
+    """All of a run."""
+
+    scenarios: Sequence[Scenario]
+    outcomes: Sequence[Outcome]  # of each
+    peak_mb: float
+    conserved: bool
+    references: References
+    series: list[Series] = field(default_factory=list)
+
+    @property
+    def pairs(self) -> list[tuple[Scenario, Outcome]]:
+        """Each scenario and what it has come to."""
+        return list(zip(self.scenarios, self.outcomes, strict=True))
+
+
+def show(console: Console, found: Found, bounds: Stress) -> bool:
     """Print the table, the capacity numbers and the verdicts. True when all is kept."""
-    columns = ("scenario", "load", "success", *tables.LATENCIES, "per s")
+    columns = ("scenario", "load", "success", *tables.LATENCIES, "per s", *BESIDE)
     table = tables.table("Stress, closed loop; latencies in ms", columns, left=("load",))
-    for scenario, outcome in zip(scenarios, outcomes, strict=True):
+    for scenario, outcome in found.pairs:
         table.add_row(
             scenario.title,
             f"{scenario.users} × {scenario.operations}",
             f"{outcome.success_rate:.1%}",
-            *tables.latencies(summarise(outcome.latencies_ms)),
-            f"{outcome.per_second:,.0f}",
+            *_cells(outcome, found.references),
         )
     console.print(table)
+    beside = found.references
+    console.print(
+        f"In the same run a bare aiohttp server answers {beside.bare_per_s:,.0f} a second, and a handler that"
+        f" writes a creation's rows itself {beside.direct_per_s:,.0f}."
+    )
     console.print("[bold]Capacity[/]")
-    for scenario, outcome in zip(scenarios, outcomes, strict=True):
+    for scenario, outcome in found.pairs:
         console.print(f"  {scenario.title}: {outcome.per_second:,.0f} {scenario.what}")
     console.print(
-        f"  Peak memory: {peak_mb:,.0f} MB, of the services' seven processes, their manager and this one"
+        f"  Peak memory: {found.peak_mb:,.0f} MB, of the seven services' processes, their manager and this"
     )
-    lowest = min(outcome.success_rate for outcome in outcomes)
+    lowest = min(outcome.success_rate for outcome in found.outcomes)
     verdicts = {
         f"more than {bounds.success_rate:.0%} succeeded in every scenario": lowest > bounds.success_rate,
-        f"less than {bounds.peak_memory_mb:g} MB of memory": peak_mb < bounds.peak_memory_mb,
-        "the ledger holds every lease and every event, each once": conserved,
+        f"less than {bounds.peak_memory_mb:g} MB of memory": found.peak_mb < bounds.peak_memory_mb,
+        "the ledger holds every lease and every event, each once": found.conserved,
     }
     for what, holds in verdicts.items():
         console.print(f"{tables.verdict(holds)}: {what}")
     return all(verdicts.values())
 
 
-def run_of(
-    scenarios: Sequence[Scenario],
-    outcomes: Sequence[Outcome],
-    peak_mb: float,
-    conserved: bool,
-    bounds: Stress,
-    kept: bool,
-) -> Run:
+def _cells(outcome: Outcome, beside: References) -> list[str]:
+    ratios = (outcome.per_second / each for each in (beside.bare_per_s, beside.direct_per_s))
+    return [
+        *tables.latencies(summarise(outcome.latencies_ms)),
+        f"{outcome.per_second:,.0f}",
+        *(f"{ratio:.2g}" for ratio in ratios),
+    ]
+
+
+def run_of(found: Found, bounds: Stress, kept: bool) -> Run:
     """The same, as a report."""
-    pairs = list(zip(scenarios, outcomes, strict=True))
     return Run(
         **shown.about("stress", "Stress tests"),
-        settings={each.title: f"{each.users} × {each.operations}" for each in scenarios},
+        settings={each.title: f"{each.users} × {each.operations}" for each in found.scenarios},
         verdict=kept,
-        remarks=[] if conserved else ["The ledger does not hold every lease and every event, once."],
+        remarks=[] if found.conserved else ["The ledger does not hold every lease and every event, once."],
         figures=[
-            *(Figure(name=each.title, value=found.per_second, unit=each.what) for each, found in pairs),
+            *(Figure(name=each.title, value=its.per_second, unit=each.what) for each, its in found.pairs),
             Figure(
                 name="succeeded, the least",
-                value=100 * min(found.success_rate for found in outcomes),
+                value=100 * min(its.success_rate for its in found.outcomes),
                 unit="%",
                 threshold=100 * bounds.success_rate,
                 at_least=True,
             ),
-            Figure(name="peak memory", value=peak_mb, unit="MB", threshold=bounds.peak_memory_mb),
+            Figure(name="peak memory", value=found.peak_mb, unit="MB", threshold=bounds.peak_memory_mb),
+            Figure(name="bare aiohttp", value=found.references.bare_per_s, unit="a second"),
+            Figure(
+                name="a creation's inserts, no broker", value=found.references.direct_per_s, unit="a second"
+            ),
         ],
         tables=[
             Rows(
                 title="Latencies, closed loop, ms",
-                columns=["scenario", "load", *tables.LATENCIES, "a second"],
+                columns=["scenario", "load", *tables.LATENCIES, "a second", *BESIDE],
                 rows=[
                     [
                         each.title,
                         f"{each.users} × {each.operations}",
-                        *tables.latencies(summarise(found.latencies_ms)),
-                        f"{found.per_second:,.0f}",
+                        *_cells(its, found.references),
                     ]
-                    for each, found in pairs
+                    for each, its in found.pairs
                 ],
             )
         ],
         spectra=[
-            Spectrum(name=each.title, points=Latencies(ms / 1000 for ms in found.latencies_ms).spectrum())
-            for each, found in pairs
+            Spectrum(name=each.title, points=Latencies(ms / 1000 for ms in its.latencies_ms).spectrum())
+            for each, its in found.pairs
         ],
+        series=found.series,
     )

@@ -2,28 +2,27 @@
 
 import asyncio
 
-import aiohttp
 import pytest
 
-from perf import capacity, hops, soak
+from perf import capacity, hops, servers, show, soak
+from perf.books import Books
 from perf.driver import Driver, Phase
 from perf.report import page
 from perf.sampling import Sampler
-from perf.servers import direct
-from perf.terms import creation
 from tests.e2e.invariants import come_to_rest
 from tests.e2e.system import System
 
 
 async def test_hop_by_hop(system: System) -> None:
     """Creations and attempts: each has all stamps in order, they add up, and the same inserts can be done."""
-    async with aiohttp.ClientSession() as session:
-        driver = Driver(system.stack, session, seed=1)
+    await come_to_rest(system)
+    async with Books(system.stack) as books:
+        driver = Driver(system.stack, books, seed=1)
         await driver.begin()
         creations = await driver.create(rate=60, seconds=1.5, traced=True)
-        await driver.settled()
         attempts = await driver.attempt(rate=30, seconds=1)
-        await come_to_rest(system)
+        wrong = await driver.unaccounted()
+        assert not wrong
         await asyncio.sleep(1)  # until the last stamps are written
     joined = hops.read(system.hops)
     for phase, way, last in (
@@ -32,24 +31,31 @@ async def test_hop_by_hop(system: System) -> None:
     ):
         phase.join(joined)
         _check(phase, way, last)
+        assert show.not_conserved(phase) == ([] if phase.result.void is None else [phase.result.void])
     lease_id, _ = driver.created[0]
-    database = system.stack.addresses.database
-    reference = await direct(database, lease_id, creation(0), 5, 0.5, [0.0, 0.01, 0.02])
-    assert reference.per_second > 0
-    assert reference.at_rate.statuses == {201: 3}
+    reference = await servers.references(
+        system.stack, lease_id, connections=5, starts=[0.0, 0.01, 0.02], seconds=0.5
+    )
+    assert reference.bare_per_s > reference.direct_per_s > 0
+    assert reference.direct_at_rate is not None
+    assert reference.direct_at_rate.statuses == {201: 3}
 
 
 async def test_capacity_and_soak(system: System) -> None:
-    """One rate of the search, and a soak of three seconds: samples of all processes, and a page of it all."""
-    async with aiohttp.ClientSession() as session, Sampler(system.stack) as sampler:
-        driver = Driver(system.stack, session, seed=2)
+    """One rate of the search, and a soak of three seconds: samples of all processes, and pages of it all."""
+    await come_to_rest(system)
+    async with Books(system.stack) as books, Sampler(system.stack) as sampler:
+        driver = Driver(system.stack, books, seed=2)
         await driver.begin()
         step = await capacity.one_step(driver, rate=30, seconds=1, p99_ms=5_000)
         assert step.per_second > 10
         assert all("void" in failure for failure in step.failures), step  # on a busy machine
+        assert not step.wrong
         phase = await driver.create(rate=30, seconds=3, traced=False)
-        lag_s = await driver.settled()
-    run = soak.run_of(phase, sampler, 3, 2, lag_s)
+        wrong = await driver.unaccounted()
+    text = page.render(capacity.run_of(30.0, [step], settings={}, series=sampler.series()))
+    assert all(words in text for words in ("Steps", "Latency by rate", "Open files"))
+    run = soak.run_of(phase, sampler, 3, 2, wrong)
     assert all("void" in remark for remark in run.remarks), run.remarks
     groups = {series.group for series in run.series}
     assert groups >= {"CPU", "Memory", "Messages waiting", "Transactions", "Throughput"}
@@ -65,7 +71,7 @@ def _check(phase: Phase, way: hops.Way, last: str) -> None:
     assert len(phase.traces) == count > 10
     passed = hops.passed(phase.traces)
     assert passed["broker.confirmed"] == passed[last] == passed["ledger.visible"] == count
-    assert not hops.repeated(phase.traces, last)
+    assert not hops.passed(phase.traces, 2)[last]
     found = hops.along(phase.traces.values(), way)
     assert all(hop.latencies.count == count and hop.latencies.min_ms >= 0 for hop in found)
     assert sum(hop.share for hop in found) == pytest.approx(1)

@@ -13,6 +13,7 @@ from perf.bench import baseline
 from perf.load import report as load_report
 from perf.load import verdict
 from perf.load.verdict import Endpoint, Run
+from perf.servers import References
 from perf.stress import report as stress_report
 from perf.stress.scenarios import SCENARIOS, Outcome
 
@@ -67,11 +68,13 @@ def test_slower_in_itself_and_beside_the_bare_one(tmp_path: Path) -> None:
 # --- stress ---
 
 
-def outcomes(succeeded: float = 1.0) -> list[Outcome]:
-    return [
+def found(succeeded: float = 1.0, peak_mb: float = 400.0, conserved: bool = True) -> stress_report.Found:
+    outcomes = [
         Outcome(asked=100, succeeded=round(100 * succeeded), seconds=0.5, latencies_ms=[1.0, 2.0, 3.0])
         for _ in SCENARIOS
     ]
+    references = References(bare_per_s=20_000, direct_per_s=800, direct_at_rate=None)
+    return stress_report.Found(SCENARIOS, outcomes, peak_mb, conserved, references)
 
 
 @pytest.mark.parametrize(
@@ -87,16 +90,18 @@ def outcomes(succeeded: float = 1.0) -> list[Outcome]:
 def test_verdict_of_a_stress_run(succeeded: float, peak_mb: float, conserved: bool, passes: bool) -> None:
     """More than 95 %, less than 500 MB, and nothing lost or doubled: each of the three can fail it."""
     console, text = shown()
-    found = stress_report.show(console, SCENARIOS, outcomes(succeeded), peak_mb, conserved, BOUNDS.stress)
-    assert found is passes
+    run = found(succeeded, peak_mb, conserved)
+    assert stress_report.show(console, run, BOUNDS.stress) is passes
     assert ("missed" in text.getvalue()) is not passes
+    page = stress_report.run_of(run, BOUNDS.stress, passes)
+    assert bool(page.remarks) is not conserved
 
 
 def test_table_of_a_stress_run() -> None:
     """The guide's scenarios with its numbers, its columns, and the capacity numbers."""
     console, text = shown()
-    stress_report.show(console, SCENARIOS, outcomes(), 400.0, True, BOUNDS.stress)
-    for words in ("50 × 10", "10 × 100", "20 × 50", "min", "avg", "p95", "p99", "per s"):
+    stress_report.show(console, found(), BOUNDS.stress)
+    for words in ("50 × 10", "10 × 100", "20 × 50", "min", "avg", "p95", "p99", "per s", "× bare", "0.25"):
         assert words in text.getvalue()
     assert "Concurrent lease creation: 200 leases/s" in text.getvalue()
     assert "Ledger event storm: 200 events/s" in text.getvalue()
