@@ -27,6 +27,7 @@ GROWTH = 1.5
 GAP = 1.08  # between the highest sustained rate and the lowest that was not
 CONFIRMATIONS = 3
 STEP_BACK = 0.95  # from a rate that was not confirmed
+STEPS_BACK_MAX = 8  # what is not confirmed then is a machine that has other things to do
 RATE_MAX = 100_000.0
 VOID_MAX = 3
 
@@ -74,9 +75,9 @@ async def search(attempt: Callable[[float], Awaitable[Step]], start: float) -> t
             low = middle
         else:
             high = middle
-    while low >= 1:
+    for _ in range(STEPS_BACK_MAX if low else 0):
         again = CONFIRMATIONS - sum(step.rate == low and step.sustained for step in steps)
-        for _ in range(again):
+        for _confirmation in range(again):
             if not await sustained(low):
                 break
         else:

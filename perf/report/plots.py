@@ -8,7 +8,7 @@ from cycler import cycler
 from matplotlib import style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedFormatter, FixedLocator
+from matplotlib.ticker import FixedFormatter, FixedLocator, LogLocator, NullFormatter, StrMethodFormatter
 
 from perf.report.run import Series, Spectrum, Stack
 
@@ -60,6 +60,9 @@ def spectra(given: Sequence[Spectrum]) -> str:
         axes.xaxis.set_major_locator(FixedLocator([100 / (100 - nine) for nine in shown]))
         axes.xaxis.set_major_formatter(FixedFormatter([f"{nine:g}" for nine in shown]))
         axes.xaxis.set_minor_locator(FixedLocator([]))
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        axes.yaxis.set_minor_formatter(NullFormatter())
         axes.set_xlabel("percentile")
         axes.set_ylabel("ms")
         axes.legend(frameon=False)
