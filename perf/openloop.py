@@ -20,7 +20,7 @@ from perf.loadgen import Answers
 CONNECTIONS = 400
 PATIENCE_S = 5.0  # a request that has not been sent by then is dropped
 ANSWER_S = 30.0  # after the last intended start; what has no answer by then is unanswered
-WINDOWS = 60  # of a run, for what changes over time
+WINDOWS = 60  # at most, of a run, for what changes over time; none is shorter than a second
 LAG_P99_MAX_MS = 50.0  # above it, the figures are the generator's own
 
 
@@ -57,14 +57,14 @@ class Result:
     service: Latencies = field(default_factory=Latencies)  # from the moment it was sent
     lag: Latencies = field(default_factory=Latencies)  # the generator's own, with a connection free
     statuses: Counter[int] = field(default_factory=Counter)
-    windows: list[Latencies] = field(default_factory=list)  # WINDOWS parts of the schedule, by intended start
+    windows: list[Latencies] = field(default_factory=list)  # parts of the schedule, by intended start
     dropped: int = 0  # never sent: no connection was free in time
     unanswered: int = 0  # sent, and no answer in time, or the connection was cut
 
     @property
     def window_s(self) -> float:
         """The length of a window."""
-        return self.seconds / WINDOWS
+        return self.seconds / len(self.windows)
 
     @property
     def per_second(self) -> float:
@@ -117,11 +117,12 @@ class _Run:
     def __init__(
         self, starts: Sequence[float], make_request: MakeRequest, on_answer: OnAnswer | None
     ) -> None:
+        seconds = max(starts, default=0.0) or 1.0
         self.result = Result(
             intended=len(starts),
-            seconds=max(starts, default=0.0) or 1.0,
+            seconds=seconds,
             began=time.monotonic_ns(),
-            windows=[Latencies(digits=2) for _ in range(WINDOWS)],
+            windows=[Latencies(digits=2) for _ in range(min(WINDOWS, max(1, int(seconds))))],
         )
         self._make_request = make_request
         self._on_answer = on_answer
@@ -164,7 +165,9 @@ class _Run:
         latency_s = (request.answered - request.intended) / 1e9
         self.result.latencies.record(latency_s)
         at_s = (request.intended - self.result.began) / 1e9
-        self.result.windows[min(int(at_s / self.result.window_s), WINDOWS - 1)].record(latency_s)
+        self.result.windows[min(int(at_s / self.result.window_s), len(self.result.windows) - 1)].record(
+            latency_s
+        )
         self.result.service.record((request.answered - request.sent) / 1e9)
         if self._on_answer is not None:
             self._on_answer(request, body)
@@ -214,7 +217,8 @@ async def run(
             await asyncio.sleep(early_s)
         elif number % 64 == 0:
             await asyncio.sleep(0)
-        running.due(Request(number, max(intended, began)))
+        # What goes a little early has meant to: else an answer within that time would have taken none.
+        running.due(Request(number, min(intended, time.monotonic_ns())))
     if running.left:
         try:
             async with asyncio.timeout(ANSWER_S):

@@ -2,17 +2,34 @@
 
 import uuid
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 from locust import FastHttpUser
+from locust.env import Environment
 
 from perf.addresses import addresses
+from perf.load.counts import Books
 
 # A front answers within 10 s, if only with 202; what takes longer than this is broken.
 NETWORK_TIMEOUT_S = 15.0
 CONNECTION_TIMEOUT_S = 5.0
 
 SET_UP = "[set-up]"  # ends the names of requests that only make ready what the scenario needs
+
+BOOKS = Books()  # of all users of this process; a request that is cut off with its user has been sent as well
+
+
+def address(environment: Environment, service: str) -> str:
+    """Base URL of a service.
+
+    `--host` (or the field of the web page) is the lease service's; where only one class of users runs, it is
+    that class's service.
+    """
+    classes = environment.user_classes
+    meant = cast(type[ServiceUser], classes[0]).service if len(classes) == 1 else "lease"
+    if environment.host and service == meant:
+        return str(environment.host).rstrip("/")
+    return addresses()[service]
 
 
 class ServiceUser(FastHttpUser):
@@ -27,18 +44,6 @@ class ServiceUser(FastHttpUser):
         """Locust wants to see an address, though it is given whole URLs."""
         super().__init_subclass__()
         cls.host = addresses()[cls.service]
-
-    def address(self, service: str) -> str:
-        """Base URL of a service.
-
-        `--host` (or the field of the web page) is the lease service's; where only one class of users runs,
-        it is that class's service.
-        """
-        classes = self.environment.user_classes
-        meant = self.service if len(classes) == 1 else "lease"
-        if self.environment.host and service == meant:
-            return str(self.environment.host).rstrip("/")
-        return addresses()[service]
 
     def call(
         self,
@@ -58,10 +63,18 @@ class ServiceUser(FastHttpUser):
         sent = dict(headers or {})
         if method == "POST":
             sent["Idempotency-Key"] = str(uuid.uuid4())
-        url = self.address(service or self.service) + path
+        asked = service or self.service
+        url = address(self.environment, asked) + path
+        BOOKS.sends(method, path)
         with self.client.request(
-            method, url, name=name, json=body, headers=sent, catch_response=True
+            *(method, url),
+            name=name,
+            json=body,
+            headers=sent,
+            catch_response=True,
+            context={"service": asked},
         ) as response:
+            BOOKS.hears(method, path, response.status_code, response.content)
             if response.status_code == expect:
                 response.success()
                 return response

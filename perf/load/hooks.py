@@ -7,16 +7,21 @@ import threading
 import time
 from typing import Any
 
+import msgspec
 from locust import events
 from locust.env import Environment
 from locust.runners import WorkerRunner
 from rich.console import Console
 
-from perf import durations, tables, thresholds
+from perf import durations, thresholds
 from perf.load import report, verdict
-from perf.load.base import SET_UP
+from perf.load.base import BOOKS, SET_UP, address
+from perf.load.conservation import Check
+from perf.load.counts import Books, together
+from perf.load.recorder import Recorder
 from perf.load.verdict import Endpoint, Run
 from perf.report import page
+from perf.thresholds import Load
 
 # Environment variable → option of Locust and default. Locust's own variables and the command line go first.
 DEFAULTS = {
@@ -25,6 +30,7 @@ DEFAULTS = {
     "RUN_TIME": ("run_time", "5m"),
 }
 PROGRESS_EVERY_S = 5.0
+WIDTH = 130  # where the output is no terminal: the names of endpoints are long
 
 
 @functools.cache  # however many files with users are loaded
@@ -49,30 +55,93 @@ def _attend(environment: Environment, **_: Any) -> None:
     # gevent's clock stands still while modules are imported, and would end the run that much too soon.
     time.sleep(0.001)
     if isinstance(environment.runner, WorkerRunner):
-        return  # its master knows all that it knows
+        environment.events.report_to_master.add_listener(_tell_books)
+        return  # its master knows all else that it knows
     bounds = thresholds.load().load
+    if not _headless(environment):
+        _attend_page(environment, bounds)
+        return
+    books: dict[str, Books] = {}  # of the workers, if any, by name
+
+    def keep(client_id: str, data: dict[str, Any], **_: Any) -> None:
+        if "books" in data:
+            books[client_id] = msgspec.convert(data["books"], Books)
+
+    environment.events.worker_report.add_listener(keep)
+    check = Check(address(environment, "ledger"))
+    check.begin()
+    recorder = Recorder(environment)
+    ended: list[Run] = []
+
+    def judge(**_: Any) -> None:
+        assert environment.runner is not None
+        environment.runner.quit()  # users may still be at it where a signal ends the run
+        recorder.end()
+        print("Waiting until the ledger has it all …", file=sys.stderr, flush=True)
+        outcome = check.end(together([BOOKS, *books.values()]))
+        run = _run_of(environment, bare_ms=recorder.bare.mean_ms, conservation=outcome)
+        environment.process_exit_code = 1 if verdict.failures(run, bounds) else 0
+        ended.append(run)
+
+    def show(**_: Any) -> None:
+        for run in ended:
+            console = _show(environment, run, bounds)
+            made = report.run_of(
+                run,
+                bounds,
+                _settings(environment, run),
+                report.spectra(recorder.latencies, recorder.bare),
+                recorder.timeline.series(recorder.seconds),
+            )
+            console.print(f"Summary: {os.path.relpath(page.write(made))}", soft_wrap=True)
+
+    environment.events.quitting.add_listener(judge)
+    environment.events.quit.add_listener(show)  # after Locust's own tables
+    if getattr(environment.parsed_options, "only_summary", False):
+        threading.Thread(target=_progress, args=[environment], daemon=True).start()
+
+
+def _attend_page(environment: Environment, bounds: Load) -> None:
+    """Who looks at the page begins and ends runs at will: the last one is judged by its answers alone."""
     ended: list[Run] = []
 
     def judge(**_: Any) -> None:
         run = _run_of(environment)
-        if run.requests or _headless(environment):
+        if run.requests:
             ended.append(run)
             environment.process_exit_code = 1 if verdict.failures(run, bounds) else 0
 
     def show(**_: Any) -> None:
-        console = Console(highlight=False, width=None if sys.stdout.isatty() else tables.WIDTH)
         for run in ended:
-            report.show(console, run, bounds)
-            if _headless(environment):
-                summary = page.write(report.run_of(run, bounds))
-                console.print(f"Summary: {os.path.relpath(summary)}", soft_wrap=True)
-        if ended and (path := getattr(environment.parsed_options, "html_file", None)):
-            console.print(f"Report: {os.path.relpath(path)}", soft_wrap=True)
+            _show(environment, run, bounds)
 
     environment.events.quitting.add_listener(judge)
-    environment.events.quit.add_listener(show)  # after Locust's own tables
-    if _headless(environment) and getattr(environment.parsed_options, "only_summary", False):
-        threading.Thread(target=_progress, args=[environment], daemon=True).start()
+    environment.events.quit.add_listener(show)
+
+
+def _show(environment: Environment, run: Run, bounds: Load) -> Console:
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH)
+    report.show(console, run, bounds)
+    if path := getattr(environment.parsed_options, "html_file", None):
+        console.print(f"Report: {os.path.relpath(path)}", soft_wrap=True)
+    return console
+
+
+def _tell_books(data: dict[str, Any], **_: Any) -> None:
+    data["books"] = msgspec.to_builtins(BOOKS)
+
+
+def _settings(environment: Environment, run: Run) -> dict[str, str]:
+    asked = environment.parsed_options
+    assert asked is not None
+    return {
+        "users": f"{asked.num_users}: " + ", ".join(f"{count} {name}" for name, count in run.users.items()),
+        "spawn rate": f"{asked.spawn_rate:g} users a second",
+        "run time": f"{asked.run_time} s",
+        "host": str(environment.host or "–"),
+        "services": ", ".join(address(environment, name) for name in ("lease", "payment", "ledger")),
+        "figures of": "the time with all users" if environment.reset_stats else "the whole run",
+    }
 
 
 def _headless(environment: Environment) -> bool:
@@ -94,7 +163,7 @@ def _progress(environment: Environment) -> None:
         )
 
 
-def _run_of(environment: Environment) -> Run:
+def _run_of(environment: Environment, **found: Any) -> Run:
     runner, stats = environment.runner, environment.stats
     assert runner is not None
     endpoints = []
@@ -118,4 +187,4 @@ def _run_of(environment: Environment) -> Run:
     answers = {f"{each.method} {each.name}: {each.error}": each.occurrences for each in stats.errors.values()}
     users = runner.final_user_classes_count or runner.user_classes_count
     errors = sum(each["count"] for each in runner.exceptions.values())
-    return Run(endpoints=endpoints, users=users, answers=answers, errors=errors)
+    return Run(endpoints=endpoints, users=users, answers=answers, errors=errors, **found)

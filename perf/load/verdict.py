@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
+from perf.load.conservation import Outcome
 from perf.thresholds import Load
 
 
@@ -30,6 +31,8 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     users: Mapping[str, int]  # by class, at the end
     answers: Mapping[str, int]  # that were not expected: in words, and how often
     errors: int = 0  # exceptions in the users' own code
+    bare_ms: float = 0.0  # what a server that does nothing took meanwhile, on average; 0: nobody asked one
+    conservation: Outcome = Outcome()
 
     @property
     def requests(self) -> int:
@@ -58,12 +61,12 @@ def failures(run: Run, bounds: Load) -> list[str]:
         found.append(words + (": overloaded or degraded" if run.success_rate < bounds.overloaded else ""))
     if run.errors:
         found.append(f"{run.errors} exceptions in the test's own code")
-    return found
+    return [*found, *run.conservation.failures]
 
 
 def warnings(run: Run, bounds: Load) -> list[str]:
     """What is not as expected, and the red flags; none of it fails the run."""
-    found = []
+    found = [*run.conservation.warnings]
     for each in run.endpoints:
         expected = bounds.response_ms.get(each.name)
         if each.mean_ms > bounds.mean_ms:

@@ -76,6 +76,11 @@ async def test_a_stall_is_seen() -> None:
     assert opened.latencies.percentile_ms(90) > opened.service.percentile_ms(50)
     assert opened.statuses == {200: len(starts)}
     assert opened.unanswered == opened.dropped == 0
+    # what was sent a little early is not the faster for it
+    assert opened.latencies.min_ms >= opened.service.min_ms
+    # over time: all of them, in parts that are not so short as to show the arrivals' chance
+    assert sum(window.count for window in opened.windows) == len(starts)
+    assert opened.window_s >= 1
 
 
 async def test_what_cannot_be_sent_in_time_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,8 +10,8 @@ from rich.console import Console
 
 from perf import machine, thresholds
 from perf.bench import baseline
+from perf.load import conservation, verdict
 from perf.load import report as load_report
-from perf.load import verdict
 from perf.load.verdict import Endpoint, Run
 from perf.servers import References
 from perf.stress import report as stress_report
@@ -142,10 +142,11 @@ def run(*endpoints: Endpoint, users: int = 50, **changes: object) -> Run:
         (run(endpoint(failures=11), endpoint("GET /health of lease", requests=9_000)), []),
         (run(endpoint(requests=0)), ["no request"]),
         (run(errors=2), ["2 exceptions"]),
+        (run(conservation=conservation.Outcome(failures=["lost: of the leases"])), ["lost"]),
     ],
 )
 def test_what_fails_a_load_run(made: Run, words: list[str]) -> None:
-    """Less than 99 % of all answers as expected, no answer at all, or a test that is broken itself."""
+    """Less than 99 % as expected, no answer at all, a test that is broken itself, and what was lost."""
     found = verdict.failures(made, BOUNDS.load)
     assert len(found) == len(words)
     assert all(each in line for each, line in zip(words, found, strict=True))
@@ -155,6 +156,7 @@ def test_what_fails_a_load_run(made: Run, words: list[str]) -> None:
     ("made", "words"),
     [
         (run(), []),
+        (run(conservation=conservation.Outcome(warnings=["not checked"])), ["not checked"]),
         (run(endpoint(mean_ms=101)), ["100 were expected"]),
         (run(endpoint(mean_ms=1_001)), ["red flag"]),
         (run(endpoint("GET /health of lease", mean_ms=900)), []),
@@ -192,3 +194,22 @@ def test_table_of_a_load_run() -> None:
     load_report.show(console, run(), BOUNDS.load)
     assert "40–100" in text.getvalue()
     assert "kept: at least 99% succeeded" in text.getvalue()
+
+
+def test_beside_a_bare_server_and_the_ledger() -> None:
+    """Terminal and page show what both have come to, and the settings."""
+    made = run(
+        endpoint(mean_ms=30),
+        bare_ms=2.0,
+        conservation=conservation.Outcome(
+            lines=[conservation.Line(what="leases", sent=7, done=7, recorded=7)]
+        ),
+    )
+    console, text = shown()
+    load_report.show(console, made, BOUNDS.load)
+    assert " 15.0 " in text.getvalue()
+    assert "all of it is in the ledger, once" in text.getvalue()
+    page = load_report.run_of(made, BOUNDS.load, {"spawn rate": "1 a second"}, [], [])
+    assert "15.0" in page.tables[0].rows[0]
+    assert page.tables[1].rows == [["leases", "7", "7", "0", "7", "all, once"]]
+    assert page.settings == {"spawn rate": "1 a second"}
