@@ -28,6 +28,7 @@ MEASUREMENTS = {
     "capacity": "-m perf.capacity",
     "e2e-latency": "-m perf.e2e_latency --rate {half}",
     "stress": "-m tests.performance.stress_tests",
+    "loadtest-peak": "-m perf.load --rate max --users 50 --run-time 10s",
     "loadtest": "-m perf.load --users 50 --spawn-rate 10 --run-time 60s",
     "bench": "-m perf.bench",  # last: on a new machine it stores figures, and the checkout is another one
 }

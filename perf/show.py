@@ -190,6 +190,7 @@ def throughput(result: Result, name: str = "") -> list[Series]:
     prefix = f"{name}, " if name else ""
     middles = [(number + 0.5) * result.window_s for number in range(len(result.windows))]
     pairs = list(zip(middles, result.windows, strict=True))
+    answered = [(at, window) for at, window in pairs if window.count]
     return [
         Series(
             group="Throughput",
@@ -202,7 +203,7 @@ def throughput(result: Result, name: str = "") -> list[Series]:
                 group="Latency over time",
                 name=f"{prefix}p{percent}",
                 unit="ms",
-                points=[(at, window.percentile_ms(percent)) for at, window in pairs],
+                points=[(at, window.percentile_ms(percent)) for at, window in answered],
             )
             for percent in (50, 99)
         ),

@@ -1,6 +1,7 @@
 """`make loadtest`: the users of all three services against a running system, without a web page."""
 
 import argparse
+import math
 import os
 import sys
 from datetime import UTC, datetime
@@ -8,18 +9,20 @@ from pathlib import Path
 
 from perf import durations
 from perf.addresses import addresses
-from perf.load import openmodel
+from perf.load import openmodel, peak
 from perf.report.page import DIRECTORY
 
 PROJECT = Path(__file__).parents[2]
 
 
 def main() -> None:
-    """Become Locust, or the open model where a rate is given.
+    """Become Locust, or the open model where a rate is given, or a closed loop without pauses for `max`.
 
     The exit code: 0 when the thresholds are kept, 1 when not, 2 for wrong options.
     """
     asked = _parser().parse_args()
+    if asked.rate == math.inf:
+        sys.exit(peak.main(asked.users, asked.run_time, asked.seed))
     if asked.rate is not None:
         sys.exit(openmodel.main(asked.rate, asked.run_time, asked.seed))
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
@@ -68,9 +71,10 @@ def _parser() -> argparse.ArgumentParser:
     rate = os.environ.get("RATE") or None
     parser.add_argument(
         "--rate",
-        type=float,
+        type=_rate,
         default=rate,
-        help="an open model instead of users: so many requests a second, arriving at random; default: RATE",
+        help="an open model instead of users: so many requests a second, arriving at random; `max`: as many"
+        " as so many connections get answered; default: RATE",
     )
     parser.add_argument("--seed", type=int, default=1, help="of the arrival times")
     parser.add_argument(
@@ -79,6 +83,14 @@ def _parser() -> argparse.ArgumentParser:
         help="only LeaseServiceLoadTest, PaymentServiceLoadTest or LedgerServiceLoadTest; default: all",
     )
     return parser
+
+
+def _rate(text: str) -> float:
+    """Requests a second; infinite for `max`."""
+    rate = math.inf if text == "max" else float(text)
+    if not rate > 0:
+        raise argparse.ArgumentTypeError("above 0, or `max`")
+    return rate
 
 
 def _seconds(text: str) -> int:

@@ -27,6 +27,7 @@ COMMANDS = {
     "stress": "python -m tests.performance.stress_tests --users 6 --operations 5",
     "load": f"locust -f tests/load/locustfile.py --host=$LEASE {USERS} --run-time 6s",
     "open": "python -m perf.load --rate 30 --run-time 3s",
+    "peak": "python -m perf.load --rate max --users 6 --run-time 2s",
     "payments": f"locust -f tests/load/payment_load_test.py PaymentServiceLoadTest --host=$PAYMENT {USERS}",
     "leases": "locust -f tests/load/lease_load_test.py LeaseServiceLoadTest --host=$LEASE --headless",
     "slow": "python -m pytest tests/performance/benchmarks.py -k schedule",
@@ -36,7 +37,7 @@ COMMANDS = {
 BOUNDS = {"regression = 1.25": "regression = 1000", "peak_memory_mb = 500": "peak_memory_mb = 1"}
 IMPOSSIBLE = {"success_rate = 0.99": "success_rate = 1.01", "schedule = 1": "schedule = 0.0001"}
 FAILING = {"leases", "slow"}
-IN_TURN = ("load", "open", "payments", "leases")
+IN_TURN = ("load", "open", "peak", "payments", "leases")
 ENVIRONMENT = {"RUN_TIME": "4s", "NUM_USERS": "5", "SPAWN_RATE": "5"}
 
 
@@ -165,6 +166,15 @@ async def test_arrivals_at_random(doors: dict[str, Door]) -> None:
         assert name in opened.output
     assert len(re.findall(r" all, once *$", opened.output, re.MULTILINE)) == 3
     assert opened.code == 0 or "void" in opened.output
+
+
+async def test_peak(doors: dict[str, Door]) -> None:
+    """The same mix without pauses: a figure for each service and for all, and nothing lost or twice."""
+    peak = doors["peak"]
+    assert peak.code == 0, peak.output
+    for name in ("all services together", "lease service", "payment service", "ledger service"):
+        assert re.search(rf"{name} +[\d.,]+ a second", peak.output), peak.output
+    assert len(re.findall(r" all, once *$", peak.output, re.MULTILINE)) == 3
 
 
 async def test_a_load_run_that_fails(doors: dict[str, Door]) -> None:
