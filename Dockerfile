@@ -14,7 +14,8 @@ RUN python -c "import configparser; c = configparser.RawConfigParser(); c.read('
 
 RUN useradd --system --uid 10001 --no-create-home lease && install --directory --owner lease /data
 COPY . .
-RUN python -m compileall -q .
+# For the processes' user, whatever modes the checkout has.
+RUN chmod --recursive a+rX . && python -m compileall -q .
 
 USER lease
 ENTRYPOINT ["python", "-m"]

@@ -1,8 +1,9 @@
-"""Configuration: environment variables, read once, with every mistake named."""
+"""Configuration: environment variables, or files that they name, read once, with every mistake named."""
 
 import os
 from collections.abc import Mapping
 from datetime import time, timedelta
+from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
@@ -13,13 +14,31 @@ GATEWAY_TIMEOUT_MAX_S = 60
 LATENCY_MAX_MS = 60_000
 RECONCILE_EVERY_MIN_S, RECONCILE_EVERY_MAX_S = 1, 86_400
 # Not to be shown; URLs hold passwords.
-_SECRET = frozenset({"amqp_url", "database_url", "stripe_api_key", "webhook_secret", "ledger_key"})
+SECRETS = frozenset({"amqp_url", "database_url", "stripe_api_key", "webhook_secret", "ledger_key"})
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 _COLLECTIONS_AT = 'environment variable COLLECTIONS_AT: give a time of day in UTC such as "06:00", or "never"'
 
 
+def variable(environ: Mapping[str, str], name: str) -> str:
+    """The variable's value; where it has none, what the file holds that `<name>_FILE` names; else empty.
+
+    Files keep secrets out of the environment. One that is empty or cannot be read raises ValueError: a
+    default in the place of a secret would hide that it is missing.
+    """
+    path = environ.get(f"{name}_FILE")
+    if environ.get(name) or not path:
+        return environ.get(name, "")
+    try:
+        value = Path(path).read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"environment variable {name}_FILE: {error}") from None
+    if not value:
+        raise ValueError(f"environment variable {name}_FILE: {path} is empty")
+    return value
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """What a role may be told. The variable is the field's name in capitals."""
+    """What a role may be told. The variable is the field's name in capitals; see `variable` for files."""
 
     amqp_url: str = "amqp://guest:guest@127.0.0.1:5672/"
     database_url: str = "postgresql://127.0.0.1:5432/lease_payments"  # with the role's own user
@@ -52,7 +71,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def from_environment(cls, environ: Mapping[str, str] | None = None) -> "Settings":
         """Raises ValueError naming the variable that is wrong."""
         given = os.environ if environ is None else environ
-        named = {name.lower(): given[name] for name in cls.variables() if given.get(name)}
+        named = {name.lower(): value for name in cls.variables() if (value := variable(given, name))}
         try:
             settings = msgspec.convert(named, cls, strict=False)
         except msgspec.ValidationError as error:
@@ -128,7 +147,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     def __repr__(self) -> str:
         shown = (
-            f"{name}=…" if name in _SECRET and value else f"{name}={value!r}"
+            f"{name}=…" if name in SECRETS and value else f"{name}={value!r}"
             for name, value in msgspec.structs.asdict(self).items()
         )
         return f"Settings({', '.join(shown)})"

@@ -56,7 +56,10 @@ def main(
         choices=[*roles, *alone, *tasks],
         help=f"without one: {' and '.join(roles)} in one process",
     )
-    parser.epilog = "Configured by environment variables: " + ", ".join(sorted(Settings.variables()))
+    parser.epilog = (
+        f"Configured by environment variables: {', '.join(sorted(Settings.variables()))};"
+        " or by files, which the same variables with _FILE at their end name"
+    )
     role = parser.parse_args().role
     try:
         settings = Settings.from_environment()

@@ -5,8 +5,8 @@ import os
 import sys
 from collections.abc import Sequence
 
+from common.config import variable
 from ledger_svc import checkpoint, note
-from ledger_svc.note import NoteError
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -20,10 +20,10 @@ def main(arguments: Sequence[str]) -> int:
     chosen = parser.parse_args(arguments)
     try:
         if chosen.public:
-            print(note.signing_key(os.environ.get("LEDGER_KEY", "")).verifier)
+            print(note.signing_key(variable(os.environ, "LEDGER_KEY")).verifier)
             return 0
         key = note.generate(chosen.name)
-    except NoteError as error:
+    except ValueError as error:
         print(f"keygen: {error}", file=sys.stderr)
         return 2
     print(key.secret())

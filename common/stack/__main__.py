@@ -2,7 +2,8 @@
 
 up, down, ps, logs, env, rotate-key, clean: the stack of this checkout.
 install: the servers' packages, when they are missing.
-bootstrap: the database's roles and migrations, for a server started by something else (compose.yaml).
+credentials: all passwords and keys, each handed to the process that needs it, for compose.yaml.
+bootstrap: the database's roles and migrations, for a server started by something else (there, too).
 health: whether a page answers 200, for the health checks there.
 """
 
@@ -24,10 +25,18 @@ def main(arguments: Sequence[str]) -> int:
     logs = commands.add_parser("logs")
     logs.add_argument("names", nargs="*", help="programs; default: all")
     logs.add_argument("--lines", type=int, default=20, help="lines of each (default: 20)")
+    commands.add_parser("credentials").add_argument(
+        "--rotate-ledger-key", action="store_true", help="give the ledger a new one"
+    )
     commands.add_parser("health").add_argument("url", help="exits with 0 if this page answers 200")
     chosen = parser.parse_args(arguments)
     try:
-        # The first two are run in the container image, where what the others import is not installed.
+        # The first three are run in the container image, where what the others import is not installed.
+        if chosen.command == "credentials":
+            from common.stack import handout
+
+            handout.hand_out(rotate=chosen.rotate_ledger_key)
+            return 0
         if chosen.command == "bootstrap":
             _bootstrap()
             return 0
@@ -47,17 +56,22 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _bootstrap() -> None:
-    """Roles and migrations on DATABASE_URL, with the passwords in the environment."""
+    """Roles and migrations on DATABASE_URL, with the passwords that the environment holds or names."""
+    from common.config import variable
     from common.stack import bootstrap
     from common.stack.roles import MIGRATIONS
     from common.stack.settings import PROJECT
 
     needed = ("DATABASE_URL", *bootstrap.PASSWORD_VARIABLES.values())
-    if missing := [name for name in needed if not os.environ.get(name)]:
+    try:
+        given = {name: variable(os.environ, name) for name in needed}
+    except ValueError as error:
+        raise StackError(f"{error}.") from error
+    if missing := [name for name, value in given.items() if not value]:
         raise StackError(f"Not set: {', '.join(missing)}.")
-    passwords = {role: os.environ[name] for role, name in bootstrap.PASSWORD_VARIABLES.items()}
-    bootstrap.create_roles(os.environ["DATABASE_URL"], passwords)
-    bootstrap.migrate(os.environ["DATABASE_URL"], MIGRATIONS, PROJECT)
+    passwords = {role: given[name] for role, name in bootstrap.PASSWORD_VARIABLES.items()}
+    bootstrap.create_roles(given["DATABASE_URL"], passwords)
+    bootstrap.migrate(given["DATABASE_URL"], MIGRATIONS, PROJECT)
 
 
 if __name__ == "__main__":

@@ -23,10 +23,13 @@ def run(command: str, names: Sequence[str], lines: int) -> int:
         _install(Terminal())
         return 0
     settings = Settings.from_environment(os.environ)
-    if docker.chosen(command, os.environ, settings.run_dir):
-        return docker.run(command, settings, names, lines)
+    containers = docker.chosen(command, os.environ, settings.run_dir)
     # `up` obeys the environment; the others are about what it brought up.
-    return _native(command, Stack(settings if command == "up" else settings.recall()), names, lines)
+    if command != "up":
+        settings = settings.recall()
+    if containers:
+        return docker.run(command, settings, names, lines)
+    return _native(command, Stack(settings), names, lines)
 
 
 def _install(terminal: Terminal) -> None:

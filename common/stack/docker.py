@@ -1,15 +1,22 @@
-"""The same system in containers: compose.yaml, given the passwords and ports of this checkout."""
+"""The same system in containers: compose.yaml, given the ports and settings of this checkout.
 
+`docker compose up` does without: what compose.yaml leaves open has defaults, and it makes its passwords.
+"""
+
+import io
 import os
 import shutil
 import subprocess
+import tarfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import msgspec
+
+from common.stack import credentials, handout
 from common.stack.account import server_account
-from common.stack.bootstrap import PASSWORD_VARIABLES
 from common.stack.console import Terminal
-from common.stack.credentials import Credentials, load_or_create, rotate_ledger_key, write_private
+from common.stack.credentials import Credentials
 from common.stack.errors import StackError
 from common.stack.layout import Layout
 from common.stack.ports import VARIABLES
@@ -17,7 +24,9 @@ from common.stack.roles import SERVICES, TUNABLES
 from common.stack.settings import PROJECT, Addresses, Settings
 
 # Present in the run directory while the stack of this checkout is one of containers.
-FILE = "compose.env"
+FILE = "containers"
+# The service that makes the secrets.
+_CREDENTIALS = "credentials"
 
 
 def chosen(command: str, environment: Mapping[str, str], run_dir: Path) -> bool:
@@ -31,55 +40,50 @@ def chosen(command: str, environment: Mapping[str, str], run_dir: Path) -> bool:
     return stack == "docker" or (stack == "" and command != "up" and (run_dir / FILE).exists())
 
 
-def variables(settings: Settings, credentials: Credentials) -> dict[str, str]:
-    """What compose.yaml needs to be told."""
+def variables(settings: Settings) -> dict[str, str]:
+    """What compose.yaml may be told."""
     ports = {variable: str(settings.ports.of(field)) for field, variable in VARIABLES.items()}
-    passwords = {PASSWORD_VARIABLES[role]: password for role, password in credentials.roles.items()}
-    own = {
-        "OWNER_PASSWORD": credentials.owner,
-        "AMQP_PASSWORD": credentials.amqp,
-        "LEDGER_KEY": credentials.ledger_key,
-    }
-    tunables = TUNABLES | {"WEBHOOK_SECRET": credentials.webhook} | settings.tunables
-    return ports | own | passwords | tunables
+    return ports | TUNABLES | settings.tunables
 
 
 def run(command: str, settings: Settings, names: Sequence[str], lines: int) -> int:
     """Carry out one command with Docker Compose. Returns the exit status; raises StackError."""
-    if settings.amqp_url or settings.database_url:
+    if command == "up" and (settings.amqp_url or settings.database_url):
         raise StackError(
             "STACK=docker brings its own servers; AMQP_URL and DATABASE_URL are for STACK=native.",
             "Unset them, or leave out STACK.",
         )
     _require_engine()
     layout = Layout(settings.run_dir)
-    layout.prepare(server_account())
-    if command == "rotate-key":
-        rotate_ledger_key(layout.real)
-    credentials = load_or_create(layout.real)
-    file = layout.real / FILE
-    content = "".join(f"{key}={value}\n" for key, value in variables(settings, credentials).items())
-    write_private(file, content.encode())
     match command:
         case "up":
+            layout.prepare(server_account())
+            settings.remember()
+            (layout.real / FILE).touch()
             with Terminal().step("docker compose up"):
-                _compose(file, "up", "--detach", "--build", "--wait")
-        case "rotate-key":  # whoever is given another key is made anew
-            _compose(file, "up", "--detach", "--wait", *(each.name for each in SERVICES if each.signs_ledger))
+                _compose(settings, "up", "--detach", "--build", "--wait")
+        case "rotate-key":
+            rotate = ("common.stack", "credentials", "--rotate-ledger-key")
+            _compose(settings, "run", "--rm", "--no-deps", "-T", _CREDENTIALS, *rotate)
+            # They read it when they start.
+            names = [each.name for each in SERVICES if each.signs_ledger]
+            _compose(settings, "up", "--detach", "--wait", "--no-deps", "--force-recreate", *names)
         case "down":
-            _compose(file, "down")
-            file.unlink()
+            _compose(settings, "down")
+            (layout.real / FILE).unlink(missing_ok=True)
         case "clean":
-            _compose(file, "down", "--volumes")
+            _compose(settings, "down", "--volumes")
             layout.remove()
         case "ps":
-            _compose(file, "ps", "--all")
+            _compose(settings, "ps", "--all")
         case "logs":
-            _compose(file, "logs", "--tail", str(lines), *names)
+            _compose(settings, "logs", "--tail", str(lines), *names)
         case "env":
             from common.stack.commands import print_exports
 
-            print_exports(Addresses(settings, credentials))
+            # Those of the containers, whatever servers the environment names.
+            own = Settings(run_dir=settings.run_dir, ports=settings.ports)
+            print_exports(Addresses(own, _credentials(settings)))
     return 0
 
 
@@ -100,14 +104,24 @@ def _require_engine() -> None:
             raise StackError(f"STACK=docker, but {missing}.", _ADVICE, asked.stderr[-500:])
 
 
-def _compose(file: Path, *arguments: str) -> None:
-    command = ["docker", "compose", "--env-file", str(file), "--project-directory", str(PROJECT), *arguments]
-    # The file is complete; variables of the user's shell would take precedence over it.
-    own = ("_PORT", "_PASSWORD", "LEDGER_KEY", *TUNABLES)
-    environment = {key: value for key, value in os.environ.items() if not key.endswith(own)}
-    done = subprocess.run(command, env=environment, check=False)
+def _credentials(settings: Settings) -> Credentials:
+    """Copied out of the container that made them: what a container prints would be in its log."""
+    source = f"{_CREDENTIALS}:{handout.KEPT / credentials.FILE}"
+    archive = _compose(settings, "cp", source, "-", output=subprocess.PIPE)
+    with tarfile.open(fileobj=io.BytesIO(archive)) as members:
+        kept = members.extractfile(credentials.FILE)
+        assert kept is not None
+        return msgspec.json.decode(kept.read(), type=Credentials)
+
+
+def _compose(settings: Settings, *arguments: str, output: int | None = None) -> bytes:
+    command = ["docker", "compose", "--project-directory", str(PROJECT), *arguments]
+    # Complete, so that nothing of the user's shell gets in.
+    environment = os.environ | variables(settings)
+    done = subprocess.run(command, env=environment, stdout=output, check=False)
     if done.returncode != 0:
         raise StackError(f"`docker compose {arguments[0]}` failed.", "`STACK=docker make logs` shows more.")
+    return done.stdout or b""
 
 
 _ADVICE = "Start Docker (with Compose 2), or leave out STACK: the system runs without containers."

@@ -1,6 +1,7 @@
 """Settings from the environment: defaults, types, and mistakes named by their variable."""
 
 from datetime import time
+from pathlib import Path
 
 import pytest
 
@@ -116,3 +117,17 @@ def test_webhooks_go_somewhere() -> None:
     assert Settings.from_environment({"WEBHOOK_URL": "https://pay.example/hooks"}).webhook_url
     with pytest.raises(ValueError, match="WEBHOOK_URL"):
         Settings.from_environment({"WEBHOOK_URL": "pay.example"})
+
+
+def test_a_value_may_stand_in_a_file(tmp_path: Path) -> None:
+    """`<name>_FILE` names it; the variable itself goes first; a file that holds nothing is a mistake."""
+    file = tmp_path / "key"
+    file.write_text("secret\n")
+    assert Settings.from_environment({"LEDGER_KEY_FILE": str(file)}).ledger_key == "secret"
+    assert Settings.from_environment({"LEDGER_KEY_FILE": str(file), "LEDGER_KEY": ""}).ledger_key == "secret"
+    assert Settings.from_environment({"LEDGER_KEY_FILE": str(file), "LEDGER_KEY": "own"}).ledger_key == "own"
+    assert Settings.from_environment({"LEDGER_KEY_FILE": ""}) == Settings()
+    file.write_text("\n")
+    for path in (file, tmp_path / "none", tmp_path):
+        with pytest.raises(ValueError, match="environment variable LEDGER_KEY_FILE: "):
+            Settings.from_environment({"LEDGER_KEY_FILE": str(path)})

@@ -1,7 +1,9 @@
 """compose.yaml, Dockerfile and the native stack run the same processes with the same variables."""
 
 import configparser
+import os
 import re
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -13,32 +15,38 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from common.stack import docker
-from common.stack.bootstrap import PASSWORD_VARIABLES
-from common.stack.credentials import generate
+from common.config import SECRETS
+from common.stack import docker, handout
+from common.stack.bootstrap import PASSWORD_VARIABLES, role_url
+from common.stack.credentials import generate, load_or_create
 from common.stack.ports import VARIABLES, Ports
 from common.stack.roles import AMQP_USER, DATABASE, DATABASE_ROLES, OWNER, SERVICES, TUNABLES, Service
 from common.stack.settings import PROJECT, Addresses, Settings
 
 COMPOSE: dict[str, Any] = yaml.safe_load((PROJECT / "compose.yaml").read_text())
+HANDED_OUT = handout.files(msgspec.structs.replace(generate(), ledger_key="PRIVATE+KEY+…"))
 BY_NAME = pytest.mark.parametrize("service", SERVICES, ids=lambda service: service.name)
 
 
 def test_compose_runs_exactly_these_processes() -> None:
-    """Besides the servers and the migrations, compose.yaml has each role once, and no other."""
+    """Besides the servers and what runs once, compose.yaml has each role once, and no other."""
     assert set(COMPOSE["services"]) == {service.name for service in SERVICES} | {
         "postgres",
         "rabbitmq",
+        "credentials",
         "migrate",
     }
 
 
 @BY_NAME
 def test_compose_gives_each_process_its_command_and_variables(service: Service) -> None:
-    """A role is started with the same arguments and the same names of variables in a container."""
+    """A role is started with the same arguments and variables in a container; secrets are in files."""
     there = COMPOSE["services"][service.name]
     assert there["command"] == [service.module, service.role]
-    assert set(there["environment"]) == set(service.variables())
+    secret = HANDED_OUT[service.name]
+    names = {f"{name}_FILE" if name in secret else name for name in service.variables()}
+    # The user's own goes before the one that was made for the sandbox.
+    assert set(there["environment"]) == names | (secret.keys() & TUNABLES.keys())
 
 
 @BY_NAME
@@ -57,12 +65,13 @@ def test_compose_publishes_on_loopback_only(service: Service) -> None:
 @BY_NAME
 def test_compose_logs_each_process_in_with_its_own_role(service: Service) -> None:
     """No service gets the owner's login, nor another's."""
-    url = COMPOSE["services"][service.name]["environment"].get("DATABASE_URL")
+    passwords = generate()
+    url = handout.files(passwords)[service.name].get("DATABASE_URL")
     if service.database_role is None:
         assert url is None
         return
-    variable = PASSWORD_VARIABLES[service.database_role]
-    assert url == f"postgresql://{service.database_role}:${{{variable}:?}}@postgres:5432/{DATABASE}"
+    nobody = f"postgresql://postgres:5432/{DATABASE}"
+    assert url == role_url(nobody, service.database_role, passwords.roles[service.database_role])
 
 
 def test_compose_starts_services_after_the_migrations() -> None:
@@ -74,18 +83,81 @@ def test_compose_starts_services_after_the_migrations() -> None:
             assert waits["rabbitmq"] == {"condition": "service_healthy"}
 
 
-def test_compose_holds_no_secret_and_gets_all_it_asks_for(tmp_path: Path) -> None:
-    """Every variable without a default is one that `make up STACK=docker` passes, and none is spelt out."""
+def test_compose_makes_the_secrets_before_anything_else_runs() -> None:
+    """Every other service waits for `credentials`, some through another that does."""
+    services = COMPOSE["services"]
+    done = {"condition": "service_completed_successfully"}
+
+    def waits(name: str) -> bool:
+        before = services[name].get("depends_on", {})
+        return before.get("credentials") == done or any(waits(other) for other in before)
+
+    assert services["credentials"]["command"] == ["common.stack", "credentials"]
+    assert "depends_on" not in services["credentials"]
+    assert all(waits(name) for name in services if name != "credentials")
+
+
+def test_compose_hands_each_service_its_own_secrets_only() -> None:
+    """Whoever is handed something has a volume of its own, which it cannot write; `credentials` has all."""
+    services = COMPOSE["services"]
+    given = {f"{name}-secrets:{handout.HANDED_OUT}/{name}" for name in HANDED_OUT}
+    assert set(services["credentials"]["volumes"]) == given | {f"credentials:{handout.KEPT}"}
+    for name in services.keys() - {"credentials"}:
+        about_secrets = [each for each in services[name]["volumes"] if "secrets" in each or "credent" in each]
+        assert about_secrets == [f"{name}-secrets:/run/secrets:ro"]
+        files = {key: value for key, value in services[name]["environment"].items() if key.endswith("_FILE")}
+        assert set(files.values()) == {f"/run/secrets/{file}" for file in HANDED_OUT[name]}
+        assert all(
+            key in (f"{Path(value).name}_FILE", "RABBITMQ_CONFIG_FILE") for key, value in files.items()
+        )
+    volumes = {each.partition(":")[0] for service in services.values() for each in service["volumes"]}
+    assert set(COMPOSE["volumes"]) == volumes
+
+
+def test_compose_needs_to_be_told_nothing_and_holds_no_secret() -> None:
+    """Every variable has a default, `make up STACK=docker` passes all of them, and no secret is spelt out."""
     text = (PROJECT / "compose.yaml").read_text()
-    required = set(re.findall(r"\$\{(\w+):\?", text))
-    given = docker.variables(Settings(run_dir=tmp_path), generate())
-    own = {"OWNER_PASSWORD", "AMQP_PASSWORD", "WEBHOOK_SECRET", "LEDGER_KEY"}
-    assert required == {*own, *PASSWORD_VARIABLES.values()}
-    assert required <= set(given)
-    assert {name for name, _ in re.findall(r"\$\{(\w+):([-?])", text)} <= set(given)
-    for line in text.splitlines():
-        if ("PASS" in line or "SECRET" in line or "_KEY" in line) and ":" in line:
-            assert "${" in line
+    asked = re.findall(r"\$\{(\w+)(:-)?", text)
+    assert all(default for _, default in asked)
+    assert {name for name, _ in asked} <= set(docker.variables(Settings(run_dir=PROJECT)))
+    for service in COMPOSE["services"].values():
+        for name, value in service.get("environment", {}).items():
+            if name.lower() in SECRETS or "PASS" in name:
+                assert value == f"${{{name}:-}}" or name.endswith("_FILE")
+
+
+def test_image_and_handout_agree_on_who_reads() -> None:
+    """The processes' user in the image is the one that their files are given to."""
+    assert f"--uid {handout.OUR_UID} " in (PROJECT / "Dockerfile").read_text()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files to somebody else")
+def test_secrets_are_handed_out_again_as_they_are(tmp_path: Path) -> None:
+    """Each file is its reader's alone. A repetition changes nothing, a rotation the ledger's key only."""
+    kept, to = tmp_path / "kept", tmp_path / "to"
+    for directory in (kept, *(to / name for name in HANDED_OUT)):
+        directory.mkdir(parents=True)
+
+    def look() -> dict[str, str]:
+        return {str(path.relative_to(to)): path.read_text() for path in to.glob("*/*")}
+
+    handout.hand_out(kept, to)
+    first = look()
+    assert first == {
+        f"{service}/{name}": content
+        for service, files in handout.files(load_or_create(kept)).items()
+        for name, content in files.items()
+    }
+    for name, uid in (("postgres", 0), ("rabbitmq", 999), ("migrate", 10001), ("ledger-api", 10001)):
+        stats = [path.stat() for path in (to / name).iterdir()]
+        assert {(each.st_uid, stat.S_IMODE(each.st_mode)) for each in stats} == {(uid, 0o600)}
+    handout.hand_out(kept, to)
+    assert look() == first
+    handout.hand_out(kept, to, rotate=True)
+    assert {name for name, content in look().items() if content != first[name]} == {
+        "ledger-api/LEDGER_KEY",
+        "ledger-writer/LEDGER_KEY",
+    }
 
 
 def test_compose_uses_the_names_of_the_native_stack() -> None:
@@ -93,7 +165,7 @@ def test_compose_uses_the_names_of_the_native_stack() -> None:
     services = COMPOSE["services"]
     assert services["postgres"]["environment"]["POSTGRES_USER"] == OWNER
     assert services["postgres"]["environment"]["POSTGRES_DB"] == DATABASE
-    assert services["rabbitmq"]["environment"]["RABBITMQ_DEFAULT_USER"] == AMQP_USER
+    assert f"default_user = {AMQP_USER}\n" in HANDED_OUT["rabbitmq"]["rabbitmq.conf"]
     assert set(PASSWORD_VARIABLES) == set(DATABASE_ROLES)
 
 
@@ -108,10 +180,11 @@ def test_native_variables_are_those_of_the_table(service: Service, tmp_path: Pat
 
 
 def test_image_can_bootstrap_with_runtime_packages_only() -> None:
-    """`bootstrap` and `health`, which the containers run, import nothing of the extras."""
+    """What the containers run of this package imports nothing of the extras."""
     code = (
         "import sys\n"
         "for name in ('supervisor', 'psutil', 'rich', 'yaml', 'pytest'): sys.modules[name] = None\n"
+        "from common.stack import handout\n"
         "from common.stack.__main__ import main\n"
         "assert main(['health', 'http://127.0.0.1:1/']) == 1\n"
         "assert main(['bootstrap']) == 1\n"

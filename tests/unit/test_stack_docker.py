@@ -1,0 +1,67 @@
+"""STACK=docker: what Docker Compose is called with, by a `docker` that only takes notes."""
+
+import io
+import tarfile
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from common.stack import docker
+from common.stack.credentials import FILE, generate
+from common.stack.ports import Ports
+from common.stack.settings import Addresses, Settings
+
+NOTING = """#!/bin/sh
+echo "$@ LEASE_PORT=$LEASE_PORT LOG_LEVEL=$LOG_LEVEL" >> "{directory}/calls"
+case "$*" in *" cp "*) cat "{directory}/archive.tar" ;; esac
+"""
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    program = tmp_path / "bin" / "docker"
+    program.parent.mkdir()
+    program.write_text(NOTING.format(directory=tmp_path))
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:/usr/bin:/bin")
+    monkeypatch.setenv("LOG_LEVEL", "from-the-shell")
+    return tmp_path
+
+
+def calls(place: Path) -> list[str]:
+    lines = (place / "calls").read_text().splitlines()
+    return [line for line in lines if "--project-directory" in line]
+
+
+def test_ports_and_settings_are_passed_and_remembered(place: Path) -> None:
+    """`up` passes all that compose.yaml asks for, whatever the shell has; what comes after follows it."""
+    settings = Settings(run_dir=place / "run", ports=Ports(lease=9000))
+    docker.run("up", settings, [], 0)
+    assert docker.chosen("ps", {}, settings.run_dir)
+    docker.run("rotate-key", Settings(run_dir=place / "run").recall(), [], 0)
+    docker.run("down", settings, [], 0)
+    assert not docker.chosen("ps", {}, settings.run_dir)
+    up, rotate, anew, _ = calls(place)
+    assert "up --detach --build --wait" in up
+    assert "credentials common.stack credentials --rotate-ledger-key" in rotate
+    assert "--force-recreate ledger-api ledger-writer" in anew
+    assert all("LEASE_PORT=9000 LOG_LEVEL=info" in call for call in calls(place))
+
+
+def test_addresses_are_those_of_the_containers(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`env` takes the passwords from where they were made; other servers' addresses do not matter."""
+    passwords = generate()
+    with tarfile.open(place / "archive.tar", "w") as archive:
+        content = msgspec.json.encode(passwords)
+        member = tarfile.TarInfo(FILE)
+        member.size = len(content)
+        archive.addfile(member, io.BytesIO(content))
+    settings = Settings(run_dir=place / "run", database_url="postgresql://elsewhere/x")
+    docker.run("env", settings, [], 0)
+    own = Addresses(Settings(run_dir=place / "run"), passwords)
+    assert capsys.readouterr().out.splitlines()[:2] == [
+        f"export AMQP_URL={own.amqp}",
+        f"export DATABASE_URL={own.database}",
+    ]
+    assert not settings.run_dir.exists()
