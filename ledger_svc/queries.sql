@@ -11,6 +11,19 @@ SELECT last_seq, generation, stream_offset, event_id::text, root_hash, totals, r
  ORDER BY last_seq DESC
  LIMIT 1
 
+-- name: cursor
+-- Up to where the stream was read: the last batch, or what was kept where none was appended.
+SELECT generation, stream_offset, event_id::text, read_at
+  FROM ((SELECT generation, stream_offset, event_id, recorded_at AS read_at
+           FROM batches ORDER BY last_seq DESC LIMIT 1)
+        UNION ALL
+        (SELECT * FROM cursors ORDER BY generation DESC, stream_offset DESC LIMIT 1)) AS last
+ ORDER BY generation DESC, stream_offset DESC
+ LIMIT 1
+
+-- name: keep_cursor
+INSERT INTO cursors (generation, stream_offset, event_id, read_at) VALUES ($1, $2, $3, $4)
+
 -- name: make_room
 -- Partitions for what comes; gives the number at which to call again. The schema says more.
 SELECT make_room($1)

@@ -109,6 +109,17 @@ async def test_what_the_ledger_has_not_read_yet_is_no_difference(its: Recorded) 
     assert (found.same, found.awaited, found.events) == (True, 3, ENTRIES + 1 + 3), found
 
 
+async def test_another_stream_with_repeats_only(its: Recorded, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No entry is missed in it, for none was recorded from it; what follows is awaited."""
+    monkeypatch.setattr("ledger_svc.stream.FIRST_WITHIN_S", 1.0)
+    await its.another_stream([its.sent[-1], (b"no event", its.sent[0][1])])
+    async with its.written():
+        await its.reads(2, 0)
+    await its.send(*a_life(1).raws)
+    found = await verified(its)
+    assert (found.same, found.events, found.entries, found.awaited) == (True, 4, 0, 3), found
+
+
 async def test_an_entry_that_was_changed(its: Recorded) -> None:
     """Other bytes in the ledger, with and without a leaf hash that fits them."""
     for also in ("", f", leaf_hash = sha256('\\x00'::bytea || {TAMPERED})"):
