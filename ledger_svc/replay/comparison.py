@@ -16,6 +16,7 @@ from common.db import Connection
 from common.replay.beside import Sample
 from common.replay.bounds import Bounds
 from ledger_svc import cursors, merkle
+from ledger_svc.entry import Entry
 from ledger_svc.merkle import Frontier, leaf_hash
 from ledger_svc.reading import Place, Read
 from ledger_svc.replay import record
@@ -88,8 +89,7 @@ class Comparison:
         for seqs in self._not_come():
             for entry in await record.numbered(self._connection, seqs):
                 if self._bounds.hold(entry.occurred_at):
-                    place = entry.lease_id, entry.source, entry.sequence
-                    self.result.not_in_stream.add(f"entry {entry.seq}: {_words(place)}")
+                    self.result.not_in_stream.add(entry_words(entry))
         if self._in_order and self._tree is not None:
             self.result.tree_size = self._tree.size
             self.result.root_hash = merkle.root(self._tree).hex()
@@ -155,6 +155,11 @@ async def recorded_from(connection: Connection, first: int, last: int) -> tuple[
             after = before.last_seq if before else 0
         batch = before
     return after, upto
+
+
+def entry_words(entry: Entry) -> str:
+    """Which entry it is."""
+    return f"entry {entry.seq}: {_words((entry.lease_id, entry.source, entry.sequence))}"
 
 
 def _words(place: Place, offset: int | None = None) -> str:

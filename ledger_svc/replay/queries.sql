@@ -53,6 +53,13 @@ SELECT make_room()
 -- name: take_over_keys
 INSERT INTO keys SELECT * FROM ledger.keys
 
+-- name: allow_unsigned
+ALTER TABLE batches DROP CONSTRAINT sealed
+
+-- name: no_more_unsigned
+-- As the migration has it: what is there stays as it is.
+ALTER TABLE batches ADD CONSTRAINT sealed CHECK (checkpoint IS NOT NULL) NOT VALID
+
 -- name: raws
 -- The bytes of the entries after $1 up to $2.
 SELECT seq, raw FROM entries WHERE seq > $1 AND seq <= $2 ORDER BY seq

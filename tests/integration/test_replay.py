@@ -90,6 +90,28 @@ async def test_a_part_of_the_stream(its: Recorded) -> None:
         await verified(its, start=10)
 
 
+async def test_nothing_since_an_instant(
+    its: Recorded, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nothing to compare is no difference, and is said; but what is on record since then is missed."""
+    monkeypatch.setattr("common.replay.stream.NOTHING_SINCE_S", 0.5)
+    since = utcnow() + timedelta(seconds=1)
+    for again, words in ((verified, "holds nothing"), (recomputed, "has recorded nothing since")):
+        found = await again(its, start=since)
+        assert (found.same, found.entries) == (True, 0), found
+        assert words in capsys.readouterr().err
+    assert await listed(its, "stream", Bounds(start=since)) == []
+    assert await listed(its, "ledger", Bounds(start=since)) == []
+    later = "recorded_at = recorded_at + interval '1 day'"
+    await its.change(
+        f"UPDATE ledger.batches SET {later} WHERE last_seq = 17;"
+        f"UPDATE ledger.entries SET {later}, occurred_at = occurred_at + interval '1 day' WHERE seq = 17"
+    )
+    found = await verified(its, start=since)
+    assert (found.same, found.not_in_stream.count) == (False, 1), found
+    assert found.not_in_stream.first[0].startswith("entry 17: number 2 of /payment-svc")
+
+
 async def test_a_stream_that_is_empty_or_gone(its: Recorded, monkeypatch: pytest.MonkeyPatch) -> None:
     """There is nothing to compare with, and that is said."""
     monkeypatch.setattr("common.replay.stream.EMPTY_S", 0.2)

@@ -113,6 +113,21 @@ async def test_a_stream_that_is_not_whole(its: Recorded) -> None:
     assert (report.same, report.not_in_ledger.count) == (False, 1)
 
 
+async def test_a_ledger_that_was_not_always_signed(its: Recorded) -> None:
+    """Batches from before there were checkpoints are built as they are; but no ledger without any key."""
+    unsigned = (
+        "ALTER TABLE ledger.batches DROP CONSTRAINT sealed; UPDATE ledger.batches SET checkpoint = NULL {};"
+        "ALTER TABLE ledger.batches ADD CONSTRAINT sealed CHECK (checkpoint IS NOT NULL) NOT VALID"
+    )
+    await its.change(unsigned.format("WHERE last_seq < (SELECT max(last_seq) FROM ledger.batches)"))
+    report = await rebuilt(its, "ledger", switch=True)
+    assert (report.same, report.switched) == (True, True), report
+    assert await its.value("SELECT count(*) FROM ledger.batches WHERE checkpoint IS NOT NULL") == 1
+    await its.change(unsigned.format("") + "; DELETE FROM ledger.keys")
+    with pytest.raises(Unreadable, match=r"no batch of the ledger is signed.*start its writer"):
+        await rebuilt(its, "ledger")
+
+
 async def test_an_unknown_type_stops_it(its: Recorded) -> None:
     """Nothing is built past an event that this code cannot read."""
     life = a_life(1)
