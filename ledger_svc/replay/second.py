@@ -17,7 +17,7 @@ from common.replay import stream
 from common.replay.beside import Sample
 from common.replay.bounds import Unreadable
 from common.replay.progress import progress
-from ledger_svc import appending, events, merkle, store
+from ledger_svc import appending, events, merkle, store, totals
 from ledger_svc.merkle import Frontier
 from ledger_svc.reading import Read, read
 from ledger_svc.replay import record
@@ -96,7 +96,7 @@ class SecondLedger:
         # What does not follow from the events is taken over, as it is from one batch to the next.
         follows = ("last_seq", "event_id", "root_hash", "totals")
         head = replace(batch, **{name: getattr(made.head, name) for name in follows})
-        if head != batch:
+        if replace(head, totals=batch.totals) != batch or totals.differences(batch.totals, head.totals):
             self.built.other_batches.add(_named(batch))
         if head.last_seq >= self._room:
             self._room = await self._beside.fetchval(record.queries.make_room)

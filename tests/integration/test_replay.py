@@ -203,6 +203,42 @@ async def test_columns_nodes_and_roots(its: Recorded) -> None:
     assert (found := await recomputed(its)).wrong_batches.count == found.batches
 
 
+ONE_MORE = """UPDATE ledger.batches SET totals = jsonb_set(totals::jsonb, '{%s}',
+    to_jsonb((totals #>> '{%s}')::bigint + 1))::json WHERE last_seq = 14"""
+
+
+async def test_totals_and_books(its: Recorded) -> None:
+    """They are folded again from the entries: any that were changed are named, from the middle on as well."""
+    for path in ("leases_total", "payments,declined", "amounts,USD,outstanding", "books,USD,cash,0"):
+        before = await its.value("SELECT totals FROM ledger.batches WHERE last_seq = 14")
+        await its.change(ONE_MORE.replace("%s", path))
+        for start in (None, 6, 14):
+            found = await recomputed(its, start=start)
+            name = path.partition(",")[0]
+            assert not found.same
+            assert found.wrong_totals.first == [f"the batch that ends with entry 14: {name}"], found
+            assert found.wrong_batches.count == found.different.count == 0
+        found = await recomputed(its, start=15)  # what follows does not go on from it
+        assert found.wrong_totals.count == found.batches
+        await its.change(f"UPDATE ledger.batches SET totals = '{before}' WHERE last_seq = 14")
+        assert (await recomputed(its)).same
+
+
+async def test_money_that_was_changed_in_an_entry(its: Recorded) -> None:
+    """The totals on record are those of what was sealed, not of what an entry says now."""
+    more = "convert_to(replace(convert_from(raw, 'UTF8'), '\"amount\":', '\"amount\":1'), 'UTF8')"
+    await its.change(f"UPDATE ledger.entries SET raw = {more} WHERE seq = 3")
+    found = await recomputed(its)
+    batches = await its.value("SELECT count(*) FROM ledger.batches WHERE last_seq >= 3")
+    assert (found.same, found.wrong_totals.count) == (False, batches)
+    await its.change("UPDATE ledger.entries SET raw = $$no event$$ WHERE seq = 3")
+    found = await recomputed(its)
+    assert found.different.first[0].startswith("entry 3: JSON is malformed")
+    none = more.replace(":1'", ":-'")  # a number that is none
+    await its.change(f"UPDATE ledger.entries SET raw = {none} WHERE seq = 10")
+    assert (await recomputed(its)).different.count == 2
+
+
 async def listed(its: Recorded, source: str, limits: Bounds, **filters: Any) -> list[bytes]:
     out = io.BytesIO()
     async with reading(its) as connection:
