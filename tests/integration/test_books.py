@@ -262,12 +262,37 @@ async def test_the_live_check(
         pairs = [line.split(" ") for line in lines if '{currency="KWD"}' in line]
         return {name.partition("{")[0].removeprefix("ledger_"): float(value) for name, value in pairs}
 
-    assert await shown() == {"trial_balance_difference": 0, "suspense": 0, "unearned_interest": 1_500}
+    assert await shown() == {
+        "trial_balance_difference": 0,
+        "suspense": 0,
+        "suspense_turnover": 0,
+        "unearned_interest": 1_500,
+    }
     wrong = {"KWD": {"cash": Sums(5, 0), "suspense": Sums(0, 2), "receivable:fees": Sums(200_000, 0)}}
     balance_watch.show(replace(head, totals=replace(head.totals, books=wrong)))
     assert await shown() == {
         "trial_balance_difference": 200_003,
         "suspense": -2,
+        "suspense_turnover": 2,
         "unearned_interest": 104_000 - 200_000,
     }
     balance_watch.show(head)
+
+
+async def test_money_that_does_not_fit_shows(fronts: Fronts, pool: Pool) -> None:
+    """An amount that is not its parts, and one that makes up for it: all is in balance, and it shows."""
+    life = Life(term=2, principal=100_000, currency="CHF")
+    life.create()
+    for number in (1, 2):
+        life.succeed(life.start(number, 3_000))
+    wrong = list(life.raws)
+    for place, more in ((2, 40), (4, -40)):
+        told = json.loads(wrong[place])
+        told["data"]["allocation"]["principal"] += more
+        wrong[place] = json.dumps(told).encode()
+    balance_watch.show(await append(pool, wrong))
+    lines = (await fronts.ask("ledger", "GET", "/metrics")).body.decode().splitlines()
+    shown = {name: float(value) for name, value in (line.split(" ") for line in lines if "CHF" in line)}
+    assert shown['ledger_trial_balance_difference{currency="CHF"}'] == 0
+    assert shown['ledger_suspense{currency="CHF"}'] == 0
+    assert shown['ledger_suspense_turnover{currency="CHF"}'] == 80
