@@ -47,7 +47,9 @@ SELECT checkpoint FROM batches ORDER BY last_seq DESC LIMIT 1
 SELECT checkpoint FROM batches WHERE last_seq = $1
 
 -- name: size
-SELECT last_seq FROM batches ORDER BY last_seq DESC LIMIT 1
+-- How many entries there are, and in which table the last batch is: in another one, where a rebuilt ledger has taken
+-- this one's place (or this one has reached its next partition).
+SELECT last_seq, tableoid AS batches FROM batches ORDER BY last_seq DESC LIMIT 1
 
 -- name: last_seq
 SELECT seq FROM entries ORDER BY seq DESC LIMIT 1
