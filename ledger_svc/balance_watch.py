@@ -20,6 +20,11 @@ DIFFERENCE = Gauge(
     "ledger_trial_balance_difference", "Sum of all debits less sum of all credits: 0", ["currency"]
 )
 IN_SUSPENSE = Gauge("ledger_suspense", "Balance of the suspense account: 0", ["currency"])
+THROUGH_SUSPENSE = Gauge(
+    "ledger_suspense_turnover",
+    "All that was ever booked on the suspense account, debits and credits together: 0",
+    ["currency"],
+)
 UNEARNED = Gauge(
     "ledger_unearned_interest", "Outstanding less what the receivables hold: never negative", ["currency"]
 )
@@ -27,13 +32,13 @@ UNEARNED = Gauge(
 
 async def watch(pool: Pool) -> None:
     """Keep the gauges as the last batch says, until cancelled; what is wrong is also logged, once a batch."""
-    seen = -1
+    seen = Head()
     while True:
         try:
             end = await store.head(pool)
-            if end.last_seq != seen:
+            if end != seen:  # of as many entries there may be another, where a rebuilt ledger took its place
                 show(end)
-                seen = end.last_seq
+                seen = end
         except Exception as error:  # whatever it is: the front's other routes go on
             log.warning("ledger.balance_not_seen", error=repr(error))
         await asyncio.sleep(LOOK_EVERY_S)
@@ -43,6 +48,7 @@ def show(end: Head) -> None:
     """Set the gauges."""
     for currency, balance in trial_balance(end.totals.books or {}).items():
         found = balance.difference, _on(balance, SUSPENSE), _unearned(balance, end.totals.amounts[currency])
+        THROUGH_SUSPENSE.labels(currency).set(_turnover(balance, SUSPENSE))
         for gauge, value in zip((DIFFERENCE, IN_SUSPENSE, UNEARNED), found, strict=True):
             gauge.labels(currency).set(value)
         difference, in_suspense, unearned = found
@@ -59,6 +65,11 @@ def show(end: Head) -> None:
 
 def _on(balance: Balance, *accounts: str) -> int:
     return sum(each.balance for each in balance.accounts if each.account in accounts)
+
+
+def _turnover(balance: Balance, account: str) -> int:
+    """What was booked on it: more than 0 also where what came in has gone out again, unlike its balance."""
+    return sum(each.debits + each.credits for each in balance.accounts if each.account == account)
 
 
 def _unearned(balance: Balance, amounts: Amounts) -> int:

@@ -1,7 +1,8 @@
 """Hashes for proofs, the lasting ones from memory.
 
 What lies far above the leaves never changes and is a part of many proofs; what else a proof needs is as much
-in a large tree as in a small one.
+in a large tree as in a small one. But a ledger that was put right is rebuilt and takes the other one's place:
+then they are another tree's.
 """
 
 from collections.abc import Awaitable, Callable, Collection, Mapping
@@ -27,10 +28,16 @@ class KeptHashes:
         self._look_up = look_up
         self._level = level
         self._most = most
+        self._tree: object = None
         self._kept: dict[Stretch, bytes] = {}
 
-    async def of(self, *stretches: Stretch) -> list[bytes]:
-        """The hash of each; all nodes that it takes are looked up at once."""
+    async def of(self, tree: object, *stretches: Stretch) -> list[bytes]:
+        """The hash of each; all nodes that it takes are looked up at once.
+
+        `tree`: which it is, as was read just before; hashes that were kept of another one are forgotten.
+        """
+        if tree != self._tree:
+            self._tree, self._kept = tree, {}
         kept = {stretch: self._kept[stretch] for stretch in stretches if stretch in self._kept}
         missing = [stretch for stretch in stretches if stretch not in kept]
         nodes = await self._look_up(proofs.addresses(missing))
@@ -38,7 +45,7 @@ class KeptHashes:
         lasting = {stretch: digest for stretch, digest in found.items() if self._lasts(stretch)}
         if len(self._kept) + len(lasting) > self._most:
             self._kept.clear()
-        if len(lasting) <= self._most:
+        if len(lasting) <= self._most and tree == self._tree:  # still
             self._kept |= lasting
         return [(kept | found)[stretch] for stretch in stretches]
 

@@ -148,9 +148,9 @@ class ProofApi:
         seq = await self._pool.fetchval(queries.seq_of, event_id)
         if seq is None:
             raise ProblemError(404, "The ledger holds no such event.")
-        size = await self._size_asked("/tree_size", asked.tree_size, least=seq)
+        tree, size = await self._size_asked("/tree_size", asked.tree_size, least=seq)
         leaf, root, *path = await self._hashes(
-            ((0, seq - 1),), proofs.root(size), *proofs.inclusion(seq - 1, size)
+            tree, ((0, seq - 1),), proofs.root(size), *proofs.inclusion(seq - 1, size)
         )
         return json_response(
             encode(Inclusion(leaf_index=seq - 1, tree_size=size, leaf_hash=leaf, root_hash=root, path=path))
@@ -160,11 +160,11 @@ class ProofApi:
         """GET /api/v1/audit/proofs/consistency"""
         asked = read_query(request.query, ConsistencyQuery)
         await self._caught_up(request)
-        second = await self._size_asked("/second", asked.second, least=0)
+        tree, second = await self._size_asked("/second", asked.second, least=0)
         if asked.first > second:
             raise invalid([FieldError("/first", f"must be at most {second}, the second size")])
         first_root, second_root, *path = await self._hashes(
-            proofs.root(asked.first), proofs.root(second), *proofs.consistency(asked.first, second)
+            tree, proofs.root(asked.first), proofs.root(second), *proofs.consistency(asked.first, second)
         )
         return json_response(
             encode(
@@ -178,17 +178,22 @@ class ProofApi:
             )
         )
 
-    async def _size_asked(self, field: str, asked: int | None, *, least: int) -> int:
-        """The size asked for, that of now where none was. Raises ProblemError 422 for one not to be had."""
-        now = await self._pool.fetchval(queries.size) or 0
+    async def _size_asked(self, field: str, asked: int | None, *, least: int) -> tuple[int, int]:
+        """Which tree it is, and the size asked for, that of now where none was.
+
+        Raises ProblemError 422 for a size not to be had.
+        """
+        tree, now = 0, 0
+        if row := await self._pool.fetchrow(queries.size):
+            tree, now = row["batches"], row["last_seq"]
         size = now if asked is None else asked
         if not least <= size <= now:
             raise invalid([FieldError(field, f"must be from {least} to {now}, the ledger's size")])
-        return size
+        return tree, size
 
-    async def _hashes(self, *stretches: Stretch) -> list[str]:
+    async def _hashes(self, tree: int, *stretches: Stretch) -> list[str]:
         """The hash of each in hex."""
-        return [digest.hex() for digest in await self._kept.of(*stretches)]
+        return [digest.hex() for digest in await self._kept.of(tree, *stretches)]
 
     async def _caught_up(self, request: web.Request) -> None:
         async def reached(position: consistency.Position) -> bool:

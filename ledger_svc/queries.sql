@@ -11,6 +11,19 @@ SELECT last_seq, generation, stream_offset, event_id::text, root_hash, totals, r
  ORDER BY last_seq DESC
  LIMIT 1
 
+-- name: cursor
+-- Up to where the stream was read: the last batch, or what was kept where none was appended.
+SELECT generation, stream_offset, event_id::text, read_at
+  FROM ((SELECT generation, stream_offset, event_id, recorded_at AS read_at
+           FROM batches ORDER BY last_seq DESC LIMIT 1)
+        UNION ALL
+        (SELECT * FROM cursors ORDER BY generation DESC, stream_offset DESC LIMIT 1)) AS last
+ ORDER BY generation DESC, stream_offset DESC
+ LIMIT 1
+
+-- name: keep_cursor
+INSERT INTO cursors (generation, stream_offset, event_id, read_at) VALUES ($1, $2, $3, $4)
+
 -- name: make_room
 -- Partitions for what comes; gives the number at which to call again. The schema says more.
 SELECT make_room($1)
@@ -34,7 +47,9 @@ SELECT checkpoint FROM batches ORDER BY last_seq DESC LIMIT 1
 SELECT checkpoint FROM batches WHERE last_seq = $1
 
 -- name: size
-SELECT last_seq FROM batches ORDER BY last_seq DESC LIMIT 1
+-- How many entries there are, and in which table the last batch is: in another one, where a rebuilt ledger has taken
+-- this one's place (or this one has reached its next partition).
+SELECT last_seq, tableoid AS batches FROM batches ORDER BY last_seq DESC LIMIT 1
 
 -- name: last_seq
 SELECT seq FROM entries ORDER BY seq DESC LIMIT 1

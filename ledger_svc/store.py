@@ -48,8 +48,11 @@ class Damaged(ValueError):
 async def head(connection: Connection | Pool, upto: int = END) -> Head:
     """The end of the log as it is now, or as it was after the last batch that ends with `upto` or before."""
     row = await connection.fetchrow(queries.last_batch, upto)
-    if row is None:
-        return Head()
+    return Head() if row is None else head_from(row)
+
+
+def head_from(row: Any) -> Head:
+    """The end that a batch gave the log, from the columns that the queries of batches give."""
     columns = dict(row.items())
     totals, opening = decode_totals(columns["totals"]), columns.pop("opening")
     if totals.books is None and opening is not None:

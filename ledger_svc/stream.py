@@ -13,8 +13,8 @@ import aiormq.abc
 from common import hops
 from common.bus import topology
 from common.pacing import Pacer
+from ledger_svc.cursors import Cursor
 from ledger_svc.reading import offset_of, read
-from ledger_svc.store import Head
 
 BATCH_SIZE = 500
 BATCH_BYTES = 8 * 1024 * 1024
@@ -29,12 +29,12 @@ class Stream:
         self._channel = channel
         self._waiting: asyncio.Queue[aiormq.abc.DeliveredMessage] = asyncio.Queue()
 
-    async def resume(self, head: Head) -> str | None:
-        """Consume from where the log ends. Where that cannot be: why, in words, and nothing is consumed."""
-        if head.stream_offset < 0:
+    async def resume(self, cursor: Cursor) -> str | None:
+        """Consume from the cursor on. Where that cannot be: why, in words, and nothing is consumed."""
+        if cursor.stream_offset < 0:
             await self.begin()
             return None
-        tag = await self._consume(head.stream_offset)
+        tag = await self._consume(cursor.stream_offset)
         try:
             async with asyncio.timeout(FIRST_WITHIN_S):
                 first = await self._waiting.get()
@@ -42,9 +42,9 @@ class Stream:
             reason = f"it is empty, or ends before: nothing came within {FIRST_WITHIN_S:.0f} s"
         else:
             await self.ack(first)
-            if (offset := offset_of(first)) != head.stream_offset:
+            if (offset := offset_of(first)) != cursor.stream_offset:
                 reason = f"it does not hold that offset, the next one is {offset}"
-            elif any(each.event.id == head.event_id for each in read([first])[0]):
+            elif any(each.event.id == cursor.event_id for each in read([first])[0]):
                 return None
             else:
                 reason = "another message is there"

@@ -56,6 +56,12 @@ def success_rate(payments: PaymentTotals) -> float | None:
     return round(payments.succeeded / answered, 6) if answered else None
 
 
+def differences(stored: Totals, made: Totals) -> list[str]:
+    """The fields in which stored totals are not those made anew; books only where they were kept."""
+    names = [name for name in Totals.__struct_fields__ if getattr(stored, name) != getattr(made, name)]
+    return [name for name in names if name != "books" or stored.books is not None]
+
+
 def add(totals: Totals, event: Event, recorded: Iterable[Event] = ()) -> Totals:
     """The totals with one more event; the work does not grow with the number of events or leases.
 

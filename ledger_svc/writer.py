@@ -1,10 +1,9 @@
 """The one writer of the log: reads the stream, appends entries and cursor in one transaction.
 
-Redelivery appends nothing twice, and a crash loses nothing: the cursor is that of the last batch appended.
+Redelivery appends nothing twice, and a crash loses nothing: the cursor moves with what was made of a batch.
 """
 
 import asyncio
-from datetime import timedelta
 from typing import Protocol
 
 import aiormq
@@ -16,14 +15,25 @@ from prometheus_client import Counter, Gauge
 from common import hops, telemetry
 from common.bus import topology
 from common.bus.connection import maintain
-from common.clock import rfc3339, utcnow
+from common.clock import utcnow
 from common.db import TRANSIENT, Connection, Pool, session
-from common.ids import earliest
 from common.pacing import Pacer
 from common.tasks import end
-from ledger_svc import anomalies, appending, checking, checkpoint, merkle, opening, reading, sealing, store
+from ledger_svc import (
+    anomalies,
+    appending,
+    checking,
+    checkpoint,
+    cursors,
+    merkle,
+    opening,
+    reading,
+    sealing,
+    store,
+)
 from ledger_svc.anomalies import Alarms, Anomaly
 from ledger_svc.checking import Checked, LastNumbers
+from ledger_svc.cursors import Cursor
 from ledger_svc.merkle import Frontier
 from ledger_svc.note import SigningKey
 from ledger_svc.store import Damaged, Head
@@ -35,8 +45,6 @@ PACE_S = 0.1
 STANDBY_POLL_S = 1.0
 PAUSE_S = 0.5
 PARTITION_SIZE = 10_000_000  # entries
-# When the stream is found to be another, events are compared from this long before the last entry on.
-SAFE_BEFORE = timedelta(minutes=10)
 
 APPENDED = Counter("ledger_appended_entries", "Entries appended to the log")
 LAST_SEQ = Gauge("ledger_last_seq", "Number of the last entry")
@@ -62,7 +70,7 @@ class LedgerWriter:
         self._healer = healer
         self._alarms = healer.alarms if healer else Alarms()
         self._head = Head()
-        self._generation = self._head.generation
+        self._cursor = Cursor()
         self._frontier = merkle.EMPTY
         self._last = LastNumbers()
         self._next_partition = 0  # its first number: when the log has come there, more have to be made
@@ -110,16 +118,17 @@ class LedgerWriter:
     async def _follow(self, stream: Stream, connection: Connection) -> None:
         """Append from the stream; the cursor is read anew on each connection to the broker."""
         self._head = await opening.opened(connection, await store.head(connection))
-        self._generation = self._head.generation
+        self._cursor = await cursors.stored(connection)
         self._frontier = await sealing.verified(connection, self._head, self._key.verifier)
         self._next_partition = await connection.fetchval(store.queries.make_room, PARTITION_SIZE)
         self._last.clear()
         self._alarms.forget()
         await self._alarms.refresh(connection)
-        if reason := await stream.resume(self._head):
-            # Not the stream that was read: from its beginning, repeats are recognised.
-            await self._tell(connection, [_cursor_mismatch(self._head, reason)])
-            self._generation += 1
+        if reason := await stream.resume(self._cursor):
+            # Not the stream that was read: from its beginning, repeats are recognised. From now on it is this
+            # one that is read, also where nothing comes before the next connection: it is told of once.
+            anew = Cursor(generation=self._cursor.generation + 1, read_at=utcnow())
+            await self._go_on(connection, anew, [cursors.mismatch(self._cursor, reason)])
             await stream.begin()
         while True:
             messages = await stream.batch(self._pacer)
@@ -127,36 +136,42 @@ class LedgerWriter:
             await stream.ack(messages[-1])
 
     async def _append(self, connection: Connection, read: list[reading.Read], wrong: list[Anomaly]) -> None:
+        await self._tell(connection, wrong)  # before the cursor passes it
+        if not read:
+            return
         checked = checking.check(read, await checking.recorded(connection, read, self._last))
         try:
-            await self._write(connection, checked)
+            await self._write(connection, checked, read[-1])
         except asyncpg.UniqueViolationError:  # the id of an event that was recorded before
             self._last.clear()
             known = await checking.recorded(connection, read, self._last, ids=True)
             checked = checking.check(read, known)
-            await self._write(connection, checked)
+            await self._write(connection, checked, read[-1])
         telemetry.DUPLICATES.labels(topology.LEDGER_STREAM).inc(checked.repeats)
-        await self._tell(connection, wrong)
-        if read and self._healer:
+        if self._healer:
             self._healer.read(max(each.event.id for each in read))
 
-    async def _write(self, connection: Connection, checked: Checked) -> None:
+    async def _write(self, connection: Connection, checked: Checked, last: reading.Read) -> None:
+        """Append what is fresh of messages, of which `last` is the last event."""
         fresh = checked.fresh
         if not fresh:
-            await self._tell(connection, checked.anomalies)
+            reached = replace(
+                self._cursor, stream_offset=last.offset, event_id=last.event.id, read_at=utcnow()
+            )
+            await self._go_on(connection, reached, checked.anomalies)
             return
         batch = await appending.prepare(connection, self._head, self._frontier, fresh, utcnow())
         last_seq = batch.head.last_seq
         head = replace(
             batch.head,
-            generation=self._generation,
+            generation=self._cursor.generation,
             checkpoint=checkpoint.signed(self._key, last_seq, batch.head.root_hash),
         )
         async with connection.transaction():
             await store.append(connection, batch.entries, batch.nodes, head, str(self._key.verifier))
             if checked.late:
                 await anomalies.heal_gaps(connection, list(checked.late))
-            await self._alarms.raise_all(connection, checked.anomalies, self._generation)
+            await self._alarms.raise_all(connection, checked.anomalies, self._cursor.generation)
         for each in fresh if hops.on() else ():
             hops.stamp(each.event.traceparent, "ledger.visible")
         if checked.anomalies and self._healer:
@@ -169,25 +184,20 @@ class LedgerWriter:
 
     async def _tell(self, connection: Connection, found: list[Anomaly]) -> None:
         """Raise what is not about anything appended."""
-        await self._alarms.raise_all(connection, found, self._generation)
+        await self._alarms.raise_all(connection, found, self._cursor.generation)
+        if found and self._healer:
+            self._healer.wake()
+
+    async def _go_on(self, connection: Connection, reached: Cursor, found: list[Anomaly]) -> None:
+        """Keep the cursor where nothing is appended, with what was found on the way there."""
+        async with connection.transaction():
+            await self._alarms.raise_all(connection, found, self._cursor.generation)
+            await cursors.keep(connection, reached)
+        self._cursor = reached
         if found and self._healer:
             self._healer.wake()
 
     def _advance(self, head: Head, frontier: Frontier) -> None:
         self._head, self._frontier = head, frontier
+        self._cursor = cursors.of(head)
         LAST_SEQ.set(head.last_seq)
-
-
-def _cursor_mismatch(head: Head, reason: str) -> Anomaly:
-    assert head.recorded_at is not None  # there is a cursor
-    now = utcnow()
-    cursor = f"event {head.event_id} at offset {head.stream_offset} of generation {head.generation}"
-    return Anomaly(
-        kind="cursor_mismatch",
-        place=f"{head.generation} {head.stream_offset} {rfc3339(now)}",  # it may happen there again
-        detail=f"the stream is not the one read up to {cursor}: {reason}; it is read from its beginning",
-        since=earliest(head.recorded_at - SAFE_BEFORE),
-        until=earliest(now),
-        event_id=head.event_id,
-        stream_offset=head.stream_offset,
-    )

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+import asyncpg
 import msgspec
 
 from common.db import Connection
@@ -25,8 +26,13 @@ T = TypeVar("T")
 LEASES_AT_ONCE = 200  # written together
 PUBLISHED_WITHIN_S = 5.0
 
-# What folding raises for events that are not what their types say, or do not fit each other.
-_WRONG = (DoNotAddUp, msgspec.DecodeError, LookupError, ValueError, AssertionError)
+# What folding raises for events that are not what their types say, or do not fit each other …
+_WRONG = (
+    *(DoNotAddUp, msgspec.DecodeError, LookupError, ValueError, AssertionError, ArithmeticError),
+    RecursionError,  # nested too deep
+)
+# … and writing, for what comes of them and no table can keep: NUL, too many digits, another lease's key.
+_NOT_KEPT = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError)
 
 
 class Projection(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
@@ -117,12 +123,12 @@ async def _fold(connection: Connection, projection: Projection[Any]) -> tuple[in
     """Fold all leases and write them: how many there are, and those whose events do not add up."""
     total = await connection.fetchval("SELECT count(DISTINCT lease_id) FROM staged")
     wrong = Sample()
-    folded: list[Any] = []
+    folded: list[tuple[str, Any]] = []  # by lease
     with progress(f"building {projection.schema} anew", total, "leases") as advance:
         async with connection.transaction():
             async for lease_id, events in staged(connection):
                 try:
-                    folded.append(projection.fold(events))
+                    folded.append((lease_id, projection.fold(events)))
                 except UnknownType as error:
                     raise Unreadable(
                         f"{error} is of no type that this version knows; nothing can be built past it"
@@ -130,11 +136,26 @@ async def _fold(connection: Connection, projection: Projection[Any]) -> tuple[in
                 except _WRONG as error:
                     wrong.add(f"{lease_id}: {error or repr(error)}")
                 if len(folded) == LEASES_AT_ONCE:
-                    await projection.save(connection, folded)
+                    await _save(connection, projection, folded, wrong)
                     folded = []
                 advance(1)
-            await projection.save(connection, folded)
+            await _save(connection, projection, folded, wrong)
     return total - wrong.count, wrong
+
+
+async def _save(
+    connection: Connection, projection: Projection[Any], folded: Sequence[tuple[str, Any]], wrong: Sample
+) -> None:
+    """Write leases; where that cannot be, all but those at fault, which are added to `wrong`."""
+    try:
+        async with connection.transaction():
+            await projection.save(connection, [each for _, each in folded])
+    except _NOT_KEPT as error:
+        if len(folded) == 1:
+            wrong.add(f"{folded[0][0]}: cannot be kept in the tables: {error}")
+            return
+        for each in folded:
+            await _save(connection, projection, [each], wrong)
 
 
 def _now(projection: Projection[Any]) -> str:

@@ -1,20 +1,38 @@
 """Events from the stream or a file into a table, from which they are taken lease by lease."""
 
 from collections.abc import AsyncIterator
-from datetime import datetime
+from datetime import UTC, datetime
+from typing import Annotated
 
 import msgspec
+from msgspec import Meta
 
 from common.db import Connection
-from common.envelope import EVENT_BATCH_CONTENT_TYPE, Event, decode_event
+from common.envelope import EVENT_BATCH_CONTENT_TYPE, EVENT_CONTENT_TYPE, Event, decode_event
 from common.ids import canonical_uuid
 from common.replay import lines, stream
 from common.replay.bounds import Bounds, Unreadable
-from common.replay.progress import progress
+from common.replay.progress import progress, say
 
 STREAM = "stream"  # any other source is a file of events, one a line
 
+Text = Annotated[str, Meta(min_length=1, max_length=255, pattern=r"^[^\x00]*\Z")]
+Instant = Annotated[datetime, Meta(tz=True)]
+
+
+class _Ours(Event, frozen=True, kw_only=True):
+    """An event as our services tell it: within what the tables can keep, like all that the ledger records."""
+
+    id: Text
+    source: Text
+    type: Text
+    sequence: Annotated[int, Meta(ge=1, le=2**31 - 1)]
+
+
+_decode = msgspec.json.Decoder(_Ours).decode
 _split = msgspec.json.Decoder(list[msgspec.Raw]).decode
+# What reading raises for bytes that are no such event; RecursionError for those nested too deep.
+_WRONG = (msgspec.DecodeError, ValueError, OverflowError, RecursionError)
 
 
 class Read(msgspec.Struct, kw_only=True):
@@ -22,7 +40,7 @@ class Read(msgspec.Struct, kw_only=True):
 
     events: int = 0  # repeats included
     repeats: int = 0
-    malformed: int = 0  # what is no event
+    malformed: int = 0  # what is no event of ours; left out, as it is from the ledger
 
 
 async def stage(connection: Connection, amqp_url: str, source: str, bounds: Bounds) -> Read:
@@ -34,6 +52,8 @@ async def stage(connection: Connection, amqp_url: str, source: str, bounds: Boun
     read = Read()
     async for raws in _from_stream(amqp_url, bounds, read) if source == STREAM else _from_lines(source):
         await _insert(connection, raws, bounds, read)
+    if read.malformed:
+        say(f"left out: {read.malformed} that are no events of ours")
     return read
 
 
@@ -67,12 +87,21 @@ async def _from_stream(amqp_url: str, bounds: Bounds, read: Read) -> AsyncIterat
                 raws: list[bytes] = []
                 for message in messages:
                     try:
-                        many = message.header.properties.content_type == EVENT_BATCH_CONTENT_TYPE
-                        raws += map(bytes, _split(message.body)) if many else [message.body]
-                    except msgspec.DecodeError:
+                        raws += _parts(message)
+                    except _WRONG:
                         read.malformed += 1
                 yield raws
                 advance(len(messages))
+
+
+def _parts(message: stream.Message) -> list[bytes]:
+    """The bytes of each event of a message. Raises what `_WRONG` has."""
+    media_type = (message.header.properties.content_type or "").partition(";")[0].strip().lower()
+    if media_type == EVENT_BATCH_CONTENT_TYPE:
+        return [bytes(part) for part in _split(message.body)]
+    if media_type != EVENT_CONTENT_TYPE:
+        raise ValueError(media_type)
+    return [message.body]
 
 
 async def _from_lines(source: str) -> AsyncIterator[list[bytes]]:
@@ -86,12 +115,10 @@ async def _insert(connection: Connection, raws: list[bytes], bounds: Bounds, rea
     events: list[tuple[Event, bytes]] = []
     for raw in raws:
         try:
-            event = decode_event(raw)
-            if canonical_uuid(event.subject) is None:
-                raise ValueError("the subject is no lease's id")
-            if bounds.hold(datetime.fromisoformat(event.time)):
+            event = _checked(raw)
+            if bounds.hold(msgspec.convert(event.time, Instant).astimezone(UTC)):
                 events.append((event, raw))
-        except (msgspec.DecodeError, ValueError):
+        except _WRONG:
             read.malformed += 1
     status = await connection.execute(
         "INSERT INTO staged SELECT * FROM unnest($1::uuid[], $2::text[], $3::int[], $4::bytea[])"
@@ -103,3 +130,12 @@ async def _insert(connection: Connection, raws: list[bytes], bounds: Bounds, rea
     )
     read.events += len(events)
     read.repeats += len(events) - int(status.split()[-1])
+
+
+def _checked(raw: bytes) -> Event:
+    """An event of ours. Raises what `_WRONG` has."""
+    str(raw, "utf-8")  # the decoder does not look into what it leaves raw
+    event = _decode(raw)
+    if canonical_uuid(event.id) != event.id or canonical_uuid(event.subject) != event.subject:
+        raise ValueError("id and subject must be UUIDs")
+    return event

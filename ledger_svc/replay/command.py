@@ -45,7 +45,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
     verify = commands.add_parser(
         "verify",
-        help="hold the stream against the entries; or work out all hashes from the entries' bytes",
+        help="hold the stream against the entries; or work out all hashes and totals from the entries",
         epilog=STATUS,
     )
     rebuilding = commands.add_parser(

@@ -15,7 +15,8 @@ import msgspec
 from common.db import Connection
 from common.replay.beside import Sample
 from common.replay.bounds import Bounds
-from ledger_svc import merkle, store
+from ledger_svc import cursors, merkle
+from ledger_svc.entry import Entry
 from ledger_svc.merkle import Frontier, leaf_hash
 from ledger_svc.reading import Place, Read
 from ledger_svc.replay import record
@@ -75,21 +76,20 @@ class Comparison:
 
     async def conclude(self) -> Compared:
         """Look again for events that were not found, and for entries that did not come."""
-        head = await store.head(self._connection)
+        reached = await cursors.stored(self._connection)
         there = await record.at_places(self._connection, list({place for place, _, _ in self._absent}))
         for place, offset, leaf in self._absent:
             if place in there:
                 if leaf_hash(there[place].raw) != leaf:
                     self.result.different.add(_words(place, offset))
-            elif offset > head.stream_offset:
+            elif offset > reached.stream_offset:
                 self.result.awaited += 1
             else:
                 self.result.not_in_ledger.add(_words(place, offset))
         for seqs in self._not_come():
             for entry in await record.numbered(self._connection, seqs):
                 if self._bounds.hold(entry.occurred_at):
-                    place = entry.lease_id, entry.source, entry.sequence
-                    self.result.not_in_stream.add(f"entry {entry.seq}: {_words(place)}")
+                    self.result.not_in_stream.add(entry_words(entry))
         if self._in_order and self._tree is not None:
             self.result.tree_size = self._tree.size
             self.result.root_hash = merkle.root(self._tree).hex()
@@ -142,18 +142,24 @@ async def recorded_from(connection: Connection, first: int, last: int) -> tuple[
     Only of the stream that was read last: before its generation, offsets were another's.
     """
     after = upto = 0
+    generation = (await cursors.stored(connection)).generation
     batches = record.batches_back(connection)
     batch = await anext(batches, None)
-    while batch is not None:
+    while batch is not None and batch.generation == generation:
         before = await anext(batches, None)
-        goes_on = before is not None and before.generation == batch.generation
+        goes_on = before is not None and before.generation == generation
         if batch.stream_offset <= last:
             if (before.stream_offset + 1 if before and goes_on else 0) < first:
                 break
             upto = upto or batch.last_seq
             after = before.last_seq if before else 0
-        batch = before if goes_on else None
+        batch = before
     return after, upto
+
+
+def entry_words(entry: Entry) -> str:
+    """Which entry it is."""
+    return f"entry {entry.seq}: {_words((entry.lease_id, entry.source, entry.sequence))}"
 
 
 def _words(place: Place, offset: int | None = None) -> str:

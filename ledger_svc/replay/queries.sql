@@ -32,12 +32,22 @@ SELECT seq, event_id::text, type, e.source, e.sequence, e.lease_id::text, occurr
  ORDER BY p.lease_id, seq
 
 -- name: batches
--- Those that end after $1 and by $2, oldest first.
-SELECT * FROM batches WHERE last_seq > $1 AND last_seq <= $2 ORDER BY last_seq LIMIT $3
+-- Those that end after $1 and by $2, oldest first; with the books that were made up for them.
+SELECT last_seq, generation, stream_offset, event_id::text, root_hash, totals, recorded_at, checkpoint,
+       books AS opening
+  FROM batches LEFT JOIN openings USING (last_seq)
+ WHERE last_seq > $1 AND last_seq <= $2
+ ORDER BY last_seq
+ LIMIT $3
 
 -- name: batches_before
--- Those that end before $1, newest first.
-SELECT * FROM batches WHERE last_seq < $1 ORDER BY last_seq DESC LIMIT $2
+-- Those that end before $1, newest first; likewise.
+SELECT last_seq, generation, stream_offset, event_id::text, root_hash, totals, recorded_at, checkpoint,
+       books AS opening
+  FROM batches LEFT JOIN openings USING (last_seq)
+ WHERE last_seq < $1
+ ORDER BY last_seq DESC
+ LIMIT $2
 
 -- name: recorded_before
 -- The last entry that was recorded before $1.
@@ -52,6 +62,13 @@ SELECT make_room()
 
 -- name: take_over_keys
 INSERT INTO keys SELECT * FROM ledger.keys
+
+-- name: allow_unsigned
+ALTER TABLE batches DROP CONSTRAINT sealed
+
+-- name: no_more_unsigned
+-- As the migration has it: what is there stays as it is.
+ALTER TABLE batches ADD CONSTRAINT sealed CHECK (checkpoint IS NOT NULL) NOT VALID
 
 -- name: raws
 -- The bytes of the entries after $1 up to $2.
@@ -104,12 +121,15 @@ SELECT format('%I.%I(%s)', nspname, proname, pg_get_function_identity_arguments(
 SELECT attname FROM pg_attribute WHERE attrelid = to_regclass($1 || '.' || $2) AND attidentity <> ''
 
 -- name: astray
--- Entries after $1 up to $2 that are not found by their lease, or not by their id.
+-- Entries after $1 up to $2 that are not found by their lease, or by their id; or, and no others, as closings.
 SELECT e.seq
   FROM entries AS e
   LEFT JOIN places AS p ON (p.lease_id, p.source, p.sequence, p.seq) = (e.lease_id, e.source, e.sequence, e.seq)
   LEFT JOIN event_ids AS i ON (i.event_id, i.seq) = (e.event_id, e.seq)
- WHERE e.seq > $1 AND e.seq <= $2 AND (p.seq IS NULL OR i.seq IS NULL)
+  LEFT JOIN closings AS c ON (c.lease_id, c.seq) = (e.lease_id, e.seq)
+ WHERE e.seq > $1 AND e.seq <= $2
+   AND (p.seq IS NULL OR i.seq IS NULL
+        OR (c.seq IS NULL) = (e.type IN ('lease.cancelled', 'lease.charged_off')))
  ORDER BY e.seq
 
 -- name: references

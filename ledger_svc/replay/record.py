@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from common.db import Connection, Queries
 from common.replay.bounds import Unreadable
@@ -12,7 +12,7 @@ from ledger_svc.entry import Entry
 from ledger_svc.merkle import Frontier
 from ledger_svc.note import NoteError
 from ledger_svc.reading import Place
-from ledger_svc.store import END, Head, decode_totals, entry_from
+from ledger_svc.store import END, Head, entry_from, head_from
 
 queries = Queries(Path(__file__).with_name("queries.sql"))
 
@@ -55,7 +55,7 @@ async def entries(connection: Connection, after: int, upto: int) -> AsyncIterato
 
 
 async def astray(connection: Connection, after: int, upto: int) -> list[int]:
-    """Entries with after < seq ≤ upto that are not found by their lease, or not by their id."""
+    """Entries with after < seq ≤ upto that are not found by their lease, or by their id, or as a closing."""
     return [row["seq"] for row in await connection.fetch(queries.astray, after, upto)]
 
 
@@ -95,7 +95,7 @@ async def batches(connection: Connection, after: int, upto: int) -> AsyncIterato
     """The ends that the log had, after < last_seq ≤ upto, in order."""
     while rows := await connection.fetch(queries.batches, after, upto, BATCHES_AT_ONCE):
         for row in rows:
-            yield _head(row)
+            yield head_from(row)
         after = rows[-1]["last_seq"]
 
 
@@ -103,7 +103,7 @@ async def batches_back(connection: Connection, before: int = END) -> AsyncIterat
     """The ends that the log had before one, the newest first."""
     while rows := await connection.fetch(queries.batches_before, before, BATCHES_AT_ONCE):
         for row in rows:
-            yield _head(row)
+            yield head_from(row)
         before = rows[-1]["last_seq"]
 
 
@@ -152,8 +152,3 @@ async def stated_root(connection: Connection, head: Head) -> bytes | None:
     except NoteError:
         return None
     return stated.root if stated.size == head.last_seq else None
-
-
-def _head(row: Any) -> Head:
-    columns = {name: row[name] for name in Head.__struct_fields__}
-    return Head(**columns | {"event_id": str(row["event_id"]), "totals": decode_totals(row["totals"])})

@@ -17,7 +17,7 @@ from common.replay import stream
 from common.replay.beside import Sample
 from common.replay.bounds import Unreadable
 from common.replay.progress import progress
-from ledger_svc import appending, events, merkle, store
+from ledger_svc import appending, events, merkle, store, totals
 from ledger_svc.merkle import Frontier
 from ledger_svc.reading import Read, read
 from ledger_svc.replay import record
@@ -57,16 +57,24 @@ class SecondLedger:
     async def extend(self, end: Head) -> None:
         """Build on, up to a batch of the live ledger. Raises Unreadable."""
         if not self._vkey:
+            vkeys = await store.keys(self._live)
+            if not vkeys:
+                raise Unreadable(
+                    "no batch of the ledger is signed, so no key says whose log a second one would be:"
+                    " start its writer, which signs from the next event on, then try again"
+                )
             await self._beside.execute(record.queries.take_over_keys)
-            self._vkey = (await store.keys(self._live))[0]
+            self._vkey = vkeys[0]
         if self._amqp_url is not None and end.stream_offset >= self._offset:
             await self._stage(self._amqp_url, end)
         total = end.last_seq - self.built.upto
+        await self._beside.execute(record.queries.allow_unsigned)  # from before there were checkpoints
         with progress("building the second ledger", total, "entries") as advance:
             async for batch in record.batches(self._live, self.built.upto, end.last_seq):
                 await self._append(batch)
                 advance(batch.last_seq - self.built.upto)
                 self.built.upto = batch.last_seq
+        await self._beside.execute(record.queries.no_more_unsigned)
 
     async def _append(self, batch: Head) -> None:
         """Append what a batch of the live ledger has appended."""
@@ -88,7 +96,7 @@ class SecondLedger:
         # What does not follow from the events is taken over, as it is from one batch to the next.
         follows = ("last_seq", "event_id", "root_hash", "totals")
         head = replace(batch, **{name: getattr(made.head, name) for name in follows})
-        if head != batch:
+        if replace(head, totals=batch.totals) != batch or totals.differences(batch.totals, head.totals):
             self.built.other_batches.add(_named(batch))
         if head.last_seq >= self._room:
             self._room = await self._beside.fetchval(record.queries.make_room)

@@ -1,9 +1,11 @@
 """Which entries are between bounds, for reading from the ledger itself."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
+from common.clock import rfc3339
 from common.db import Connection
 from common.replay.bounds import Bounds, Unreadable
+from common.replay.progress import say
 from ledger_svc import store
 from ledger_svc.replay import record
 
@@ -15,7 +17,8 @@ _JUST = timedelta(microseconds=1)
 async def seqs(connection: Connection, bounds: Bounds) -> tuple[int, int]:
     """after < seq ≤ upto: the entries between the bounds; an instant means when they were recorded.
 
-    Raises Unreadable where there are none.
+    None (after = upto) where nothing was recorded since an instant. Raises Unreadable where there are none
+    for another reason: a number beyond the last, an end before the start.
     """
     head = await store.head(connection)
     after, upto = 0, head.last_seq
@@ -27,6 +30,9 @@ async def seqs(connection: Connection, bounds: Bounds) -> tuple[int, int]:
         upto = min(bounds.end, upto)
     elif bounds.end is not None:
         upto = await record.recorded_before(connection, bounds.end + _JUST)
+    if isinstance(bounds.start, datetime) and after == head.last_seq:
+        say(f"the ledger, whose last entry is {after}, has recorded nothing since {rfc3339(bounds.start)}")
+        return after, after
     if after >= upto:
         raise Unreadable(f"the ledger, whose last entry is {head.last_seq}, has none between these bounds")
     return after, upto

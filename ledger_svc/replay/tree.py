@@ -1,5 +1,6 @@
-"""The ledger's entries read again: columns, leaf hashes, nodes and roots worked out anew from the bytes."""
+"""The ledger's entries read again: columns, leaf hashes, nodes, roots and totals worked out anew."""
 
+from collections.abc import Sequence
 from datetime import datetime
 
 import msgspec
@@ -11,9 +12,11 @@ from common.replay.progress import progress
 from ledger_svc import entry as entries
 from ledger_svc import events, merkle
 from ledger_svc.entry import Entry
+from ledger_svc.events import Event
 from ledger_svc.merkle import Frontier, Node
-from ledger_svc.replay import record
+from ledger_svc.replay import record, sums
 from ledger_svc.replay.sources import LEDGER, seqs
+from ledger_svc.replay.sums import Sums
 from ledger_svc.store import Head
 
 
@@ -31,6 +34,7 @@ class Recomputed(msgspec.Struct, kw_only=True):
     wrong_nodes: Sample = msgspec.field(default_factory=Sample)
     batches: int = 0
     wrong_batches: Sample = msgspec.field(default_factory=Sample)  # by root, or by what they call the last
+    wrong_totals: Sample = msgspec.field(default_factory=Sample)  # batches, and what of their totals
     root_hash: str = ""  # of the entries up to the last, from their bytes
     root_on_record: str = ""
     same: bool = False
@@ -40,11 +44,13 @@ async def verify_entries(connection: Connection, bounds: Bounds) -> Recomputed:
     """Work everything out anew and compare it with what is stored. Raises Unreadable."""
     after, upto = await seqs(connection, bounds)
     result = Recomputed(first_seq=after + 1, last_seq=upto)
-    work = _Recomputation(connection, result, await record.frontier(connection, after))
+    begun = await record.frontier(connection, after), await sums.as_of(connection, after)
+    work = _Recomputation(connection, result, *begun)
     batches = record.batches(connection, after, upto)
     batch = await anext(batches, None)
     with progress("reading the ledger", upto - after, "entries") as advance:
         async for some in record.entries(connection, after, upto):
+            await work.read(some)
             for entry in some:
                 work.add(entry)
                 while batch is not None and batch.last_seq <= entry.seq:
@@ -59,46 +65,63 @@ async def verify_entries(connection: Connection, bounds: Bounds) -> Recomputed:
             result.astray.add(f"{found - result.entries} more are found by {by}")
     on_record = await record.root(connection, upto)
     result.root_hash, result.root_on_record = work.root.hex(), (on_record or b"").hex()
-    wrong = (result.missing, result.different, result.astray, result.wrong_nodes, result.wrong_batches)
+    wrong = [value for value in msgspec.structs.asdict(result).values() if isinstance(value, Sample)]
     result.same = not any(each.count for each in wrong) and result.root_hash == result.root_on_record
     return result
 
 
 class _Recomputation:
-    def __init__(self, connection: Connection, result: Recomputed, tree: Frontier) -> None:
+    def __init__(self, connection: Connection, result: Recomputed, tree: Frontier, totals: Sums) -> None:
         self._connection = connection
         self._result = result
         self._tree = tree
+        self._totals = totals
         self._leaves: list[bytes] = []  # of entries that are not yet in the tree
         self._nodes: list[Node] = []  # that are not yet compared
         self._next = result.first_seq
         self._times: set[datetime] = set()  # of recording, of entries whose batch has not ended yet
+        self._events: dict[int, Event] = {}  # of what is to be added, by seq; of what cannot be read none
+
+    async def read(self, some: Sequence[Entry]) -> None:
+        """Read the events of entries that are to be added next."""
+        self._events = {}
+        for entry in some:
+            try:
+                self._events[entry.seq] = events.decode(entry.raw)
+            except events.MalformedEvent as error:
+                self._result.different.add(f"entry {entry.seq}: {error}")
+        await self._totals.look_up(list(self._events.values()), some[0].seq - 1)
 
     def add(self, entry: Entry) -> None:
         if entry.seq != self._next:
             self._result.missing.add(f"{self._next} to {entry.seq - 1}")
         self._next = entry.seq + 1
         self._result.entries += 1
-        try:
-            told = entries.seal(
-                events.decode(entry.raw), entry.raw, seq=entry.seq, recorded_at=entry.recorded_at
-            )
-        except events.MalformedEvent as error:
-            self._result.different.add(f"entry {entry.seq}: {error}")
-        else:
-            columns = Entry.__struct_fields__
-            if wrong := [name for name in columns if getattr(told, name) != getattr(entry, name)]:
-                self._result.different.add(f"entry {entry.seq}: {', '.join(wrong)}")
+        if event := self._events.get(entry.seq):
+            self._compare(entry, event)
         self._leaves.append(merkle.leaf_hash(entry.raw))
         self._times.add(entry.recorded_at)
+
+    def _compare(self, entry: Entry, event: Event) -> None:
+        told = entries.seal(event, entry.raw, seq=entry.seq, recorded_at=entry.recorded_at)
+        columns = Entry.__struct_fields__
+        if wrong := [name for name in columns if getattr(told, name) != getattr(entry, name)]:
+            self._result.different.add(f"entry {entry.seq}: {', '.join(wrong)}")
+        try:
+            self._totals.add(event)
+        except events.MalformedEvent as error:
+            self._result.different.add(f"entry {entry.seq}: {error}")
 
     def end_batch(self, batch: Head, last: Entry, stated_root: bytes | None) -> None:
         """Its last entry has been added; `stated_root`: by its checkpoint."""
         self._result.batches += 1
+        name = f"the batch that ends with entry {batch.last_seq}"
         ends = (batch.last_seq, batch.event_id) == (last.seq, last.event_id)
         timed, self._times = self._times <= {batch.recorded_at}, set()
         if not (ends and timed and batch.root_hash == self.root == stated_root):
-            self._result.wrong_batches.add(f"the batch that ends with entry {batch.last_seq}")
+            self._result.wrong_batches.add(name)
+        if wrong := self._totals.differ(batch):
+            self._result.wrong_totals.add(f"{name}: {', '.join(wrong)}")
 
     @property
     def root(self) -> bytes:

@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from errno import EBADF
 from io import BufferedReader, FileIO
 
 import msgspec
@@ -15,7 +16,7 @@ from ledger_svc.note import NoteError, VerifierKey
 from ledger_svc.verify import human
 from ledger_svc.verify.history import Consistency, History, Unanswerable
 from ledger_svc.verify.reading import Unreadable
-from ledger_svc.verify.strict import json_of, shown
+from ledger_svc.verify.strict import BEGINS_WITH_BOM, BOM, json_of, shown
 from ledger_svc.verify.verifier import Trust, verify
 
 GOOD, WRONG, UNREADABLE = 0, 1, 2  # exit codes; of several files the highest
@@ -64,8 +65,10 @@ def main(arguments: Sequence[str]) -> int:
         return max([_one(name, trust, as_json=given.json) for name in given.file])
     except KeyboardInterrupt:
         return INTERRUPTED
-    except BrokenPipeError:  # whoever was reading has read enough
+    except OSError as error:  # while the report is written: what cannot be read was told of
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(error, BrokenPipeError):  # whoever was reading has read enough
+            print(f"verify: the report cannot be written: {error.strerror}", file=sys.stderr)
         return UNREADABLE
 
 
@@ -92,6 +95,8 @@ def _one(name: str, trust: Trust, *, as_json: bool) -> int:
 def _opened(name: str) -> Iterator[BufferedReader]:
     """The file, from its beginning. Raises OSError."""
     if name == "-":
+        if sys.stdin is None:
+            raise OSError(EBADF, "standard input is closed")
         yield BufferedReader(FileIO(sys.stdin.fileno(), closefd=False))
     else:
         with open(name, "rb") as file:
@@ -105,8 +110,11 @@ def _trust(keys: Sequence[str], against: str | None, consistency: str | None) ->
         if consistency is not None:
             raise _Usage("--consistency goes with --against")
         return Trust(known)
+    signed = _text(against)
+    if "\r" in signed:
+        raise _Usage(f"{shown(against)}: its line ends are not the signed ones: take it as it was served")
     try:
-        earlier = checkpoint.verified(_text(against), known)
+        earlier = checkpoint.verified(signed, known)
     except NoteError as error:
         raise _Usage(f"{shown(against)}: not a checkpoint of this ledger: {shown(error)}") from None
     proof = None
@@ -139,7 +147,10 @@ def _text(name: str) -> str:
             found = file.read(MAX_SMALL_BYTES + 1)
         if len(found) > MAX_SMALL_BYTES:
             raise _Usage(f"{shown(name)}: over {MAX_SMALL_BYTES} bytes")
-        return found.decode()
+        text = found.decode()
     except (OSError, ValueError) as error:
         words = error.strerror if isinstance(error, OSError) else "not UTF-8"
         raise _Usage(f"{shown(name)}: {words}") from None
+    if text.startswith(BOM):
+        raise _Usage(f"{shown(name)}: {BEGINS_WITH_BOM}")
+    return text

@@ -48,6 +48,8 @@ class Document:
         self._file = _unpacked(file)
         self._line = 0
         first = self._next()
+        if not first:
+            raise Unreadable("not an export: it is empty")
         text = first.strip()
         self._array = text.endswith(_ENTRIES)
         self._entries: list[msgspec.Raw] | None = None

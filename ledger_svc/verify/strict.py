@@ -8,6 +8,9 @@ from typing import Any
 SHOWN_CHARACTERS = 200  # of any value from a file
 MAX_JSON_BYTES = 16 * 1024 * 1024  # looked at twice; exports as they are written need no second look
 
+BOM = "\ufeff"
+BEGINS_WITH_BOM = "it begins with a byte order mark, so it was saved anew: take it as it was served"
+
 _HASH = re.compile(r"[0-9a-f]{64}")
 
 
@@ -30,7 +33,12 @@ def json_of(text: bytes) -> Any:
     if len(text) > MAX_JSON_BYTES:
         raise ValueError(f"over {MAX_JSON_BYTES} bytes, and not laid out as an export is")
     try:
-        return json.loads(str(text, "utf-8"), object_pairs_hook=_once, parse_constant=_no_constant)
+        words = str(text, "utf-8")
+        if words.startswith(BOM):
+            raise ValueError(BEGINS_WITH_BOM)
+        return json.loads(words, object_pairs_hook=_once, parse_constant=_no_constant)
+    except UnicodeDecodeError:
+        raise ValueError("not UTF-8") from None
     except RecursionError:
         raise ValueError("nested too deeply") from None
 

@@ -77,6 +77,15 @@ class Recorded:
 
         await until(reached)
 
+    async def reads(self, generation: int, offset: int) -> None:
+        """Wait until the cursor, kept where nothing was appended, is there."""
+        kept = "SELECT EXISTS (SELECT FROM ledger.cursors WHERE (generation, stream_offset) = ($1, $2))"
+
+        async def reached() -> bool:
+            return bool(await self.value(kept, generation, offset))
+
+        await until(reached)
+
     async def change(self, statement: str) -> None:
         """Change what nobody may change, as an owner can."""
         async with tampering(self.db):

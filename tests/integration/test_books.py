@@ -22,6 +22,7 @@ from ledger_svc.books import Books, Sums, post
 from ledger_svc.closings import Recorded
 from ledger_svc.entry import seal
 from ledger_svc.journal import book
+from ledger_svc.replay import record, sums
 from ledger_svc.store import Head
 from tests.integration.database import empty, owner, pools
 from tests.integration.fronts import Fronts
@@ -94,7 +95,7 @@ def books_after_each(raws: Sequence[bytes]) -> list[Books]:
     return list(accumulate(raws, with_one_more, initial={}))
 
 
-def sums(balances: dict[str, Any]) -> Books:
+def shown_sums(balances: dict[str, Any]) -> Books:
     """What an answer shows; what it adds up itself is checked."""
     for its in balances.values():
         accounts = its["accounts"]
@@ -109,7 +110,7 @@ def sums(balances: dict[str, Any]) -> Books:
 async def balances_at(fronts: Fronts, seq: int | None = None) -> tuple[int, Books]:
     answer = await fronts.ask("ledger", "GET", TRIAL_BALANCE + ("" if seq is None else f"?seq={seq}"))
     assert answer.status == 200, answer.body
-    return answer.json["seq"], sums(answer.json["balances"])
+    return answer.json["seq"], shown_sums(answer.json["balances"])
 
 
 async def test_the_journal_of_a_lease(fronts: Fronts, pool: Pool) -> None:
@@ -148,7 +149,7 @@ async def test_the_journal_of_a_lease(fronts: Fronts, pool: Pool) -> None:
         "income:interest": 0,
         "loss:charge_off": 100_200,
     }
-    assert sums(whole["balances"]) == books_after_each(life.raws)[-1]
+    assert shown_sums(whole["balances"]) == books_after_each(life.raws)[-1]
     paged: list[Any] = []
     following = ""
     while following is not None:
@@ -235,6 +236,16 @@ async def test_a_log_that_was_begun_without_books(
     for seq in (half, half + 1, len(raws) - 1):
         assert await balances_at(fronts, seq) == (seq, expected[seq])
     (await fronts.ask("ledger", "GET", f"{TRIAL_BALANCE}?seq={half - 1}")).problem(404)
+    for first in (0, half - 3, half - 1, half + 1):  # folded again, from before and after
+        async with pool.acquire() as connection:
+            folded = await sums.as_of(connection, first)
+            async for batch in record.batches(connection, first, len(raws)):
+                following = [ledger_events.decode(raw) for raw in raws[first : batch.last_seq]]
+                await folded.look_up(following, first)
+                for event in following:
+                    folded.add(event)
+                assert folded.differ(batch) == []
+                first = batch.last_seq
 
 
 async def test_the_live_check(
@@ -251,12 +262,37 @@ async def test_the_live_check(
         pairs = [line.split(" ") for line in lines if '{currency="KWD"}' in line]
         return {name.partition("{")[0].removeprefix("ledger_"): float(value) for name, value in pairs}
 
-    assert await shown() == {"trial_balance_difference": 0, "suspense": 0, "unearned_interest": 1_500}
+    assert await shown() == {
+        "trial_balance_difference": 0,
+        "suspense": 0,
+        "suspense_turnover": 0,
+        "unearned_interest": 1_500,
+    }
     wrong = {"KWD": {"cash": Sums(5, 0), "suspense": Sums(0, 2), "receivable:fees": Sums(200_000, 0)}}
     balance_watch.show(replace(head, totals=replace(head.totals, books=wrong)))
     assert await shown() == {
         "trial_balance_difference": 200_003,
         "suspense": -2,
+        "suspense_turnover": 2,
         "unearned_interest": 104_000 - 200_000,
     }
     balance_watch.show(head)
+
+
+async def test_money_that_does_not_fit_shows(fronts: Fronts, pool: Pool) -> None:
+    """An amount that is not its parts, and one that makes up for it: all is in balance, and it shows."""
+    life = Life(term=2, principal=100_000, currency="CHF")
+    life.create()
+    for number in (1, 2):
+        life.succeed(life.start(number, 3_000))
+    wrong = list(life.raws)
+    for place, more in ((2, 40), (4, -40)):
+        told = json.loads(wrong[place])
+        told["data"]["allocation"]["principal"] += more
+        wrong[place] = json.dumps(told).encode()
+    balance_watch.show(await append(pool, wrong))
+    lines = (await fronts.ask("ledger", "GET", "/metrics")).body.decode().splitlines()
+    shown = {name: float(value) for name, value in (line.split(" ") for line in lines if "CHF" in line)}
+    assert shown['ledger_trial_balance_difference{currency="CHF"}'] == 0
+    assert shown['ledger_suspense{currency="CHF"}'] == 0
+    assert shown['ledger_suspense_turnover{currency="CHF"}'] == 80

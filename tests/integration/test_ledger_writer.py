@@ -14,7 +14,7 @@ from aio_pika.abc import AbstractChannel
 from common.bus import topology
 from common.db import Pool
 from common.ids import uuid7
-from ledger_svc import checkpoint, note, store
+from ledger_svc import checkpoint, cursors, note, store
 from ledger_svc.events import BATCH_TYPE, EVENT_TYPE
 from ledger_svc.writer import LedgerWriter
 from tests.e2e import merkle_by_hand
@@ -354,6 +354,50 @@ async def test_the_stream_is_another_one(
         await send(its, *new.raws, *old.raws)
         await settled(db, len(old.raws) + len(new.raws))
     await check(db, [*old.raws, *new.raws])
+
+
+async def test_a_stream_that_is_lost_is_told_of_once(
+    servers: Servers, its: AbstractChannel, db: asyncpg.Connection, pool: Pool
+) -> None:
+    """However often the writer connects while the new one holds nothing, no event, or only repeats."""
+    life = a_life()
+
+    async def written(*upto: int) -> None:
+        async def reached() -> bool:
+            at = await cursors.stored(reading)
+            return (at.generation, at.stream_offset) == upto
+
+        writer = LedgerWriter(servers.amqp_url, pool, KEY)
+        async with pool.acquire() as reading, running(writer.run()):
+            await until(reached)
+            await asyncio.sleep(0.2)
+
+    async def told() -> list[str]:
+        rows = await db.fetch("SELECT place FROM ledger.anomalies WHERE kind = 'cursor_mismatch' ORDER BY 1")
+        return [row["place"] for row in rows]
+
+    await send(its, *life.raws)
+    await written(1, len(life.raws) - 1)
+    await fresh_stream(servers, its)
+    for _ in range(2):  # empty
+        await written(2, -1)
+    await send(its, b"no event")
+    for _ in range(2):
+        await written(2, -1)
+    await send(its, *life.raws[:3])
+    for _ in range(2):
+        await written(2, 3)
+    assert await told() == [f"1 {len(life.raws) - 1}"]
+    await fresh_stream(servers, its)
+    await send(its, life.raws[5], changed(life.raws[0], source="/else"))
+    for _ in range(2):
+        await written(3, 1)
+    assert await told() == [f"1 {len(life.raws) - 1}", "2 3"]
+    life.succeed(life.start(4))
+    await send(its, *life.raws[-2:])
+    await written(3, 3)
+    assert await db.fetchval("SELECT generation FROM ledger.batches ORDER BY last_seq DESC LIMIT 1") == 3
+    await check(db, life.raws)
 
 
 async def test_a_seal_that_does_not_fit_stops_the_writer(

@@ -90,6 +90,28 @@ async def test_a_part_of_the_stream(its: Recorded) -> None:
         await verified(its, start=10)
 
 
+async def test_nothing_since_an_instant(
+    its: Recorded, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nothing to compare is no difference, and is said; but what is on record since then is missed."""
+    monkeypatch.setattr("common.replay.stream.NOTHING_SINCE_S", 0.5)
+    since = utcnow() + timedelta(seconds=1)
+    for again, words in ((verified, "holds nothing"), (recomputed, "has recorded nothing since")):
+        found = await again(its, start=since)
+        assert (found.same, found.entries) == (True, 0), found
+        assert words in capsys.readouterr().err
+    assert await listed(its, "stream", Bounds(start=since)) == []
+    assert await listed(its, "ledger", Bounds(start=since)) == []
+    later = "recorded_at = recorded_at + interval '1 day'"
+    await its.change(
+        f"UPDATE ledger.batches SET {later} WHERE last_seq = 17;"
+        f"UPDATE ledger.entries SET {later}, occurred_at = occurred_at + interval '1 day' WHERE seq = 17"
+    )
+    found = await verified(its, start=since)
+    assert (found.same, found.not_in_stream.count) == (False, 1), found
+    assert found.not_in_stream.first[0].startswith("entry 17: number 2 of /payment-svc")
+
+
 async def test_a_stream_that_is_empty_or_gone(its: Recorded, monkeypatch: pytest.MonkeyPatch) -> None:
     """There is nothing to compare with, and that is said."""
     monkeypatch.setattr("common.replay.stream.EMPTY_S", 0.2)
@@ -107,6 +129,17 @@ async def test_what_the_ledger_has_not_read_yet_is_no_difference(its: Recorded) 
     await its.send(*a_life(1).raws)
     found = await verified(its)
     assert (found.same, found.awaited, found.events) == (True, 3, ENTRIES + 1 + 3), found
+
+
+async def test_another_stream_with_repeats_only(its: Recorded, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No entry is missed in it, for none was recorded from it; what follows is awaited."""
+    monkeypatch.setattr("ledger_svc.stream.FIRST_WITHIN_S", 1.0)
+    await its.another_stream([its.sent[-1], (b"no event", its.sent[0][1])])
+    async with its.written():
+        await its.reads(2, 0)
+    await its.send(*a_life(1).raws)
+    found = await verified(its)
+    assert (found.same, found.events, found.entries, found.awaited) == (True, 4, 0, 3), found
 
 
 async def test_an_entry_that_was_changed(its: Recorded) -> None:
@@ -168,6 +201,42 @@ async def test_columns_nodes_and_roots(its: Recorded) -> None:
         assert words in getattr(found, name).first[0]
     await its.change("UPDATE ledger.batches SET root_hash = $$\\x00$$")
     assert (found := await recomputed(its)).wrong_batches.count == found.batches
+
+
+ONE_MORE = """UPDATE ledger.batches SET totals = jsonb_set(totals::jsonb, '{%s}',
+    to_jsonb((totals #>> '{%s}')::bigint + 1))::json WHERE last_seq = 14"""
+
+
+async def test_totals_and_books(its: Recorded) -> None:
+    """They are folded again from the entries: any that were changed are named, from the middle on as well."""
+    for path in ("leases_total", "payments,declined", "amounts,USD,outstanding", "books,USD,cash,0"):
+        before = await its.value("SELECT totals FROM ledger.batches WHERE last_seq = 14")
+        await its.change(ONE_MORE.replace("%s", path))
+        for start in (None, 6, 14):
+            found = await recomputed(its, start=start)
+            name = path.partition(",")[0]
+            assert not found.same
+            assert found.wrong_totals.first == [f"the batch that ends with entry 14: {name}"], found
+            assert found.wrong_batches.count == found.different.count == 0
+        found = await recomputed(its, start=15)  # what follows does not go on from it
+        assert found.wrong_totals.count == found.batches
+        await its.change(f"UPDATE ledger.batches SET totals = '{before}' WHERE last_seq = 14")
+        assert (await recomputed(its)).same
+
+
+async def test_money_that_was_changed_in_an_entry(its: Recorded) -> None:
+    """The totals on record are those of what was sealed, not of what an entry says now."""
+    more = "convert_to(replace(convert_from(raw, 'UTF8'), '\"amount\":', '\"amount\":1'), 'UTF8')"
+    await its.change(f"UPDATE ledger.entries SET raw = {more} WHERE seq = 3")
+    found = await recomputed(its)
+    batches = await its.value("SELECT count(*) FROM ledger.batches WHERE last_seq >= 3")
+    assert (found.same, found.wrong_totals.count) == (False, batches)
+    await its.change("UPDATE ledger.entries SET raw = $$no event$$ WHERE seq = 3")
+    found = await recomputed(its)
+    assert found.different.first[0].startswith("entry 3: JSON is malformed")
+    none = more.replace(":1'", ":-'")  # a number that is none
+    await its.change(f"UPDATE ledger.entries SET raw = {none} WHERE seq = 10")
+    assert (await recomputed(its)).different.count == 2
 
 
 async def listed(its: Recorded, source: str, limits: Bounds, **filters: Any) -> list[bytes]:

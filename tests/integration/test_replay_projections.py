@@ -1,6 +1,7 @@
 """Projections built anew from a file of events, beside live ones on a real Postgres."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 from random import Random
@@ -17,9 +18,11 @@ from common.envelope import Event, encode
 from common.replay.bounds import Bounds, Unreadable
 from common.replay.projection import Projection, Rebuilt, rebuild
 from lease_svc.replay import Folded as LeaseFolded
+from ledger_svc.events import BATCH_TYPE
 from payment_svc.news import decode_created
 from payment_svc.replay import Folded as PaymentFolded
 from tests.integration.database import empty, owner
+from tests.integration.replaying import recorded
 from tests.servers import Servers
 from tests.unit.small_world import World
 
@@ -36,11 +39,14 @@ class Live:
         self._servers = servers
         self._file = file
 
-    async def rebuilt(self, projection: Projection[Any], events: list[Event] | None = None) -> Rebuilt:
-        """Built from these events, or from all; out of order, and some of them twice."""
+    async def rebuilt(
+        self, projection: Projection[Any], events: list[Event] | None = None, *others: bytes
+    ) -> Rebuilt:
+        """Built from these events, or from all; out of order, some of them twice, and behind other lines."""
         given = events or [event for world in self.worlds for event in world.told]
         mixed = Random(1).sample([*given, *given[:10]], len(given) + 10)
-        self._file.write_bytes(b"".join(encode(event) + b"\n" for event in mixed) + b"no event\n")
+        told = [*others, *map(encode, mixed), b"no event"]
+        self._file.write_bytes(b"".join(line + b"\n" for line in told))
         urls = self._servers.database_url, self._servers.amqp_url
         return await rebuild(projection, *urls, str(self._file), Bounds())
 
@@ -61,6 +67,10 @@ async def live(servers: Servers, tmp_path: Path) -> AsyncIterator[Live]:
         for schema in ("lease", "payment"):
             await empty(db, schema)
             await db.execute(f"DROP SCHEMA IF EXISTS {schema}_rebuilt CASCADE")
+
+
+def changed(raw: bytes, **changes: Any) -> bytes:
+    return json.dumps(json.loads(raw) | changes).encode()
 
 
 def _folded(world: World) -> PaymentFolded:
@@ -158,6 +168,65 @@ async def test_an_unknown_type_stops_it(live: Live, projection: Projection[Any])
     painted = msgspec.structs.replace(event, type="lease.painted", sequence=event.sequence + 1)
     with pytest.raises(Unreadable, match=f"painted.*{event.id}"):
         await live.rebuilt(projection, [*live.worlds[0].told, painted])
+
+
+@BOTH
+async def test_what_no_event_of_ours_can_be_is_left_out(
+    live: Live, projection: Projection[Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whatever a stream can hold: counted, said, and everything else comes out the same."""
+    base = encode(live.worlds[0].told[0])
+    odd = [
+        changed(base, sequence=2**31),
+        changed(base, sequence=2**70),
+        changed(base, sequence=0),
+        changed(base, type="a\x00b"),
+        changed(base, source="/\x00"),
+        changed(base, source="".join(chr(0x4E00 + number) for number in range(9_000))),
+        changed(base, id="x"),
+        changed(base, subject=live.worlds[0].lease.lease_id.upper()),
+        changed(base, time="2026-12-01T08:00:00"),
+        changed(base, time="0001-01-01T00:00:00+14:00"),
+        base[:-1] + b',"more":"\xff"}',
+        b"[" * 50_000,
+        base[:-1] + b',"more":' + b"[" * 50_000 + b"]" * 50_000 + b"}",
+    ]
+    report = await live.rebuilt(projection, None, *odd)
+    assert report.same, report
+    assert report.read.malformed == len(odd) + 1
+    assert f"left out: {len(odd) + 1}" in capsys.readouterr().err
+
+
+async def test_odd_messages_of_a_stream(servers: Servers, live: Live) -> None:
+    """They are left out by the same rules as from the ledger, and those beside them are read."""
+    told = [encode(event) for world in live.worlds for event in world.told]
+    async with recorded(servers) as made:
+        messages = [
+            (told[0], "text/plain"),
+            (b"[" * 50_000, BATCH_TYPE),
+            (b'[{"specversion":1},%s]' % changed(told[0], sequence=2**31), BATCH_TYPE),
+            (b"[%s]" % b",".join(told), f"{BATCH_TYPE}; charset=utf-8"),
+        ]
+        await made.another_stream(messages)
+        report = await rebuild(LEASE, servers.database_url, servers.amqp_url, "stream", Bounds())
+    assert report.same, report
+    assert (report.read.events, report.read.malformed) == (len(told), 4)
+
+
+@BOTH
+async def test_what_no_table_can_keep_is_named(live: Live, projection: Projection[Any]) -> None:
+    """A lease in whose texts there is a NUL: it is named, and the others are built."""
+    odd = max(live.worlds, key=lambda each: len(each.attempts))
+    told = [event for each in live.worlds for event in each.told if each is not odd]
+    for event in odd.told:
+        data = msgspec.json.decode(event.data)
+        for name in data.keys() & {"customer_id", "payment_method"}:
+            data[name] = "\x00"
+        told.append(msgspec.structs.replace(event, data=msgspec.Raw(msgspec.json.encode(data))))
+    report = await live.rebuilt(projection, told)
+    assert (report.same, report.leases) == (False, len(live.worlds) - 1)
+    [words] = report.do_not_add_up.first
+    assert words.startswith(f"{odd.lease.lease_id}: cannot be kept in the tables: ")
 
 
 async def test_two_at_a_time_are_one_too_many(live: Live) -> None:

@@ -113,6 +113,21 @@ async def test_a_stream_that_is_not_whole(its: Recorded) -> None:
     assert (report.same, report.not_in_ledger.count) == (False, 1)
 
 
+async def test_a_ledger_that_was_not_always_signed(its: Recorded) -> None:
+    """Batches from before there were checkpoints are built as they are; but no ledger without any key."""
+    unsigned = (
+        "ALTER TABLE ledger.batches DROP CONSTRAINT sealed; UPDATE ledger.batches SET checkpoint = NULL {};"
+        "ALTER TABLE ledger.batches ADD CONSTRAINT sealed CHECK (checkpoint IS NOT NULL) NOT VALID"
+    )
+    await its.change(unsigned.format("WHERE last_seq < (SELECT max(last_seq) FROM ledger.batches)"))
+    report = await rebuilt(its, "ledger", switch=True)
+    assert (report.same, report.switched) == (True, True), report
+    assert await its.value("SELECT count(*) FROM ledger.batches WHERE checkpoint IS NOT NULL") == 1
+    await its.change(unsigned.format("") + "; DELETE FROM ledger.keys")
+    with pytest.raises(Unreadable, match=r"no batch of the ledger is signed.*start its writer"):
+        await rebuilt(its, "ledger")
+
+
 async def test_an_unknown_type_stops_it(its: Recorded) -> None:
     """Nothing is built past an event that this code cannot read."""
     life = a_life(1)
@@ -161,6 +176,28 @@ async def test_switching_while_it_is_read_and_written(its: Recorded, fronts: Fro
     assert (await verified(its)).same
     found = await recomputed(its)
     assert (found.same, found.entries) == (True, before + len(life.raws))
+
+
+async def test_fronts_forget_the_tree_that_was_replaced(its: Recorded, fronts: Fronts) -> None:
+    """Hashes that a front has kept of what somebody had changed are not in the proofs that follow."""
+    lives = [a_life(12) for _ in range(22)]
+    before = await its.value("SELECT max(seq) FROM ledger.entries")
+    async with its.written():
+        for life in lives:
+            await its.send_batch(*life.raws)
+        await its.has(before + sum(len(life.raws) for life in lives))
+    rows = await its.db.fetch("SELECT leaf_hash FROM ledger.entries WHERE seq <= 512 ORDER BY seq")
+    root = merkle_by_hand.root([row["leaf_hash"] for row in rows]).hex()
+    await its.change("UPDATE ledger.nodes SET hash = sha256('other') WHERE (level, position) = (9, 0)")
+
+    async def first_root() -> str:
+        answer = await fronts.ask("ledger", "GET", "/api/v1/audit/proofs/consistency?first=512")
+        assert answer.status == 200, answer
+        return str(answer.json["first_root"])
+
+    assert [await first_root() == root for _ in range(2)] == [False, False]
+    assert (await rebuilt(its, "ledger", switch=True)).switched
+    assert await first_root() == root
 
 
 async def test_nothing_is_sent_by_a_replay(its: Recorded, monkeypatch: pytest.MonkeyPatch) -> None:

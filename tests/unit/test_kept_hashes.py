@@ -1,5 +1,6 @@
 """Proofs with hashes from memory are those without, and fewer nodes are looked up."""
 
+import asyncio
 import random
 from collections.abc import Collection
 
@@ -35,7 +36,7 @@ async def test_the_same_proofs() -> None:
         size = rng.randrange(1, SIZE + 1)
         index = rng.randrange(size)
         leaf, root, *path = await hashes.of(
-            ((0, index),), proofs.root(size), *proofs.inclusion(index, size)
+            "tree", ((0, index),), proofs.root(size), *proofs.inclusion(index, size)
         )
         assert leaf == LEAVES[index]
         assert proofs.includes(leaf, index, size, path, root)
@@ -48,7 +49,31 @@ async def test_what_is_kept_is_not_looked_up() -> None:
     kept, forgetful = KeptHashes(first.nodes, level=6), KeptHashes(second.nodes, level=6, most=0)
     path = proofs.inclusion(1_000, 2_048)
     for hashes in (kept, forgetful):
-        assert await hashes.of(*path) == await hashes.of(*path)
+        assert await hashes.of("tree", *path) == await hashes.of("tree", *path)
     low = len([address for address in proofs.addresses(path) if address[0] < 6])
     assert first.looked_up == len(proofs.addresses(path)) + low
     assert second.looked_up == 2 * len(proofs.addresses(path))
+
+
+async def test_another_tree() -> None:
+    """Nothing of the tree before is given of it, also where a look-up in that one ends later."""
+    stored = [{(9, 0): b"one" * 8}, {(9, 0): b"two" * 8}]
+    going_on = [asyncio.Event(), asyncio.Event()]
+    at = iter((0, 1))
+
+    async def look_up(addresses: Collection[Address]) -> dict[Address, bytes]:
+        if not addresses:
+            return {}
+        which = next(at)
+        await going_on[which].wait()
+        return stored[which]
+
+    hashes = KeptHashes(look_up)
+    stretch = ((9, 0),)
+    first, second = (asyncio.create_task(hashes.of(tree, stretch)) for tree in ("one", "two"))
+    await asyncio.sleep(0)
+    for event in reversed(going_on):
+        event.set()
+        await asyncio.sleep(0.01)
+    assert (await first, await second) == ([b"one" * 8], [b"two" * 8])
+    assert await hashes.of("two", stretch) == [b"two" * 8]

@@ -4,6 +4,7 @@ import gzip
 import json
 import subprocess
 import sys
+from codecs import BOM_UTF8
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -133,13 +134,46 @@ UNUSABLE = [
     (["lease.json", "--key", "key", "--against", "old", "--consistency", "old"], "not a proof"),
     (["lease.json", "--key", "key", "--consistency", "proof"], "--against"),
     (["lease.json", "--key", "key", "--unknown"], "unrecognized"),
+    (["empty.gz", "--key", "key"], "it is empty"),
+    (["lease.bom", "--key", "key"], "byte order mark"),
+    (["ledger.bom", "--key", "key"], "byte order mark"),
+    (["lease.utf16", "--key", "key"], "not UTF-8"),
+    (["twice.gz", "--key", "key"], "not UTF-8"),
+    (["lease.json", "--key", "key.bom"], "byte order mark"),
+    (["lease.json", "--key", "key", "--against", "old.bom"], "byte order mark"),
+    (["lease.json", "--key", "key", "--against", "old.crlf"], "line ends"),
+    (["lease.json", "--key", "key", "--against", "old", "--consistency", "proof.bom"], "byte order mark"),
 ]
+
+
+def _saved_anew(files: Path) -> None:
+    """The files as editors and other tools leave them."""
+    ledger = (files / "ledger.ndjson.gz").read_bytes()
+    for name, data in (("ledger", gzip.decompress(ledger)), ("lease", (files / "lease.json").read_bytes())):
+        (files / f"{name}.bom").write_bytes(BOM_UTF8 + data)
+        (files / f"{name}.crlf").write_bytes(data.replace(b"\n", b"\r\n"))
+    (files / "lease.utf16").write_text((files / "lease.json").read_text(), "utf-16")
+    (files / "empty.gz").write_bytes(gzip.compress(b""))
+    (files / "twice.gz").write_bytes(gzip.compress(ledger))
+    for name in ("key", "old", "proof"):
+        data = (files / name).read_bytes()
+        (files / f"{name}.bom").write_bytes(BOM_UTF8 + data)
+        (files / f"{name}.crlf").write_bytes(data.replace(b"\n", b"\r\n"))
+
+
+def test_line_ends_of_another_system(run: Run, files: Path) -> None:
+    """They claim nothing, but in a checkpoint, whose every byte is signed."""
+    _saved_anew(files)
+    for given in (["lease.crlf", "--key", "key.crlf"], ["ledger.crlf", "--key", "key", "--against", "old"]):
+        assert run(*given)[0] == 0
+    assert run("lease.json", "--key", "key", "--against", "old", "--consistency", "proof.crlf")[0] == 0
 
 
 @pytest.mark.parametrize(("arguments", "words"), UNUSABLE, ids=[" ".join(each)[-40:] for each, _ in UNUSABLE])
 def test_unusable(run: Run, files: Path, arguments: list[str], words: str) -> None:
     """Exit code 2 and a line that says why, never a traceback, and never the private key."""
     (files / "empty").write_text("\n\n")
+    _saved_anew(files)
     code, out, err = run(*arguments)
     assert (code, out) == (2, "")
     assert words in err
@@ -150,7 +184,8 @@ def _alone(code: str, *arguments: str, cwd: Path, **given: Any) -> "subprocess.C
     setup = f"import runpy, sys; sys.path.insert(0, {str(PROJECT)!r}); {code}"
     start = "sys.argv[0] = 'ledger_svc'; runpy.run_module('ledger_svc', run_name='__main__', alter_sys=True)"
     command = [sys.executable, "-c", f"{setup}; {start}", *arguments]
-    return subprocess.run(command, cwd=cwd, capture_output=True, timeout=60, check=False, **given)
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | given
+    return subprocess.run(command, cwd=cwd, timeout=60, check=False, **streams)
 
 
 def test_it_needs_nothing_else(files: Path) -> None:
@@ -169,3 +204,20 @@ def test_standard_input(files: Path) -> None:
         done = _alone("pass", "verify", "-", "--key", "key", cwd=files, input=data, env=surroundings)
         assert (done.returncode, done.stderr) == (0, b"")
         assert done.stdout.endswith(b"Verified.\n")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+@pytest.mark.parametrize("more", [[], ["--json"]])
+def test_a_report_that_cannot_be_written(files: Path, more: list[str]) -> None:
+    """That is no word about the file: exit code 2, and why."""
+    with open("/dev/full", "wb") as full:
+        done = _alone("pass", "verify", "lease.json", "--key", "key", *more, cwd=files, stdout=full)
+    assert done.returncode == 2
+    assert done.stderr == b"verify: the report cannot be written: No space left on device\n"
+
+
+def test_no_standard_input(files: Path) -> None:
+    """Where it is closed there is nothing to read."""
+    closed = "import sys; sys.stdin.close(); sys.stdin = None"
+    done = _alone(closed, "verify", "-", "--key", "key", cwd=files)
+    assert (done.returncode, done.stderr) == (2, b"verify: -: standard input is closed\n")
