@@ -74,7 +74,7 @@ stress: servers ## Press a private system in three ways (SCENARIO=storm USERS=50
 	@.venv/bin/python -m tests.performance.stress_tests $(SCENARIO) \
 		$(if $(USERS),--users $(USERS)) $(if $(OPERATIONS),--operations $(OPERATIONS))
 
-loadtest: up ## Start it, then load it with simulated users (USERS=10 SPAWN_RATE=1 RUN_TIME=5m), or at RATE=100 requests a second
+loadtest: up ## Start it, then load it with simulated users (USERS=10 SPAWN_RATE=1 RUN_TIME=5m), at RATE=100 requests a second, or at RATE=max
 	@eval "$$($(STACK_COMMAND) env)" && .venv/bin/python -m perf.load
 
 replay: $(STAMP) ## Read the running system's stream again and compare it with the ledger (ARGS="rebuild --switch")
