@@ -22,7 +22,9 @@ SELECT generation, stream_offset, event_id::text, read_at
  LIMIT 1
 
 -- name: keep_cursor
+-- Messages may be read again: the row of a place stays the first one.
 INSERT INTO cursors (generation, stream_offset, event_id, read_at) VALUES ($1, $2, $3, $4)
+ON CONFLICT DO NOTHING
 
 -- name: make_room
 -- Partitions for what comes; gives the number at which to call again. The schema says more.
