@@ -26,7 +26,7 @@ from perf.servers import REFERENCE_S
 GROWTH = 1.5
 GAP = 1.08  # between the highest sustained rate and the lowest that was not
 CONFIRMATIONS = 3
-STEP_BACK = 0.95  # from a rate that was not confirmed
+STEP_BACK = 0.9  # from a rate that was not confirmed
 STEPS_BACK_MAX = 8  # what is not confirmed then is a machine that has other things to do
 RATE_MAX = 100_000.0
 VOID_MAX = 3
