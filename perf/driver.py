@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import math
+import os
 import sys
 import tempfile
 import time
@@ -79,7 +80,8 @@ class Driver:
         self._uncertain = 0  # the others, that may have been carried out or not
 
     async def begin(self) -> None:
-        """Take note of what is there."""
+        """Take note of what is there, once all of it is on the disk: what set it up is not to be measured."""
+        await asyncio.to_thread(os.sync)
         self._before = await self._books.at_rest()
         self._answered = self._uncertain = 0
 
