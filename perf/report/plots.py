@@ -65,7 +65,7 @@ def spectra(given: Sequence[Spectrum]) -> str:
         axes.yaxis.set_minor_formatter(NullFormatter())
         axes.set_xlabel("percentile")
         axes.set_ylabel("ms")
-        axes.legend(frameon=False)
+        axes.legend(frameon=False, ncols=3, loc="upper center", bbox_to_anchor=(0.5, -0.17))
     return drawn[0]
 
 
