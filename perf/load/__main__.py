@@ -4,13 +4,19 @@ import argparse
 import math
 import os
 import sys
+from collections.abc import Coroutine
 from datetime import UTC, datetime
 from pathlib import Path
 
-from perf import durations
+import aiohttp
+import uvloop
+
+from perf import durations, show, tables
 from perf.addresses import addresses
 from perf.load import openmodel, peak
+from perf.report import page
 from perf.report.page import DIRECTORY
+from perf.report.run import Run
 
 PROJECT = Path(__file__).parents[2]
 
@@ -22,9 +28,9 @@ def main() -> None:
     """
     asked = _parser().parse_args()
     if asked.rate == math.inf:
-        sys.exit(peak.main(asked.users, asked.run_time, asked.seed))
+        sys.exit(_carried_out(peak.measure(asked.users, asked.run_time, asked.seed)))
     if asked.rate is not None:
-        sys.exit(openmodel.main(asked.rate, asked.run_time, asked.seed))
+        sys.exit(_carried_out(openmodel.measure(asked.rate, asked.run_time, asked.seed)))
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
     command = [
         *(sys.executable, "-m", "locust", "-f", str(PROJECT / "tests/load/locustfile.py")),
@@ -42,6 +48,18 @@ def main() -> None:
     DIRECTORY.mkdir(parents=True, exist_ok=True)
     os.chdir(PROJECT)  # where the packages are found
     os.execv(sys.executable, command)
+
+
+def _carried_out(measuring: Coroutine[object, object, Run]) -> int:
+    """The exit code."""
+    try:
+        run = uvloop.run(measuring)
+        path = page.write(run)
+    except (OSError, aiohttp.ClientError) as error:
+        print(f"The system cannot be used ({error}): start it with `make up`.", file=sys.stderr)
+        return 2
+    show.told(tables.terminal(), run, path)
+    return 0 if run.verdict else 1
 
 
 def _parser() -> argparse.ArgumentParser:

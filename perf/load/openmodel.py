@@ -7,11 +7,7 @@ the same way, on the same machine: what a request takes is also told as a multip
 """
 
 import asyncio
-import sys
 from collections.abc import Sequence
-
-import aiohttp
-import uvloop
 
 from perf import loadgen, openloop, servers, show, tables, thresholds
 from perf.addresses import addresses
@@ -22,7 +18,6 @@ from perf.load.counts import Books
 from perf.load.mix import Mix, make_stock, mixes
 from perf.load.report import Asked
 from perf.openloop import Result
-from perf.report import page
 from perf.report.run import Figure, Rows, Run
 from perf.thresholds import Load
 
@@ -123,7 +118,13 @@ def run_of(
                 title="Latencies from the intended start, ms",
                 columns=["endpoint", "requests", "wrong", *tables.LATENCIES, report.BARE_COLUMN],
                 rows=[
-                    [kind.name, f"{each.count:,}", f"{wrongs[kind]:,}", *_cells(each, bare)]
+                    [
+                        kind.name,
+                        f"{each.count:,}",
+                        f"{wrongs[kind]:,}",
+                        *report.cells(each),
+                        report.times_bare(each.mean_ms, bare.mean_ms),
+                    ]
                     for kind, each in found.items()
                 ],
             ),
@@ -132,20 +133,3 @@ def run_of(
         spectra=report.spectra(found, bare),
         series=[series for mix, result in pairs for series in show.throughput(result, mix.service)],
     )
-
-
-def _cells(found: Latencies, bare: Latencies) -> list[str]:
-    values = (found.min_ms, found.mean_ms, found.percentile_ms(95), found.percentile_ms(99))
-    return [*map(tables.milliseconds, values), report.times_bare(found.mean_ms, bare.mean_ms)]
-
-
-def main(rate: float, seconds: int, seed: int) -> int:
-    """The exit code."""
-    try:
-        run = uvloop.run(measure(rate, seconds, seed))
-        path = page.write(run)
-    except (OSError, aiohttp.ClientError) as error:
-        print(f"The system cannot be used ({error}): start it with `make up`.", file=sys.stderr)
-        return 2
-    show.told(console, run, path)
-    return 0 if run.verdict else 1

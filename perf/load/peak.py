@@ -6,21 +6,17 @@ services do together, the highest rate of all; latencies are those of a full sys
 
 import asyncio
 import math
-import sys
 import time
 from collections.abc import Sequence
-
-import aiohttp
-import uvloop
 
 from perf import loadgen, show, tables, thresholds
 from perf.addresses import addresses
 from perf.latencies import Latencies
+from perf.load import report
 from perf.load.conservation import Check, Outcome
 from perf.load.counts import Books
 from perf.load.mix import Mix, make_stock, mixes
 from perf.openloop import Request
-from perf.report import page
 from perf.report.run import Figure, Rows, Run, Spectrum
 from perf.thresholds import Load
 
@@ -107,7 +103,7 @@ def run_of(
                 title="Latencies, closed loop without pauses, ms",
                 columns=["endpoint", "requests", "wrong", *tables.LATENCIES],
                 rows=[
-                    [name, f"{found.count:,}", f"{mix.wrong[name]:,}", *_cells(found)]
+                    [name, f"{found.count:,}", f"{mix.wrong[name]:,}", *report.cells(found)]
                     for mix in asked
                     for name, found in mix.latencies.items()
                 ],
@@ -116,20 +112,3 @@ def run_of(
         ],
         spectra=spectra,
     )
-
-
-def _cells(found: Latencies) -> list[str]:
-    values = (found.min_ms, found.mean_ms, found.percentile_ms(95), found.percentile_ms(99))
-    return [tables.milliseconds(value) for value in values]
-
-
-def main(users: int, seconds: int, seed: int) -> int:
-    """The exit code."""
-    try:
-        run = uvloop.run(measure(users, seconds, seed))
-        path = page.write(run)
-    except (OSError, aiohttp.ClientError) as error:
-        print(f"The system cannot be used ({error}): start it with `make up`.", file=sys.stderr)
-        return 2
-    show.told(console, run, path)
-    return 0 if run.verdict else 1

@@ -118,6 +118,12 @@ def _latencies(each: Endpoint, run: Run) -> list[str]:
     return [*map(tables.milliseconds, values), times_bare(each.mean_ms, run.bare_ms)]
 
 
+def cells(found: Latencies) -> list[str]:
+    """The cells under tables.LATENCIES, in ms."""
+    values = (found.min_ms, found.mean_ms, found.percentile_ms(95), found.percentile_ms(99))
+    return [tables.milliseconds(value) for value in values]
+
+
 def times_bare(mean_ms: float, bare_ms: float) -> str:
     """How many bare answers one takes; a dash where one of the two was not measured."""
     return f"{mean_ms / bare_ms:,.1f}" if mean_ms and bare_ms else "–"
