@@ -3,7 +3,7 @@
 Creations arrive at random at half of what a closed loop does (or at --rate), on a private system. A line is
 fitted to each process's memory and open files, the first tenth left out; the p99 of the last tenth is held
 against the first's, and what waits in queues and outboxes has to have stayed little. A short run shows that
-all of this works, but is no soak: what is still warming up grows, so slopes count only from ten minutes on.
+all of this works, but is no soak: what is still warming up grows, so slopes count only from half an hour on.
 """
 
 import argparse
@@ -27,7 +27,7 @@ from perf.report.run import Figure, Rows, Run, Spectrum
 from perf.sampling import SERVERS, Sample, Sampler
 from perf.servers import REFERENCE_S
 
-LONG_S = 600.0  # from here on slopes count
+LONG_S = 1_800.0  # from here on slopes count
 
 console = tables.terminal()
 
