@@ -8,6 +8,8 @@ PYTHON ?= python3
 # Where the tests run one after another, these say which took longest.
 PYTEST := .venv/bin/python -m pytest --quiet --durations=10
 STACK_COMMAND := .venv/bin/python -m common.stack
+# Before a command: the addresses of the stack; where there is none, nothing is run.
+WITH_STACK := exports="$$($(STACK_COMMAND) env)" && eval "$$exports" &&
 STAMP := .venv/installed-requirements.txt
 CODE := common lease_svc payment_svc ledger_svc perf tests
 
@@ -38,10 +40,10 @@ clean: $(STAMP) ## Stop it and delete its data
 	@$(STACK_COMMAND) clean
 
 demo: up ## Start it, then tell a lease's life in the terminal
-	@eval "$$($(STACK_COMMAND) env)" && .venv/bin/python -m perf.demo
+	@$(WITH_STACK) .venv/bin/python -m perf.demo
 
 figures: up ## Start it, then measure its headline figures against their thresholds
-	@eval "$$($(STACK_COMMAND) env)" && .venv/bin/python -m perf.figures
+	@$(WITH_STACK) .venv/bin/python -m perf.figures
 
 e2e-latency: servers ## Follow each command hop by hop on a private system (SECONDS=20 RATE=…)
 	@.venv/bin/python -m perf.e2e_latency --seconds $(or $(SECONDS),20) $(if $(RATE),--rate $(RATE))
@@ -56,16 +58,16 @@ perf-compare: servers ## Measure this checkout and another revision in turn (BAS
 	@.venv/bin/python -m perf.compare $(BASE)
 
 history: up ## Measure this commit in every way, and add it to perf/history.jsonl
-	@eval "$$($(STACK_COMMAND) env)" && .venv/bin/python -m perf.history record
+	@$(WITH_STACK) .venv/bin/python -m perf.history record
 
 collections: servers ## Measure collections on a private system, also killed half way (LEASES=100000)
 	@LEASES=$(or $(LEASES),20000) .venv/bin/python -m perf.collections_run
 
 reconcile: $(STAMP) ## Compare the ledger with the outboxes, and heal what differs (SINCE=2026-11-01)
-	@eval "$$($(STACK_COMMAND) env)" && .venv/bin/python -m ledger_svc reconcile $(if $(SINCE),--since $(SINCE))
+	@$(WITH_STACK) .venv/bin/python -m ledger_svc reconcile $(if $(SINCE),--since $(SINCE))
 
 resolution: up ## Start it, then let a third of 1,000 attempts time out at the gateway, and compare the records
-	@eval "$$($(STACK_COMMAND) env)" && .venv/bin/python -m perf.resolution
+	@$(WITH_STACK) .venv/bin/python -m perf.resolution
 
 bench: servers ## Benchmark single operations against thresholds and this machine's stored figures (K=lease SAVE=1)
 	@.venv/bin/python -m perf.bench $(if $(K),-k "$(K)") $(if $(SAVE),--save)
@@ -75,10 +77,11 @@ stress: servers ## Press a private system in three ways (SCENARIO=storm USERS=50
 		$(if $(USERS),--users $(USERS)) $(if $(OPERATIONS),--operations $(OPERATIONS))
 
 loadtest: up ## Start it, then load it with simulated users (USERS=10 SPAWN_RATE=1 RUN_TIME=5m), at RATE=100 requests a second, or at RATE=max
-	@eval "$$($(STACK_COMMAND) env)" && .venv/bin/python -m perf.load
+	@$(WITH_STACK) .venv/bin/python -m perf.load
 
 replay: $(STAMP) ## Read the running system's stream again and compare it with the ledger (ARGS="rebuild --switch")
-	@exports="$$($(STACK_COMMAND) env)" && eval "$$exports" && .venv/bin/python -m ledger_svc replay $(ARGS)
+	@$(WITH_STACK) .venv/bin/python -m ledger_svc replay $(ARGS)
+
 ledger-figures: servers ## Measure the ledger's writer, and a ledger of ENTRIES=5000000 against one of 10,000
 	@.venv/bin/python -m perf.bench.ledger --entries $(or $(ENTRIES),5000000)
 

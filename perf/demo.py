@@ -76,7 +76,7 @@ def main() -> int:
         prog="python -m perf.demo",
         description="A lease's whole life through HTTP, told in the terminal, every claim checked.",
         epilog="The services are found by LEASE_SERVICE_URL, PAYMENT_SERVICE_URL, LEDGER_SERVICE_URL and "
-        "GATEWAY_URL (default: localhost, ports 8000 to 8003). `make up` starts them.",
+        "GATEWAY_URL (default: where `make up` has started them).",
     )
     parser.parse_args()
     console = Console(highlight=False, width=None if sys.stdout.isatty() else _WIDTH)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import aiohttp
 
+from common.stack import roles
 from common.stack.ports import VARIABLES, Ports
 from perf import loadgen
 from perf.driver import CONNECTIONS, TUNABLES
@@ -20,6 +21,8 @@ from perf.terms import creation
 
 PROJECT = Path(__file__).parents[1]
 SETTLE_S = 60.0  # how long a ledger may take after the last round
+# What a user's own stack may have been asked for, which is not what is compared.
+NOT_PASSED_ON = ("STACK", "AMQP_URL", "DATABASE_URL", *roles.TUNABLES)
 READ_SHARE = 4  # reads are measured for so much less time than creations: they scatter less
 
 
@@ -61,7 +64,7 @@ class System:
         self._project = project
         ports = Ports.free()
         self._environment = {
-            **{key: value for key, value in os.environ.items() if key not in ("AMQP_URL", "DATABASE_URL")},
+            **{key: value for key, value in os.environ.items() if key not in NOT_PASSED_ON},
             **TUNABLES,
             **{variable: str(ports.of(field)) for field, variable in VARIABLES.items()},
         }

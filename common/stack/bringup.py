@@ -10,7 +10,7 @@ from common.stack.credentials import load_or_create
 from common.stack.errors import StackError
 from common.stack.layout import Layout
 from common.stack.plan import Plan
-from common.stack.ports import Ports
+from common.stack.settings import Settings
 from common.stack.supervisor import Supervisor
 
 SERVER_TIMEOUT_S = 90.0
@@ -52,13 +52,19 @@ class Bringup:
             problem = "\n".join([error.problem, *map(health.explain, ill)])
             raise StackError(problem, error.advice, error.log) from error
 
-    def start_manager(self, ports: Ports) -> None:
-        """Check the ground, write all files and start the process manager, with nothing running in it yet."""
+    def start_manager(self, settings: Settings) -> None:
+        """Check the ground, write all files and start the process manager, with nothing running in it yet.
+
+        From here on the settings are kept.
+        """
         if preflight.recover(self._layout):
             self._reporter.say("Cleared away what a crash had left.")
-        preflight.check_ports(ports, self._plan.port_fields)
+        preflight.check_ports(settings.ports, self._plan.port_fields)
+        if said := preflight.warning(settings.ports, self._plan.port_fields):
+            self._reporter.say(said)
         self._plan.prepare(self._reporter)
         self._supervisor.write(self._plan.config)
+        settings.remember()
         self._supervisor.start()
 
     def start_servers(self) -> None:

@@ -23,8 +23,8 @@ def run(command: str, names: Sequence[str], lines: int) -> int:
         _install(Terminal())
         return 0
     settings = Settings.from_environment(os.environ)
-    containers = docker.chosen(command, os.environ, settings.run_dir)
-    # `up` obeys the environment; the others are about what it brought up.
+    containers = docker.chosen(command, os.environ, settings)
+    # `up` holds what was asked for against what runs; the others are about what runs.
     if command != "up":
         settings = settings.recall()
     if containers:
@@ -50,7 +50,7 @@ def _native(command: str, stack: Stack, names: Sequence[str], lines: int) -> int
     terminal = Terminal()
     match command:
         case "up":
-            changed = stack.up(terminal)
+            changed = stack.up(terminal, asked=os.environ)
             # Had containers of the last time still been running, their ports would have been taken.
             (stack.layout.real / docker.FILE).unlink(missing_ok=True)
             if changed:

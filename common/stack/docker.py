@@ -9,11 +9,10 @@ import shutil
 import subprocess
 import tarfile
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import msgspec
 
-from common.stack import credentials, handout
+from common.stack import credentials, handout, preflight, request
 from common.stack.account import server_account
 from common.stack.console import Terminal
 from common.stack.credentials import Credentials
@@ -22,22 +21,47 @@ from common.stack.layout import Layout
 from common.stack.ports import VARIABLES
 from common.stack.roles import SERVICES, TUNABLES
 from common.stack.settings import PROJECT, Addresses, Settings
+from common.stack.supervisor import Supervisor
 
 # Present in the run directory while the stack of this checkout is one of containers.
 FILE = "containers"
+# Fields of Ports that compose.yaml publishes on the machine.
+_PUBLISHED = ("postgres", "amqp", "lease", "payment", "ledger", "gateway")
 # The service that makes the secrets.
 _CREDENTIALS = "credentials"
 
 
-def chosen(command: str, environment: Mapping[str, str], run_dir: Path) -> bool:
-    """Whether containers are meant: STACK says so, or for what follows an `up`, that `up` did.
+def chosen(command: str, environment: Mapping[str, str], settings: Settings) -> bool:
+    """Whether containers are meant: STACK says so, or the last `up` did and was not followed by `down`.
 
-    Raises StackError for any other STACK than `docker` and `native`.
+    Raises StackError for any other STACK than `docker` and `native`, and where `up` asks for one of them and
+    the other runs.
     """
     stack = environment.get("STACK", "")
     if stack not in ("", "docker", "native"):
         raise StackError(f"STACK={stack} is neither `docker` nor `native`.")
-    return stack == "docker" or (stack == "" and command != "up" and (run_dir / FILE).exists())
+    if command != "up":
+        return stack == "docker" or (stack == "" and (settings.run_dir / FILE).exists())
+    # What is marked may be gone by now, along with Docker.
+    running = "docker" if _runs(settings) else ""
+    if not running and stack == "docker" and Supervisor(Layout(settings.run_dir)).answers():
+        running = "native"
+    if running and stack not in ("", running):
+        raise StackError(
+            f"The stack runs already, with STACK={running}, not {stack}.",
+            f"`make down STACK={running}` first. To use it as it runs, leave STACK={stack} out.",
+        )
+    return "docker" in (running, stack)
+
+
+def _runs(settings: Settings) -> bool:
+    """Whether the stack of this checkout is one of containers, and they run."""
+    if not (settings.run_dir / FILE).exists() or not engine_answers():
+        return False
+    try:
+        return bool(_compose(settings.recall(), "ps", "--quiet", output=subprocess.PIPE).strip())
+    except StackError:
+        return False
 
 
 def variables(settings: Settings) -> dict[str, str]:
@@ -48,20 +72,11 @@ def variables(settings: Settings) -> dict[str, str]:
 
 def run(command: str, settings: Settings, names: Sequence[str], lines: int) -> int:
     """Carry out one command with Docker Compose. Returns the exit status; raises StackError."""
-    if command == "up" and (settings.amqp_url or settings.database_url):
-        raise StackError(
-            "STACK=docker brings its own servers; AMQP_URL and DATABASE_URL are for STACK=native.",
-            "Unset them, or leave out STACK.",
-        )
     _require_engine()
     layout = Layout(settings.run_dir)
     match command:
         case "up":
-            layout.prepare(server_account())
-            settings.remember()
-            (layout.real / FILE).touch()
-            with Terminal().step("docker compose up"):
-                _compose(settings, "up", "--detach", "--build", "--wait")
+            _up(settings, layout)
         case "rotate-key":
             rotate = ("common.stack", "credentials", "--rotate-ledger-key")
             _compose(settings, "run", "--rm", "--no-deps", "-T", _CREDENTIALS, *rotate)
@@ -71,6 +86,7 @@ def run(command: str, settings: Settings, names: Sequence[str], lines: int) -> i
         case "down":
             _compose(settings, "down")
             (layout.real / FILE).unlink(missing_ok=True)
+            settings.forget()
         case "clean":
             _compose(settings, "down", "--volumes")
             layout.remove()
@@ -81,10 +97,33 @@ def run(command: str, settings: Settings, names: Sequence[str], lines: int) -> i
         case "env":
             from common.stack.commands import print_exports
 
-            # Those of the containers, whatever servers the environment names.
-            own = Settings(run_dir=settings.run_dir, ports=settings.ports)
-            print_exports(Addresses(own, _credentials(settings)))
+            print_exports(Addresses(_own(settings), _credentials(settings)))
     return 0
+
+
+def _up(settings: Settings, layout: Layout) -> None:
+    """Bring the containers up. Those that run are built anew, with the settings they were started with."""
+    terminal = Terminal()
+    if (kept := settings.kept()) and _runs(settings):
+        request.refuse_changes(kept, os.environ, _credentials(kept))
+        settings = kept
+    elif settings.amqp_url or settings.database_url:
+        raise StackError(
+            "STACK=docker brings its own servers; AMQP_URL and DATABASE_URL are for STACK=native.",
+            "Unset them, or leave out STACK.",
+        )
+    elif said := preflight.warning(settings.ports, _PUBLISHED):
+        terminal.say(said)
+    layout.prepare(server_account())
+    settings.remember()
+    (layout.real / FILE).touch()
+    with terminal.step("docker compose up"):
+        _compose(settings, "up", "--detach", "--build", "--wait")
+
+
+def _own(settings: Settings) -> Settings:
+    """With the containers' own servers, whatever servers the environment names."""
+    return Settings(run_dir=settings.run_dir, ports=settings.ports)
 
 
 def engine_answers() -> bool:

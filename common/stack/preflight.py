@@ -8,6 +8,7 @@ from pathlib import Path
 import psutil
 
 from common.stack import processes
+from common.stack.ephemeral import ephemeral_ports
 from common.stack.errors import StackError
 from common.stack.layout import Layout
 from common.stack.ports import LOOPBACK, VARIABLES, Ports
@@ -19,10 +20,23 @@ def check_ports(ports: Ports, fields: Iterable[str]) -> None:
     for field in fields:
         port = ports.of(field)
         if not _is_free(port):
-            who = processes.holder(port) or "a process of another user"
-            taken.append(f"Port {port} is taken by {who}; {VARIABLES[field]}=<port> chooses another.")
+            who = processes.holder(port)
+            taken.append(f"Port {port} is taken by {who}. {VARIABLES[field]}=<port> chooses another.")
     if taken:
         raise StackError("\n".join(taken), "Stop what listens there, or set the variable for `make up`.")
+
+
+def warning(ports: Ports, fields: Iterable[str]) -> str | None:
+    """What to know of ports that the kernel may give to somebody else; None where there are none of them."""
+    given_away = ephemeral_ports()
+    found = [f"{VARIABLES[field]}={ports.of(field)}" for field in fields if ports.of(field) in given_away]
+    if not found:
+        return None
+    return (
+        f"Warning: {', '.join(found)}: this machine gives the ports {min(given_away)} to {max(given_away)} "
+        "to outgoing connections. When a server was killed, one of these may take its port, and nothing can "
+        "listen there until a minute after that connection's end. Ports outside of that range are safe."
+    )
 
 
 def _is_free(port: int) -> bool:

@@ -33,12 +33,23 @@ def end(processes: Sequence[psutil.Process], grace_s: float) -> None:
     psutil.wait_procs(alive, timeout=5)
 
 
-def holder(port: int) -> str | None:
-    """Who listens on a port of this machine, as "name (pid n)"; None when it cannot be seen."""
+def holder(port: int) -> str:
+    """Who has a port of this machine, in words: who listens there, else whose connection begins there."""
+    found = "a process of another user"
     with contextlib.suppress(psutil.Error, OSError):
         for connection in psutil.net_connections(kind="tcp"):
-            listens = connection.status == psutil.CONN_LISTEN and connection.laddr
-            if listens and connection.pid and tuple(connection.laddr)[1] == port:
-                with contextlib.suppress(psutil.Error):
-                    return f"{psutil.Process(connection.pid).name()} (pid {connection.pid})"
+            if not connection.laddr or tuple(connection.laddr)[1] != port:
+                continue
+            if connection.status == psutil.CONN_LISTEN:
+                return _name(connection.pid) or found
+            if connection.status == psutil.CONN_TIME_WAIT:
+                found = "a connection that has ended; the kernel sets it free within a minute"
+            else:
+                found = f"a connection of {_name(connection.pid) or found}"
+    return found
+
+
+def _name(pid: int | None) -> str | None:
+    with contextlib.suppress(psutil.Error):
+        return f"{psutil.Process(pid).name()} (pid {pid})" if pid else None
     return None

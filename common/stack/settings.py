@@ -34,42 +34,53 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     project: Path = PROJECT
 
     @classmethod
-    def from_environment(cls, environment: Mapping[str, str]) -> "Settings":
-        """The stack of this checkout, as the user's environment asks for it.
+    def from_environment(cls, environment: Mapping[str, str], base: "Settings | None" = None) -> "Settings":
+        """`base` (None: the stack of this checkout by default), as the user's environment asks for it.
 
         Raises StackError for values that cannot be meant.
         """
+        base = base or cls(run_dir=PROJECT / ".run")
         for variable, schemes in _SCHEMES.items():
             parts = urlsplit(environment.get(variable, ""))
             if parts.geturl() and not (parts.scheme in schemes and parts.hostname):
                 raise StackError(f"{variable} does not look like {schemes[0]}://user:password@host/….")
-        return cls(
-            run_dir=PROJECT / ".run",
-            ports=Ports.from_environment(environment),
-            amqp_url=environment.get("AMQP_URL") or None,
-            database_url=environment.get("DATABASE_URL") or None,
-            tunables={name: environment[name] for name in TUNABLES if environment.get(name)},
+        given = {name: environment[name] for name in TUNABLES if environment.get(name)}
+        return msgspec.structs.replace(
+            base,
+            ports=Ports.from_environment(environment, base.ports),
+            amqp_url=environment.get("AMQP_URL") or base.amqp_url,
+            database_url=environment.get("DATABASE_URL") or base.database_url,
+            tunables=base.tunables | given,
         )
 
     def remember(self) -> None:
-        """Keep these settings in the run directory."""
+        """Keep these settings in the run directory: they hold from `up` until `down`."""
         write_private(self.run_dir / _FILE, msgspec.json.encode(self, enc_hook=str))
 
-    def recall(self) -> "Settings":
-        """The settings of the last `up` in the same run directory; these, where there was none."""
+    def forget(self) -> None:
+        """Undo `remember`."""
+        (self.run_dir / _FILE).unlink(missing_ok=True)
+
+    def kept(self) -> "Settings | None":
+        """The settings that the stack in this run directory was started with; None after `down`."""
         try:
             kept = msgspec.json.decode(
                 (self.run_dir / _FILE).read_bytes(), type=Settings, dec_hook=lambda kind, text: kind(text)
             )
         except (FileNotFoundError, msgspec.DecodeError):
-            return self
+            return None
         return msgspec.structs.replace(kept, run_dir=self.run_dir, project=self.project)
+
+    def recall(self) -> "Settings":
+        """The settings that the stack in this run directory was started with; these, after `down`."""
+        return self.kept() or self
 
 
 class Addresses:
     """The URLs of a stack.
 
-    A server given by its URL that is the stack's own private one (`make env` was sourced) counts as private.
+    A server given by its URL that is the stack's own private one (`make env` was sourced) counts as private,
+    also where that was on another port: nobody else has its password.
     """
 
     def __init__(self, settings: Settings, credentials: Credentials) -> None:
@@ -79,10 +90,10 @@ class Addresses:
             f"postgresql://{OWNER}:{credentials.owner}@{LOOPBACK}:{self._ports.postgres}/{DATABASE}"
         )
         private_amqp = f"amqp://{AMQP_USER}:{credentials.amqp}@{LOOPBACK}:{self._ports.amqp}/"
-        self.database = settings.database_url or private_database
-        self.amqp = settings.amqp_url or private_amqp
-        self.private_postgres = self.database == private_database
-        self.private_rabbitmq = self.amqp == private_amqp
+        self.private_postgres = _is_own(settings.database_url, private_database)
+        self.private_rabbitmq = _is_own(settings.amqp_url, private_amqp)
+        self.database = private_database if self.private_postgres else settings.database_url or ""
+        self.amqp = private_amqp if self.private_rabbitmq else settings.amqp_url or ""
 
     def dsn(self, role: str) -> str:
         """The database as one of roles.DATABASE_ROLES sees it."""
@@ -123,3 +134,13 @@ class Addresses:
             values["GATEWAY_DB"] = str(directory / service.data_file)
         chosen = {name: values[name] for name in service.variables()}
         return chosen | ({"HOPS_DIR": settings.hops_dir} if settings.hops_dir else {})
+
+
+def _is_own(url: str | None, private: str) -> bool:
+    """Whether no server was given, or one that differs from the private one by nothing but its port."""
+    return not url or _without_port(url) == _without_port(private)
+
+
+def _without_port(url: str) -> tuple[str, ...]:
+    parts = urlsplit(url)
+    return (*parts._replace(netloc=parts.netloc.rpartition("@")[0]), parts.hostname or "")

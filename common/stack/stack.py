@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
-from common.stack import postgres, preflight, rabbitmq, tools
+from common.stack import postgres, preflight, rabbitmq, request, tools
 from common.stack.account import server_account
 from common.stack.bringup import SERVICE_TIMEOUT_S, Bringup
 from common.stack.console import Reporter, Silent
@@ -51,34 +51,39 @@ class Stack:
             raise StackError("There is no stack yet.", "`make up` makes one.")
         return Addresses(self._settings, load_or_create(self.layout.real))
 
-    def up(self, reporter: Reporter | None = None) -> bool:
+    def up(self, reporter: Reporter | None = None, asked: Mapping[str, str] | None = None) -> bool:
         """Bring everything up, or what is missing of it. Returns False when there was nothing to do.
 
-        Raises StackError, with what is running left running, so that its logs can be read.
+        `asked` is a user's environment: a stack that was not taken down then has the settings that it was
+        started with, as `request` says; with None, this object's. Raises StackError, with what is running
+        left running, so that its logs can be read.
         """
         reporter = reporter or Silent()
         if said := self.layout.prepare(self._account):
             reporter.say(said)
         with self._only_one(reporter):
+            if asked is not None:
+                self._hold_to_what_was_started(asked, reporter)
             bringup = self._bringup(plan := self._plan(reporter), reporter)
             if self._repairable(plan, reporter):
                 if bringup.is_up():
                     return False
                 reporter.say("Something is not running: starting it again.")
             else:
-                bringup.start_manager(self._settings.ports)
-            self._settings.remember()
+                bringup.start_manager(self._settings)
             bringup.start_servers()
             bringup.start_services()
         return True
 
     def down(self, reporter: Reporter | None = None) -> bool:
-        """Stop everything; data stays. Returns False when nothing was running."""
+        """Stop everything; data stays, settings do not. Returns False when nothing was running."""
         if not self.layout.exists():
             return False
         self.layout.require_ours()
         with self._only_one(reporter or Silent()):
-            return self._down()
+            was_up = self._down()
+            self._settings.forget()
+            return was_up
 
     def rotate_ledger_key(self, reporter: Reporter | None = None) -> None:
         """Make a new key for the ledger, and restart those who have it where they run. Raises StackError."""
@@ -149,6 +154,17 @@ class Stack:
 
     # --- what the above is made of ---
 
+    def _hold_to_what_was_started(self, asked: Mapping[str, str], reporter: Reporter) -> None:
+        if (kept := self._settings.kept()) is None:
+            return
+        if self.supervisor.answers():
+            request.refuse_changes(kept, asked, load_or_create(self.layout.real))
+            self._settings = kept
+            return
+        self._settings = Settings.from_environment(asked, kept)
+        if said := request.differing_from_default(self._settings):
+            reporter.say(f"It was not taken down by `make down`, so its settings hold: {said}")
+
     def _plan(self, reporter: Reporter) -> Plan:
         addresses = self.addresses
         needs = {"postgres": addresses.private_postgres, "rabbitmq": addresses.private_rabbitmq}
@@ -177,7 +193,10 @@ class Stack:
         return Bringup(self.layout, self.supervisor, plan, reporter)
 
     def _repairable(self, plan: Plan, reporter: Reporter) -> bool:
-        """Whether a process manager with the right configuration is running; one with another is ended."""
+        """Whether a process manager with the right configuration is running; one with another is ended.
+
+        With the same settings, it is another one where the code has changed.
+        """
         if not self.supervisor.answers():
             return False
         if self.supervisor.config() == plan.config:
@@ -187,7 +206,7 @@ class Stack:
         used = {kept.of(field) for field in VARIABLES}
         ports = self._settings.ports
         preflight.check_ports(ports, [field for field in plan.port_fields if ports.of(field) not in used])
-        with reporter.step("The settings have changed: stopping what runs with the old ones"):
+        with reporter.step("What is to run has changed: stopping what runs"):
             self._down()
         return False
 

@@ -68,7 +68,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Loads a running system with Locust, holds it to perf/thresholds.toml, and leaves a"
         " report in perf/reports/.",
         epilog="The services are found by LEASE_SERVICE_URL, PAYMENT_SERVICE_URL and LEDGER_SERVICE_URL"
-        " (default: localhost, ports 8000 to 8002); `make up` starts them. With a web page:"
+        " (default: where `make up` has started them). With a web page:"
         " locust -f tests/load/locustfile.py --host=http://localhost:8000",
     )
     users = os.environ.get("USERS") or os.environ.get("NUM_USERS") or "10"

@@ -91,6 +91,25 @@ def test_second_up_finds_nothing_to_do(stack: Stack) -> None:
     assert {name: state.pid for name, state in stack.states().items()} == before
 
 
+def other(stack: Stack) -> Stack:
+    """The same stack as a later command knows it, which was told nothing."""
+    home = stack.layout.root.parent
+    settings = Settings(run_dir=stack.layout.root, project=home)
+    return Stack(settings, services=[_API, _WORKER], migrations=["stand_in"])
+
+
+def test_what_runs_is_used_with_its_settings(stack: Stack) -> None:
+    """Another command without settings finds it on its ports; one with others is told, and stops nothing."""
+    stack.wait_ready("worker")
+    before = {name: state.pid for name, state in stack.states().items()}
+    later = other(stack)
+    assert not later.up(asked={})
+    assert later.addresses.exports() == stack.addresses.exports()
+    with pytest.raises(StackError, match=f"LEASE_PORT: {PORTS.lease}, not 9100"):
+        other(stack).up(asked={"LEASE_PORT": "9100", "POSTGRES_PORT": str(PORTS.postgres)})
+    assert {name: state.pid for name, state in stack.states().items()} == before
+
+
 def test_everything_listens_on_loopback_only(stack: Stack, broker: Stack) -> None:
     """No process can be reached from another machine; epmd adds IPv6's loopback by itself."""
     assert listeners(stack) == {(LOOPBACK, PORTS.postgres), (LOOPBACK, PORTS.lease)}
@@ -183,19 +202,26 @@ def test_program_that_keeps_ending_is_shown_with_its_log(stack: Stack) -> None:
 
 
 def test_up_after_the_manager_was_killed(stack: Stack) -> None:
-    """With the process manager dead and its programs orphaned, `up` clears them away and starts anew."""
+    """With the process manager dead and its programs orphaned, `up` clears them away and starts anew.
+
+    It was not taken down, so the settings of its start hold.
+    """
     with psycopg.connect(stack.addresses.database, autocommit=True) as owner:
         owner.execute("CREATE TABLE IF NOT EXISTS kept (n int)")
         owner.execute("INSERT INTO kept VALUES (1)")
     os.kill(int((stack.layout.real / "supervisord.pid").read_text()), signal.SIGKILL)
-    assert stack.up()
+    later = other(stack)
+    assert later.up(asked={})
+    assert later.addresses.database == stack.addresses.database
     with psycopg.connect(stack.addresses.database) as owner:
         assert owner.execute("SELECT n FROM kept").fetchone() == (1,)
 
 
 def test_down_leaves_no_process_and_keeps_the_data(stack: Stack) -> None:
-    """After `down` nothing of the stack runs, Erlang's helpers included; taken ports are named at `up`."""
+    """After `down` nothing of it runs, and its settings hold no more; taken ports are named at `up`."""
     assert stack.down()
+    assert other(stack).addresses.database != stack.addresses.database
+    assert Settings(run_dir=stack.layout.root).kept() is None
     assert left_over(stack.layout.real) == []
     assert not stack.down()
     assert Layout(stack.layout.root).exists()

@@ -1,6 +1,7 @@
 """STACK=docker: what Docker Compose is called with, by a `docker` that only takes notes."""
 
 import io
+import os
 import tarfile
 from pathlib import Path
 
@@ -8,13 +9,17 @@ import msgspec
 import pytest
 
 from common.stack import docker
-from common.stack.credentials import FILE, generate
+from common.stack.credentials import FILE, Credentials, generate
+from common.stack.errors import StackError
 from common.stack.ports import Ports
 from common.stack.settings import Addresses, Settings
 
 NOTING = """#!/bin/sh
 echo "$@ LEASE_PORT=$LEASE_PORT LOG_LEVEL=$LOG_LEVEL" >> "{directory}/calls"
-case "$*" in *" cp "*) cat "{directory}/archive.tar" ;; esac
+case "$*" in
+  *" cp "*) cat "{directory}/archive.tar" ;;
+  *" ps --quiet"*) cat "{directory}/running" 2>/dev/null || true ;;
+esac
 """
 
 
@@ -31,32 +36,58 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def calls(place: Path) -> list[str]:
     lines = (place / "calls").read_text().splitlines()
-    return [line for line in lines if "--project-directory" in line]
+    return [line for line in lines if "--project-directory" in line and " ps --quiet" not in line]
+
+
+def archive(place: Path) -> Credentials:
+    """What the container that makes the secrets keeps."""
+    passwords = generate()
+    with tarfile.open(place / "archive.tar", "w") as files:
+        content = msgspec.json.encode(passwords)
+        member = tarfile.TarInfo(FILE)
+        member.size = len(content)
+        files.addfile(member, io.BytesIO(content))
+    return passwords
 
 
 def test_ports_and_settings_are_passed_and_remembered(place: Path) -> None:
     """`up` passes all that compose.yaml asks for, whatever the shell has; what comes after follows it."""
     settings = Settings(run_dir=place / "run", ports=Ports(lease=9000))
     docker.run("up", settings, [], 0)
-    assert docker.chosen("ps", {}, settings.run_dir)
+    assert docker.chosen("ps", {}, settings)
     docker.run("rotate-key", Settings(run_dir=place / "run").recall(), [], 0)
     docker.run("down", settings, [], 0)
-    assert not docker.chosen("ps", {}, settings.run_dir)
+    assert not docker.chosen("ps", {}, settings)
     up, rotate, anew, _ = calls(place)
     assert "up --detach --build --wait" in up
     assert "credentials common.stack credentials --rotate-ledger-key" in rotate
     assert "--force-recreate ledger-api ledger-writer" in anew
     assert all("LEASE_PORT=9000 LOG_LEVEL=info" in call for call in calls(place))
+    assert settings.kept() is None
+
+
+def test_running_containers_are_used_as_they_are(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`up` without STACK and settings: those of the start, also with `make env` sourced; others are told."""
+    passwords = archive(place)
+    monkeypatch.delenv("LOG_LEVEL")
+    plain = Settings(run_dir=place / "run")
+    docker.run("up", Settings(run_dir=place / "run", ports=Ports(lease=9000)), [], 0)
+    assert not docker.chosen("up", {}, plain)
+    (place / "running").write_text("0123456789ab\n")
+    assert docker.chosen("up", {}, plain)
+    monkeypatch.setenv("AMQP_URL", Addresses(plain, passwords).amqp)
+    docker.run("up", Settings.from_environment(os.environ, plain), [], 0)
+    assert calls(place)[-1].endswith("LEASE_PORT=9000 LOG_LEVEL=info")
+    monkeypatch.setenv("LEASE_PORT", "9100")
+    with pytest.raises(StackError, match="LEASE_PORT: 9000, not 9100"):
+        docker.run("up", Settings.from_environment(os.environ, plain), [], 0)
+    with pytest.raises(StackError, match="`make down STACK=docker` first"):
+        docker.chosen("up", {"STACK": "native"}, plain)
 
 
 def test_addresses_are_those_of_the_containers(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """`env` takes the passwords from where they were made; other servers' addresses do not matter."""
-    passwords = generate()
-    with tarfile.open(place / "archive.tar", "w") as archive:
-        content = msgspec.json.encode(passwords)
-        member = tarfile.TarInfo(FILE)
-        member.size = len(content)
-        archive.addfile(member, io.BytesIO(content))
+    passwords = archive(place)
     settings = Settings(run_dir=place / "run", database_url="postgresql://elsewhere/x")
     docker.run("env", settings, [], 0)
     own = Addresses(Settings(run_dir=place / "run"), passwords)

@@ -2,17 +2,19 @@
 
 import os
 import socket
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from common.stack import docker, layout, preflight
+from common.stack import docker, ephemeral, layout, preflight
 from common.stack.account import Account
 from common.stack.errors import StackError
 from common.stack.layout import MARKER, Layout
-from common.stack.ports import LOOPBACK, VARIABLES, Ports
+from common.stack.ports import LOOPBACK, VARIABLES, Ports, _hold
 from common.stack.settings import Settings
+from common.stack.supervisor import Supervisor
 
 as_user = pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
 
@@ -64,6 +66,68 @@ def test_free_ports_differ() -> None:
     """Ports for a test are all different."""
     ports = Ports.free()
     assert len({ports.of(field) for field in VARIABLES}) == len(VARIABLES)
+
+
+def test_free_ports_are_given_away_once() -> None:
+    """Who chooses at the same time, here or in another process, gets others, though nobody listens yet."""
+    chosen = [Ports.free() for _ in range(10)]
+    assert len({ports.of(field) for ports in chosen for field in VARIABLES}) == 10 * len(VARIABLES)
+    for field in VARIABLES:
+        assert _hold(chosen[-1].of(field)) is None
+        with socket.create_server((LOOPBACK, chosen[-1].of(field))):
+            pass  # a listener is not kept off
+
+
+@pytest.mark.parametrize("first", [1_024, 10_000, 16_000, 32_768])
+def test_free_ports_are_not_the_kernels(first: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They lie outside of what a machine gives to outgoing connections, wherever that is; no defaults."""
+    given_away = frozenset(range(first, 61_000))
+    monkeypatch.setattr("common.stack.ports.ephemeral_ports", lambda: given_away)
+    chosen = {Ports.free().of(field) for _ in range(20) for field in VARIABLES}
+    assert not chosen & given_away
+    assert not chosen & {Ports().of(field) for field in VARIABLES}
+
+
+def test_default_ports_are_not_the_kernels() -> None:
+    """Neither Linux nor macOS gives one of them to an outgoing connection, as they come."""
+    for field in VARIABLES:
+        assert Ports().of(field) not in range(32_768, 61_000)
+        assert Ports().of(field) not in range(49_152, 65_536)
+
+
+def test_ports_that_the_kernel_may_take_are_warned_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    """RABBITMQ_PORT=35670 on Linux as it comes: told by its variable, with the reason. Defaults are not."""
+    monkeypatch.setattr(preflight, "ephemeral_ports", lambda: frozenset(range(32_768, 61_000)))
+    said = preflight.warning(Ports(amqp=35_670), VARIABLES)
+    assert said is not None
+    assert "RABBITMQ_PORT=35670: this machine gives the ports 32768 to 60999 to outgoing connections" in said
+    assert preflight.warning(Ports(), VARIABLES) is None
+    assert preflight.warning(Ports(amqp=35_670), ["lease"]) is None
+
+
+def test_the_kernels_ports_are_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its range without what is reserved from it; nothing where there is no such file."""
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setattr(ephemeral, "_RANGE", tmp_path / "range")
+    monkeypatch.setattr(ephemeral, "_RESERVED", tmp_path / "reserved")
+    assert ephemeral.ephemeral_ports() == frozenset()
+    (tmp_path / "range").write_text("32768\t32775\n")
+    assert ephemeral.ephemeral_ports() == frozenset(range(32_768, 32_776))
+    for reserved, left in (("\n", 8), ("32770\n", 7), ("8080,32769-32771,32775\n", 4)):
+        (tmp_path / "reserved").write_text(reserved)
+        assert len(ephemeral.ephemeral_ports()) == left
+
+
+def test_port_of_an_outgoing_connection_is_told(listener: socket.socket) -> None:
+    """What keeps a server off is not always a listener: whose connection it is, or that it has just ended."""
+    with socket.create_connection(listener.getsockname()) as connection:
+        accepted, _ = listener.accept()
+        port = connection.getsockname()[1]
+        with pytest.raises(StackError, match=rf"taken by a connection of .* \(pid {os.getpid()}\)"):
+            preflight.check_ports(Ports(lease=port), ["lease"])
+    accepted.close()
+    with pytest.raises(StackError, match="taken by a connection that has ended"):
+        preflight.check_ports(Ports(lease=port), ["lease"])
 
 
 def test_run_directory_of_somebody_else_is_not_touched(tmp_path: Path) -> None:
@@ -164,16 +228,31 @@ def test_lock_of_a_crashed_machine_is_cleared(tmp_path: Path) -> None:
     assert not preflight.recover(place)
 
 
-def test_docker_is_a_choice(tmp_path: Path) -> None:
+def test_docker_is_a_choice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Containers are used when asked for, and then by the commands that follow until they are taken down."""
-    assert not docker.chosen("up", {}, tmp_path)
-    assert docker.chosen("up", {"STACK": "docker"}, tmp_path)
+    monkeypatch.setenv("PATH", str(tmp_path))  # no containers run
+    settings = Settings(run_dir=tmp_path)
+    assert not docker.chosen("up", {}, settings)
+    assert docker.chosen("up", {"STACK": "docker"}, settings)
     (tmp_path / docker.FILE).touch()
-    assert docker.chosen("ps", {}, tmp_path)
-    assert not docker.chosen("up", {}, tmp_path)
-    assert not docker.chosen("ps", {"STACK": "native"}, tmp_path)
+    assert docker.chosen("ps", {}, settings)
+    assert not docker.chosen("up", {}, settings)
+    assert not docker.chosen("ps", {"STACK": "native"}, settings)
     with pytest.raises(StackError, match="neither"):
-        docker.chosen("up", {"STACK": "podman"}, tmp_path)
+        docker.chosen("up", {"STACK": "podman"}, settings)
+
+
+def test_containers_are_refused_beside_a_running_stack(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """STACK=docker while the processes of this checkout run: told, with what to do; down and ps may follow it."""
+    monkeypatch.setattr(Supervisor, "answers", lambda self: True)
+    settings = Settings(run_dir=tmp_path)
+    assert not docker.chosen("up", {}, settings)
+    assert not docker.chosen("up", {"STACK": "native"}, settings)
+    with pytest.raises(StackError, match="`make down STACK=native` first"):
+        docker.chosen("up", {"STACK": "docker"}, settings)
+    assert docker.chosen("ps", {"STACK": "docker"}, settings)
 
 
 def test_docker_without_an_engine_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
