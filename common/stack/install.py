@@ -1,4 +1,4 @@
-"""Installs PostgreSQL and RabbitMQ with the system's package manager, after saying so."""
+"""Installs PostgreSQL, RabbitMQ and what tests need with the system's package manager, after saying so."""
 
 import os
 import shutil
@@ -11,7 +11,7 @@ from common.stack import processes
 from common.stack.console import Reporter
 from common.stack.errors import StackError
 
-_BREW = {"postgresql": "postgresql@16", "rabbitmq-server": "rabbitmq"}
+_BREW = {"postgresql": "postgresql@16", "rabbitmq-server": "rabbitmq", "zsh": "zsh"}
 # Services the distribution's packages start by themselves, and the processes these run.
 _UNITS = {"postgresql": "postgresql", "rabbitmq-server": "rabbitmq-server"}
 # What tells a server of the distribution from any other: paths in its command line, or its account.
@@ -104,7 +104,7 @@ def _stop_what_was_started(missing: Sequence[str], before: set[int], *, root: bo
         return
     prefix = [] if root else ["sudo", "-n"]
     if _daemons() - before:
-        for name in missing:
+        for name in set(missing) & set(_UNITS):
             by_systemd = ["systemctl", "disable", "--now", _UNITS[name]]
             stop = by_systemd if shutil.which("systemctl") else ["service", _UNITS[name], "stop"]
             subprocess.run([*prefix, *stop], capture_output=True, check=False)

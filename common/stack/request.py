@@ -6,14 +6,14 @@ one that was not taken down and does not run (after a crash), they hold where no
 
 from collections.abc import Mapping
 
+import msgspec
+
 from common.config import SECRETS
 from common.stack.credentials import Credentials
 from common.stack.errors import StackError
 from common.stack.ports import VARIABLES
 from common.stack.roles import TUNABLES
 from common.stack.settings import Addresses, Settings
-
-_URLS = ("AMQP_URL", "DATABASE_URL")
 
 
 def refuse_changes(kept: Settings, environment: Mapping[str, str], credentials: Credentials) -> None:
@@ -28,6 +28,16 @@ def refuse_changes(kept: Settings, environment: Mapping[str, str], credentials: 
         "\n".join(["The stack that runs was started with other settings:", *told]),
         "`make down` first, then `make up` with all the settings that you want. To use what runs, leave out "
         f"(or `unset`) {', '.join(differing)}.",
+    )
+
+
+def without_own_servers(settings: Settings, credentials: Credentials) -> Settings:
+    """With no URL of a server that is the stack's own: where that listens, its ports say."""
+    addresses = Addresses(settings, credentials)
+    return msgspec.structs.replace(
+        settings,
+        amqp_url=None if addresses.private_rabbitmq else settings.amqp_url,
+        database_url=None if addresses.private_postgres else settings.database_url,
     )
 
 

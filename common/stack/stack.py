@@ -155,13 +155,16 @@ class Stack:
     # --- what the above is made of ---
 
     def _hold_to_what_was_started(self, asked: Mapping[str, str], reporter: Reporter) -> None:
-        if (kept := self._settings.kept()) is None:
-            return
-        if self.supervisor.answers():
-            request.refuse_changes(kept, asked, load_or_create(self.layout.real))
+        credentials = load_or_create(self.layout.real)
+        kept = self._settings.kept()
+        if kept and self.supervisor.answers():
+            request.refuse_changes(kept, asked, credentials)
             self._settings = kept
             return
-        self._settings = Settings.from_environment(asked, kept)
+        given = Settings.from_environment(asked, kept or self._settings)
+        self._settings = request.without_own_servers(given, credentials)
+        if kept is None:
+            return
         if said := request.differing_from_default(self._settings):
             reporter.say(f"It was not taken down by `make down`, so its settings hold: {said}")
 

@@ -245,7 +245,7 @@ def test_docker_is_a_choice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 def test_containers_are_refused_beside_a_running_stack(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """STACK=docker while the processes of this checkout run: told, with what to do; down and ps may follow it."""
+    """STACK=docker while the processes of this checkout run: told, with what to do; `ps` may follow it."""
     monkeypatch.setattr(Supervisor, "answers", lambda self: True)
     settings = Settings(run_dir=tmp_path)
     assert not docker.chosen("up", {}, settings)

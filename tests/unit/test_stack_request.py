@@ -7,7 +7,7 @@ import pytest
 from common.stack.credentials import generate
 from common.stack.errors import StackError
 from common.stack.ports import Ports
-from common.stack.request import differing_from_default, refuse_changes
+from common.stack.request import differing_from_default, refuse_changes, without_own_servers
 from common.stack.settings import Addresses, Settings
 
 PASSWORDS = generate()
@@ -95,6 +95,8 @@ def test_own_servers_on_the_ports_of_before_are_own(tmp_path: Path) -> None:
     now = Addresses(sourced, PASSWORDS)
     assert (now.private_rabbitmq, now.private_postgres) == (True, True)
     assert now.exports() == Addresses(Settings(run_dir=tmp_path), PASSWORDS).exports()
+    assert without_own_servers(sourced, PASSWORDS) == Settings(run_dir=tmp_path)  # none of it need be kept
     others = Addresses(sourced, generate())
     assert (others.private_rabbitmq, others.private_postgres) == (False, False)
     assert others.amqp == before.amqp
+    assert without_own_servers(sourced, generate()) == sourced
