@@ -2,7 +2,7 @@
 
 .run/                       only ever made and removed by this package; carries a marker file
     secrets.json            passwords (0600)
-    settings.json           what the last `up` was asked for (0600)
+    settings.json           what it was started with, from `up` until `down` (0600)
     supervisord.conf .sock  the process manager's (0600, 0700)
     log/                    what the programs print, rotated
     postgres/data           database cluster, owned by the server account
