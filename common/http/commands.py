@@ -14,6 +14,7 @@ from common import hops, inbox
 from common.bus.gathering import CommandSender
 from common.bus.publisher import Publisher
 from common.bus.replies import ReplyInbox
+from common.cards import holds_card_number
 from common.clock import utcnow
 from common.db import TRANSIENT, Pool
 from common.envelope import Command, Outcome, encode
@@ -24,7 +25,6 @@ from common.http.problems import CONTENT_TYPE as PROBLEM_CONTENT_TYPE
 from common.http.problems import FieldError, ProblemError, invalid, unavailable
 from common.http.routes import JSON_CONTENT_TYPE, NoQuery, json_response
 from common.http.server import read_body, traceparent
-from common.http.text import holds_card_number
 from common.http.validation import Rules, no_rules, read_json, read_query
 from common.ids import uuid7
 from common.worker import key_reused

@@ -25,14 +25,21 @@ import contextlib
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import TypeVar
 
 import msgspec
 from aiohttp import web
 
 from common.http.draining import DrainingRunner
 
-from .answers import Refused, error_answer, errors_as_json, filters, idempotency_key, json_answer
+from .answers import (
+    Refused,
+    decoded,
+    error_answer,
+    errors_as_json,
+    filters,
+    idempotency_key,
+    json_answer,
+)
 from .book import KeyReused
 from .courier import Courier, Destination
 from .disputes import DisputeRefused
@@ -49,8 +56,6 @@ from .messages import (
 )
 from .methods import Method, method
 from .record import Record, RecordFailed
-
-T = TypeVar("T")
 
 _SHUTDOWN_S = 3.0  # aiohttp may wait this long twice; a process has 10 s to leave
 
@@ -108,7 +113,7 @@ class Sandbox:
 
     async def _charge(self, request: web.Request) -> web.Response:
         key = idempotency_key(request)
-        wanted = _decoded(self._charges, await self._body(request), "charge_invalid")
+        wanted = decoded(self._charges, await self._body(request), "charge_invalid")
         behaviour = method(wanted.payment_method)
         if behaviour.answer == "unavailable":
             return _unavailable("the gateway is down; nothing was recorded")
@@ -119,7 +124,7 @@ class Sandbox:
 
     async def _refund(self, request: web.Request) -> web.Response:
         key = idempotency_key(request)
-        wanted = _decoded(self._refunds, await self._body(request), "refund_invalid")
+        wanted = decoded(self._refunds, await self._body(request), "refund_invalid")
         made = await self._record.refund(key, wanted)
         if isinstance(made, KeyReused):
             raise Refused(422, "idempotency_key_reused", "this key belongs to a refund with another body")
@@ -127,7 +132,7 @@ class Sandbox:
 
     async def dispute(self, request: web.Request) -> web.Response:
         """`POST /v1/charges/{charge_id}/dispute`."""
-        wanted = _decoded(self._disputes, await self._body(request), "dispute_invalid")
+        wanted = decoded(self._disputes, await self._body(request), "dispute_invalid")
         made = await self._record.dispute(request.match_info["charge_id"], wanted)
         if isinstance(made, DisputeRefused):
             raise Refused(made.status, made.code, made.message)
@@ -190,15 +195,6 @@ class Sandbox:
         except RecordFailed:
             return json_answer({"status": "unavailable", "checks": {"record": "failed"}}, 503)
         return json_answer({"status": "ok", "checks": {"record": "ok"}})
-
-
-def _decoded(decoder: msgspec.json.Decoder[T], body: bytes, invalid: str) -> T:
-    try:
-        return decoder.decode(body)
-    except msgspec.ValidationError as error:
-        raise Refused(422, invalid, str(error)) from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise Refused(400, "not_json", str(error)) from None
 
 
 def _unavailable(message: str) -> web.Response:
