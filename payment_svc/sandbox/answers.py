@@ -10,6 +10,8 @@ import msgspec
 from aiohttp import web
 
 from common.cards import holds_card_number
+from common.http import cursor
+from common.http.problems import ProblemError
 from common.http.text import CARD_NUMBER, dangerous_text, suspicious
 
 from .messages import ErrorBody, Filters, Problem
@@ -92,23 +94,37 @@ def _card_number(name: str) -> Refused:
     return Refused(422, "card_number", f"{name} {CARD_NUMBER}")
 
 
-def filters(request: web.Request, *more: str) -> Filters:
-    """The filters of a look-up, with `more` names than charges have; an empty one counts as not given.
+def filters(request: web.Request, of: str, *more: str) -> Filters:
+    """The filters of a look-up in the list `of`, with `more` names than charges have.
 
-    Unknown or repeated ones are 422.
+    An empty one counts as not given. Unknown or repeated ones are 422, and cursors of another list.
     """
     query = request.query
-    known = (*_FILTERS, *more, "limit")
+    known = (*_FILTERS, *more, "limit", "cursor")
     for name in query:
         if name not in known or len(query.getall(name)) > 1:
             raise Refused(422, "filter_invalid", f"only {', '.join(known)} are known, each at most once")
-    given = {name: value for name, value in query.items() if value and name != "limit"}
+    given = {name: value for name, value in query.items() if value and name not in ("limit", "cursor")}
     for name, value in given.items():
         if holds_card_number(value):
             raise _card_number(name)
         if not _KEY.fullmatch(value):
             raise Refused(422, "filter_invalid", f"{name} is 1 to 255 printable ASCII characters")
-    return Filters(**given, limit=_limit(query.get("limit") or "100"))
+    return Filters(
+        **given, limit=_limit(query.get("limit") or "100"), before=_before(of, query.get("cursor") or None)
+    )
+
+
+def next_cursor(of: str, earliest: int | None) -> str | None:
+    """The cursor of the page before the one that begins with this number, if there is one."""
+    return None if earliest is None else cursor.write(of, str(earliest))
+
+
+def _before(of: str, given: str | None) -> int | None:
+    try:
+        return None if given is None else cursor.read_number(of, given)
+    except ProblemError:
+        raise Refused(422, "cursor_invalid", "cursor is none that this list has given") from None
 
 
 def _limit(text: str) -> int:

@@ -3,8 +3,9 @@
 - `POST /v1/charges` → 201 a charge that succeeded, 402 one that was declined; `Idempotent-Replayed: true`
   when the key was here before. 503 `gateway_unavailable`: certainly nothing was recorded. Bad input is 400,
   408, 413 or 422 (also a known key with another body), and records nothing either.
-- `GET /v1/charges` → `{"items": [...]}`, filtered by `payment_id`, `lease_id`, `attempt_id`,
-  `idempotency_key` (all that are given must match); the newest `limit` (100; up to 1,000), newest last.
+- `GET /v1/charges` → `{"items": [...], "next_cursor": null}`, filtered by `payment_id`, `lease_id`,
+  `attempt_id` (in any case of letters), `idempotency_key` (all that are given must match); the newest `limit`
+  (100; up to 1,000), newest last. `next_cursor`, given as `cursor`, leads to those before them.
 - `POST /v1/refunds` → 201 a refund of a charge or of a part of it, 402 one that was declined because no such
   charge succeeded or less than that is left of it; else as for a charge. The charge's payment method plays
   its part again: one that is never answered is not answered when it is refunded either.
@@ -39,6 +40,7 @@ from .answers import (
     filters,
     idempotency_key,
     json_answer,
+    next_cursor,
 )
 from .book import KeyReused
 from .courier import Courier, Destination
@@ -177,12 +179,13 @@ class Sandbox:
 
     async def look_up(self, request: web.Request) -> web.Response:
         """`GET /v1/charges`."""
-        return json_answer(Charges(items=await self._record.look_up(filters(request))))
+        found = await self._record.look_up(filters(request, "charges"))
+        return json_answer(Charges(items=found.items, next_cursor=next_cursor("charges", found.earliest)))
 
     async def look_up_refunds(self, request: web.Request) -> web.Response:
         """`GET /v1/refunds`."""
-        found = await self._record.look_up_refunds(filters(request, "charge_id"))
-        return json_answer(Refunds(items=found))
+        found = await self._record.look_up_refunds(filters(request, "refunds", "charge_id"))
+        return json_answer(Refunds(items=found.items, next_cursor=next_cursor("refunds", found.earliest)))
 
     async def livez(self, _: web.Request) -> web.Response:
         """`GET /livez`: the process runs."""
