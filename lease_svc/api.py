@@ -27,6 +27,8 @@ from lease_svc.views import History, HistoryItem, LeaseFilter, LeaseList
 
 queries = store.queries
 
+LEASES = "leases"  # the list, in its cursors
+
 
 class LeaseApi:
     """Reads from the projection, and commands for the worker."""
@@ -140,7 +142,7 @@ class LeaseApi:
     async def list(self, request: web.Request) -> web.Response:
         """GET /api/v1/leases"""
         asked = read_query(request.query, LeaseFilter)
-        before = cursor.read_uuid(asked.cursor)
+        before = cursor.read_uuid(LEASES, asked.cursor)
         await consistency.wait_until_caught_up(request, self._reached)
         rows = await self._pool.fetch(
             queries.list_leases, asked.customer_id, asked.status, before, asked.limit + 1
@@ -165,13 +167,14 @@ class LeaseApi:
         """GET /api/v1/leases/{lease_id}/history"""
         lease_id = path_id(request, "lease_id")
         asked = read_query(request.query, PageQuery)
-        after = cursor.read_number(asked.cursor)
+        its = f"history of {lease_id}"
+        after = cursor.read_number(its, asked.cursor)
         await consistency.wait_until_caught_up(request, self._reached)
         rows = await self._pool.fetch(queries.get_history, lease_id, after, asked.limit + 1)
         if not rows and await self._pool.fetchval(queries.get_event_sequence, lease_id) is None:
             raise ProblemError(404, "There is no such lease.")
         items = [_history_item(row) for row in rows[: asked.limit]]
-        more = cursor.write(str(items[-1].version)) if len(rows) > asked.limit else None
+        more = cursor.write(its, str(items[-1].version)) if len(rows) > asked.limit else None
         return json_response(encode(History(lease_id=lease_id, items=items, next_cursor=more)))
 
     async def _reached(self, position: consistency.Position) -> bool:
@@ -182,7 +185,7 @@ class LeaseApi:
 
 
 def _next(rows: Any, limit: int) -> str | None:
-    return cursor.write(rows[limit - 1]["lease_id"]) if len(rows) > limit else None
+    return cursor.write(LEASES, rows[limit - 1]["lease_id"]) if len(rows) > limit else None
 
 
 def _history_item(row: Any) -> HistoryItem:

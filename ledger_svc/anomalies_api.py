@@ -19,6 +19,8 @@ from ledger_svc.anomalies import count_open, queries
 from ledger_svc.comparing import time_of
 from ledger_svc.views import Anomalies, AnomaliesQuery, AnomalyNote, AnomalyView
 
+ITS = "anomalies"  # the list, in its cursors
+
 
 class AnomaliesApi:
     """Reads what was not as it has to be."""
@@ -42,7 +44,7 @@ class AnomaliesApi:
     async def anomalies(self, request: web.Request) -> web.Response:
         """GET /api/v1/audit/anomalies"""
         asked = read_query(request.query, AnomaliesQuery)
-        before = cursor.read_number(asked.cursor)
+        before = cursor.read_number(ITS, asked.cursor)
         await consistency.wait_until_caught_up(request, self._reached)
         wanted = (before, asked.status, asked.limit + 1, asked.evidence)
         found = await self._pool.fetch(queries.anomalies, *wanted)
@@ -51,7 +53,7 @@ class AnomaliesApi:
         for row in await self._pool.fetch(queries.notes, [row["anomaly_id"] for row in rows]):
             notes[row["anomaly_id"]].append(AnomalyNote(noted_at=rfc3339(row["noted_at"]), note=row["note"]))
         items = [_view(row, notes[row["anomaly_id"]]) for row in rows]
-        more = cursor.write(str(items[-1].anomaly_id)) if len(found) > asked.limit else None
+        more = cursor.write(ITS, str(items[-1].anomaly_id)) if len(found) > asked.limit else None
         return json_response(encode(Anomalies(items=items, next_cursor=more)))
 
     async def _reached(self, position: consistency.Position) -> bool:

@@ -1,10 +1,8 @@
 """Routes of the ledger service: reads only."""
 
-from datetime import datetime
-
 from aiohttp import web
 
-from common.clock import rfc3339
+from common.clock import instant, rfc3339
 from common.db import Pool
 from common.envelope import encode
 from common.http import consistency, cursor
@@ -12,6 +10,7 @@ from common.http.problems import FieldError, ProblemError, invalid
 from common.http.routes import NoQuery, Route, json_response, path_id
 from common.http.server import read_body
 from common.http.validation import read_json, read_query
+from common.ids import canonical_uuid
 from ledger_svc import reconstruct, store, timeline
 from ledger_svc.entry import Entry, EntryView, render
 from ledger_svc.journal_api import JournalApi
@@ -28,9 +27,12 @@ from ledger_svc.views import (
     Timeline,
     Trail,
     TrailQuery,
+    point_rules,
 )
 
 queries = store.queries
+
+EVENTS = "events"  # the list, in its cursors
 
 # Of one lease; twenty years of weekly instalments, each tried ten times, are fewer.
 MAX_EVENTS_FOLDED = 100_000
@@ -88,7 +90,7 @@ class LedgerApi:
                 handler=self.events,
                 summary="Every event of the ledger, oldest first",
                 query=EventsQuery,
-                answers={200: ("One page; go on with after_seq = the last seq", Events)},
+                answers={200: ("One page; `after_seq`: those after an entry", Events)},
             ),
             Route(
                 method="GET",
@@ -106,13 +108,14 @@ class LedgerApi:
         """GET /api/v1/audit/leases/{lease_id}"""
         lease_id = path_id(request, "lease_id")
         asked = read_query(request.query, TrailQuery)
-        after = cursor.read_number(asked.cursor)
+        its = f"trail of {lease_id}"
+        after = cursor.read_number(its, asked.cursor)
         await consistency.wait_until_caught_up(request, self._reached)
         found = await store.trail(self._pool, lease_id, after=after, limit=asked.limit + 1)
         if not found:
             await self._require(lease_id)
         items = [render(entry, include_raw=asked.raw) for entry in found[: asked.limit]]
-        more = cursor.write(str(items[-1].seq)) if len(found) > asked.limit else None
+        more = cursor.write(its, str(items[-1].seq)) if len(found) > asked.limit else None
         return json_response(encode(Trail(lease_id=lease_id, items=items, next_cursor=more)))
 
     async def timeline(self, request: web.Request) -> web.Response:
@@ -128,13 +131,10 @@ class LedgerApi:
         """POST /api/v1/audit/leases/{lease_id}/state-at-point"""
         lease_id = path_id(request, "lease_id")
         read_query(request.query, NoQuery)
-        point, _ = read_json(await read_body(request), Point)
-        if (point.as_of is None) == (point.seq is None):
-            words = "give exactly one of as_of and seq"
-            raise invalid([FieldError("/as_of", words), FieldError("/seq", words)])
-        as_of = None if point.as_of is None else _shown(point.as_of)
+        point, _ = read_json(await read_body(request), Point, point_rules)
+        as_of = None if point.as_of is None else instant(point.as_of)
         chosen = reconstruct.select(
-            await self._all(request, lease_id), as_of=point.as_of, basis=point.basis, seq=point.seq
+            await self._all(request, lease_id), as_of=as_of, basis=point.basis, seq=point.seq
         )
         with known_types_only():
             state = reconstruct.snapshot(reconstruct.fold(chosen))
@@ -144,7 +144,7 @@ class LedgerApi:
             encode(
                 StateAtPoint(
                     lease_id=lease_id,
-                    as_of=as_of,
+                    as_of=None if as_of is None else rfc3339(as_of),
                     basis=point.basis,
                     seq=max(entry.seq for entry in chosen),
                     events_applied=len(chosen),
@@ -188,10 +188,18 @@ class LedgerApi:
     async def events(self, request: web.Request) -> web.Response:
         """GET /api/v1/audit/events"""
         asked = read_query(request.query, EventsQuery)
+        if asked.cursor is not None and asked.after_seq is not None:
+            words = "give at most one of after_seq and cursor"
+            raise invalid([FieldError("/after_seq", words), FieldError("/cursor", words)])
+        after = asked.after_seq or cursor.read_number(EVENTS, asked.cursor)
         await consistency.wait_until_caught_up(request, self._reached)
-        rows = await self._pool.fetch(queries.events, asked.after_seq, asked.type, asked.limit + 1)
+        wanted = (after, asked.type, asked.limit + 1)
+        if asked.lease_id is None:
+            rows = await self._pool.fetch(queries.events, *wanted)
+        else:
+            rows = await self._pool.fetch(queries.events_of_lease, *wanted, canonical_uuid(asked.lease_id))
         items = [render(store.entry_from(row), include_raw=asked.raw) for row in rows[: asked.limit]]
-        more = cursor.write(str(items[-1].seq)) if len(rows) > asked.limit else None
+        more = cursor.write(EVENTS, str(items[-1].seq)) if len(rows) > asked.limit else None
         return json_response(encode(Events(items=items, next_cursor=more)))
 
     async def event(self, request: web.Request) -> web.Response:
@@ -219,11 +227,3 @@ class LedgerApi:
 
     async def _reached(self, position: consistency.Position) -> bool:
         return await store.reached(self._pool, position)
-
-
-def _shown(as_of: datetime) -> str:
-    """The instant in UTC. Raises ProblemError 422 where the calendar ends before it."""
-    try:
-        return rfc3339(as_of)
-    except OverflowError:
-        raise invalid([FieldError("/as_of", "is not within the years 1 to 9999 of UTC")]) from None

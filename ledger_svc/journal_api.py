@@ -96,11 +96,12 @@ class JournalApi:
         """GET /api/v1/audit/leases/{lease_id}/journal"""
         lease_id = path_id(request, "lease_id")
         asked = read_query(request.query, PageQuery)
-        after = cursor.read_number(asked.cursor)
+        its = f"journal of {lease_id}"
+        after = cursor.read_number(its, asked.cursor)
         with known_types_only():
             items, books = _journal(await self._entries(request, lease_id))
         page = [item for item in items if item.seq > after]
-        more = cursor.write(str(page[asked.limit - 1].seq)) if len(page) > asked.limit else None
+        more = cursor.write(its, str(page[asked.limit - 1].seq)) if len(page) > asked.limit else None
         return json_response(
             encode(
                 Journal(

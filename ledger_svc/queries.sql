@@ -138,6 +138,14 @@ SELECT seq, event_id::text, type, source, sequence, lease_id::text, occurred_at,
  ORDER BY seq
  LIMIT $3
 
+-- name: events_of_lease
+-- Entries of lease $4, likewise.
+SELECT seq, event_id::text, type, e.source, e.sequence, e.lease_id::text, occurred_at, recorded_at, raw, leaf_hash
+  FROM places AS p JOIN entries AS e USING (seq)
+ WHERE p.lease_id = $4 AND p.seq > $1 AND ($2::text IS NULL OR e.type = $2)
+ ORDER BY p.seq
+ LIMIT $3
+
 -- name: entries_upto
 -- Entries of the whole ledger after $1 up to $2, oldest first.
 SELECT seq, event_id::text, type, source, sequence, lease_id::text, occurred_at, recorded_at, raw, leaf_hash

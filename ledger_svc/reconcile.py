@@ -5,10 +5,10 @@ import asyncio
 import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 from common import telemetry
-from common.clock import rfc3339, utcnow
+from common.clock import day_or_instant, rfc3339, utcnow
 from common.config import Settings
 from common.db import Pool, open_pool
 from common.ids import earliest
@@ -33,8 +33,9 @@ def main(arguments: Sequence[str]) -> int:
         " the events made in a time. What differs is published again, and raised as an anomaly that the"
         " running ledger writer heals. DATABASE_URL (of ledger_writer, or the owner) and AMQP_URL say where.",
     )
-    parser.add_argument("--since", type=_instant, help="a day or an RFC 3339 instant (default: what is kept)")
-    parser.add_argument("--until", type=_instant, help="likewise (default: now)")
+    since = "a day or an RFC 3339 instant (default: what is kept)"
+    parser.add_argument("--since", type=day_or_instant, help=since)
+    parser.add_argument("--until", type=day_or_instant, help="likewise (default: now)")
     parser.add_argument("--wait", type=float, default=60.0, help="seconds to wait for healing (default: 60)")
     chosen = parser.parse_args(arguments)
     telemetry.configure_logging("error")
@@ -95,8 +96,3 @@ async def _healed(pool: Pool, within_s: float) -> bool:
         return False
     print("healed")
     return True
-
-
-def _instant(text: str) -> datetime:
-    instant = datetime.fromisoformat(text)
-    return instant if instant.tzinfo else instant.replace(tzinfo=UTC)

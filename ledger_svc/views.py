@@ -1,12 +1,15 @@
 """What the ledger's routes take and answer."""
 
-from datetime import datetime
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from common.http.cursor import Limit, PageQuery
+from common.clock import instant
+from common.http.cursor import PageQuery
+from common.http.fields import Identifier, Instant
+from common.http.problems import FieldError
 from ledger_svc import reconstruct, store, timeline
 from ledger_svc.anomalies import Kind
 from ledger_svc.entry import EntryView
@@ -20,11 +23,11 @@ class TrailQuery(PageQuery, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     raw: bool = False  # with the event's exact bytes, base64
 
 
-class EventsQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class EventsQuery(PageQuery, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Query of the whole ledger."""
 
-    after_seq: Annotated[int, Meta(ge=0, le=store.END)] = 0
-    limit: Limit = 50
+    after_seq: Annotated[int, Meta(ge=0, le=store.END)] | None = None  # instead of a cursor
+    lease_id: Identifier | None = None
     type: Annotated[str, Meta(min_length=1, max_length=100)] | None = None
     raw: bool = False
 
@@ -44,9 +47,22 @@ class ExportQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 class Point(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The body of state-at-point: a time or a number of the ledger."""
 
-    as_of: Annotated[datetime, Meta(tz=True)] | None = None
+    as_of: Instant | None = None
     seq: Annotated[int, Meta(ge=0, le=store.END)] | None = None
     basis: Basis = "occurred"  # which of an event's two times `as_of` is held against
+
+
+def point_rules(right: Mapping[str, Any]) -> list[FieldError]:
+    """What the types of Point cannot say, as far as its fields that are right (`right`) allow to ask."""
+    if right.get("as_of") is not None:
+        try:
+            instant(right["as_of"])
+        except ValueError as error:
+            return [FieldError("/as_of", str(error))]
+    if "as_of" in right and "seq" in right and (right["as_of"] is None) == (right["seq"] is None):
+        words = "give exactly one of as_of and seq"
+        return [FieldError("/as_of", words), FieldError("/seq", words)]
+    return []
 
 
 class AnomaliesQuery(PageQuery, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -178,14 +178,15 @@ class PaymentApi:
         """GET /api/v1/payments/{payment_id}/attempts"""
         payment_id = path_id(request, "payment_id")
         asked = read_query(request.query, PageQuery)
-        after = cursor.read_uuid(asked.cursor)
+        its = f"attempts on {payment_id}"
+        after = cursor.read_uuid(its, asked.cursor)
         await consistency.wait_until_caught_up(request, self._reached)
         payments = await store.payments(self._pool, ids=[payment_id])
         if not payments:
             raise ProblemError(404, "There is no such payment.")
         rows = await self._pool.fetch(queries.list_attempts, payment_id, after, asked.limit + 1)
         attempts = [store.attempt_from(row) for row in rows[: asked.limit]]
-        more = cursor.write(attempts[-1].attempt_id) if len(rows) > asked.limit else None
+        more = cursor.write(its, attempts[-1].attempt_id) if len(rows) > asked.limit else None
         items = [attempt_view(attempt, payments[0]) for attempt in attempts]
         return json_response(encode(Attempts(items=items, next_cursor=more)))
 

@@ -8,21 +8,14 @@ import msgspec
 from msgspec import Meta
 
 from common.calendar import LAST_DAY
-from common.http.fields import PaymentMethod, Reason
+from common.http.fields import Identifier, PaymentMethod, Reason
 from common.http.problems import FieldError
 from payment_svc.quote import DAYS_AHEAD_MAX
 
 FIRST_AS_OF = date(1970, 1, 1)  # a run's id is made of its day, and a UUIDv7 knows none before
 AMOUNT_MAX = 10**15  # minor units; above any instalment of a lease
 
-QuoteId = Annotated[
-    str,
-    Meta(
-        # `$` alone would let a final newline pass
-        pattern=r"^[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}$(?!\n)",
-        description="UUID of a binding quote of this lease; 422 where it is none",
-    ),
-]
+QuoteId = Annotated[Identifier, Meta(description="of a binding quote of this lease; 422 where it is none")]
 
 
 class NewAttempt(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -13,12 +13,14 @@ import msgspec
 import structlog
 from aiohttp import web
 
+from common.cards import holds_card_number
 from common.clock import utcnow
 from common.db import Pool, Queries
 from common.http.commands import CommandFront
-from common.http.problems import ProblemError, unavailable
+from common.http.problems import FieldError, ProblemError, invalid, unavailable
 from common.http.routes import NoQuery, Route, json_response
 from common.http.server import read_body
+from common.http.text import CARD_NUMBER
 from common.http.validation import read_query
 from common.ids import canonical_uuid
 from payment_svc.commands import NoteSettlement, RecordChargeback
@@ -88,6 +90,10 @@ class WebhookApi:
             notice = read(body)
         except NotANotice:
             raise ProblemError(400, "The body is no event, or not of the shape that its type has.") from None
+        if wrong := _card_numbers(notice):
+            where = [each.pointer for each in wrong]
+            log.error("webhook.card_number", notice=type(notice).__name__, where=where)
+            raise invalid(wrong)
         await self._take(request, notice)
         return json_response(msgspec.json.encode(Received(received=True)))
 
@@ -191,6 +197,18 @@ class WebhookApi:
         status = await self._pool.fetchval(queries.status_of, attempt_id) if attempt_id else None
         if status in (None, "succeeded"):
             log.error("refund.failed_later", **_ids(notice), reason=notice.reason, status_here=status)
+
+
+def _card_numbers(notice: Notice | None) -> list[FieldError]:
+    """Where a notice holds a card number, of all that is read of it: that may not be told on or logged."""
+    fields = msgspec.to_builtins(notice) if notice else {}
+    fields |= fields.get("result", {})
+    where = {
+        "/id" if name == "notice_id" else "/data/object"
+        for name, value in fields.items()
+        if isinstance(value, str) and holds_card_number(value)
+    }
+    return [FieldError(pointer, CARD_NUMBER) for pointer in sorted(where)]
 
 
 def _ids(notice: Reinstated | RefundFailed) -> dict[str, object]:

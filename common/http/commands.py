@@ -14,19 +14,20 @@ from common import hops, inbox
 from common.bus.gathering import CommandSender
 from common.bus.publisher import Publisher
 from common.bus.replies import ReplyInbox
+from common.cards import holds_card_number
 from common.clock import utcnow
 from common.db import TRANSIENT, Pool
 from common.envelope import Command, Outcome, encode
 from common.errors import BrokerFull, BrokerUnavailable
 from common.http import consistency, prefer
 from common.http.command_status import status_url
+from common.http.fields import with_canonical_ids
 from common.http.problems import CONTENT_TYPE as PROBLEM_CONTENT_TYPE
 from common.http.problems import FieldError, ProblemError, invalid, unavailable
 from common.http.routes import JSON_CONTENT_TYPE, NoQuery, json_response
 from common.http.server import read_body, traceparent
-from common.http.text import holds_card_number
 from common.http.validation import Rules, no_rules, read_json, read_query
-from common.ids import uuid7
+from common.ids import canonical_uuid, uuid7
 from common.worker import key_reused
 
 log = structlog.get_logger()
@@ -76,7 +77,7 @@ class CommandFront:
         read_query(request.query, NoQuery)
         key = _idempotency_key(request)
         value, parsed = read_json(await read_body(request), model, rules)
-        return value, _fingerprint(request, parsed) if key is not None else None
+        return value, _fingerprint(request, with_canonical_ids(model, parsed)) if key is not None else None
 
     async def submit(
         self,
@@ -257,7 +258,8 @@ def _idempotency_key(request: web.Request) -> str | None:
 
 
 def _fingerprint(request: web.Request, parsed: dict[str, Any]) -> str:
-    canonical = msgspec.json.encode([request.method, request.path, parsed], order="sorted")
+    path = "/".join(canonical_uuid(part) or part for part in request.path.split("/"))
+    canonical = msgspec.json.encode([request.method, path, parsed], order="sorted")
     return hashlib.sha256(canonical).hexdigest()
 
 

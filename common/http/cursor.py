@@ -1,6 +1,7 @@
 """Pages: opaque cursors that stay right while rows are added."""
 
 import base64
+import hashlib
 from collections.abc import Sequence
 from typing import Annotated
 
@@ -9,6 +10,8 @@ from msgspec import Meta
 
 from common.http.problems import FieldError, ProblemError, invalid
 from common.ids import canonical_uuid
+
+CHECK_BYTES = 6
 
 Limit = Annotated[int, Meta(ge=1, le=200)]
 
@@ -20,24 +23,27 @@ class PageQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     cursor: Annotated[str, Meta(max_length=200)] | None = None  # `next_cursor` of the page before
 
 
-def write(position: str) -> str:
-    """The cursor of a page that follows `position` (an id or a number)."""
-    return base64.urlsafe_b64encode(position.encode()).decode().rstrip("=")
+def write(of: str, position: str) -> str:
+    """The cursor of a page of the list `of` that follows `position` (an id or a number).
+
+    `of` names the list, and with an id the one thing whose list it is: a cursor is good for that list alone.
+    """
+    return base64.urlsafe_b64encode(_check(of, position) + position.encode()).decode().rstrip("=")
 
 
-def read_uuid(cursor: str | None) -> str | None:
-    """The id in a cursor. Raises ProblemError 422."""
+def read_uuid(of: str, cursor: str | None) -> str | None:
+    """The id in a cursor of the list `of`. Raises ProblemError 422."""
     if cursor is None:
         return None
-    identifier = canonical_uuid(_read(cursor))
+    identifier = canonical_uuid(_read(of, cursor))
     if identifier is None:
         raise _not_ours()
     return identifier
 
 
-def read_number(cursor: str | None) -> int:
-    """The number in a cursor, 0 without one. Raises ProblemError 422."""
-    text = "0" if cursor is None else _read(cursor)
+def read_number(of: str, cursor: str | None) -> int:
+    """The number in a cursor of the list `of`, 0 without one. Raises ProblemError 422."""
+    text = "0" if cursor is None else _read(of, cursor)
     if not (text.isascii() and text.isdigit() and len(text) <= 18):
         raise _not_ours()
     return int(text)
@@ -48,11 +54,20 @@ def page(items: Sequence[bytes], next_cursor: str | None) -> bytes:
     return b'{"items":[%s],"next_cursor":%s}' % (b",".join(items), msgspec.json.encode(next_cursor))
 
 
-def _read(cursor: str) -> str:
+def _check(of: str, position: str) -> bytes:
+    """What a cursor of another list has not, nor one that was made up. No secret: it guards nothing."""
+    return hashlib.blake2b(f"{of} {position}".encode(), digest_size=CHECK_BYTES).digest()
+
+
+def _read(of: str, cursor: str) -> str:
     try:
-        return base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
+        given = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
+        position = given[CHECK_BYTES:].decode()
     except ValueError:
         raise _not_ours() from None
+    if write(of, position) != cursor:  # also another spelling: what base64 passes over, or does not look at
+        raise _not_ours()
+    return position
 
 
 def _not_ours() -> ProblemError:

@@ -13,12 +13,12 @@ from prometheus_client import generate_latest
 from common import hops, telemetry
 from common.bus.connection import BrokerLink
 from common.bus.publisher import Publisher
+from common.cards import holds_card_number
 from common.db import Pool, is_transient
 from common.errors import BrokerUnavailable, Retry
 from common.http import openapi
 from common.http.problems import ProblemError, unavailable
 from common.http.routes import JSON_CONTENT_TYPE, Handler, Route, json_response
-from common.http.text import holds_card_number
 from common.ids import uuid7
 
 log = structlog.get_logger()
@@ -29,6 +29,7 @@ CHECK_TIMEOUT_S = 2.0
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 # https://www.w3.org/TR/trace-context/#traceparent-header, version 00
 _TRACEPARENT = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
+_ESCAPE = re.compile("%[0-9A-Fa-f]{2}")
 _REQUEST_ID_OF = web.RequestKey("request_id", str)
 
 Check = Callable[[], Awaitable[None]]
@@ -97,9 +98,10 @@ async def read_body(request: web.Request) -> bytes:
 
 
 def traceparent(request: web.Request) -> str | None:
-    """The request's W3C trace context, where it has one that is well-formed."""
+    """The request's W3C trace context, where it has one that is well-formed and may be kept."""
     given = request.headers.get("traceparent")
-    return given if given is not None and _TRACEPARENT.fullmatch(given) else None
+    right = given is not None and _TRACEPARENT.fullmatch(given) and not holds_card_number(given)
+    return given if right else None
 
 
 def _common_routes(checks: Mapping[str, Check], notices: Mapping[str, Notice]) -> list[Route]:
@@ -204,7 +206,9 @@ async def _conventions(request: web.Request, handler: Handler) -> web.StreamResp
 def _instance(request: web.Request) -> str:
     """The request's path as a URI reference that may be shown and logged."""
     path = request.rel_url.raw_path.encode("ascii", "backslashreplace").decode()
-    return "/" if holds_card_number(request.path) else path
+    # what could not be decoded stands in the decoded path as it was sent, and is no letter
+    unquoted = _ESCAPE.sub(" ", path)
+    return "/" if holds_card_number(request.path) or holds_card_number(unquoted) else path
 
 
 def _unexpected(request: web.Request, error: Exception, request_id: str) -> web.Response:

@@ -1,8 +1,10 @@
 """From where to where events are read again, as it is given on a command line."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 
 import msgspec
+
+from common.clock import instant
 
 Point = int | datetime | None  # an offset (of the ledger: a seq), an instant, or the very first or last
 
@@ -48,7 +50,4 @@ def end(text: str) -> Point:
 def _point(text: str) -> int | datetime:
     if text.isascii() and text.isdecimal() and int(text) <= OFFSET_MAX:
         return int(text)
-    instant = datetime.fromisoformat(text)
-    if instant.tzinfo is None:
-        raise ValueError(f"{text} has no time zone")
-    return instant.astimezone(UTC)
+    return instant(text)

@@ -9,10 +9,12 @@ from typing import TypeVar
 import aiohttp
 import msgspec
 
-from payment_svc.gateways.port import NoAnswer, NotReached
+from common.cards import holds_card_number
+from payment_svc.gateways.port import Charged, Declined, NoAnswer, NotReached
 
 _ANSWER_BYTES_MAX = 64 * 1024  # a charge takes some kilobytes; whatever is longer is not one
 _REASON_LENGTH_MAX = 200  # it goes into an event
+_CARD_NUMBER = "the answer holds a card number"
 
 T = TypeVar("T")
 
@@ -63,7 +65,7 @@ class Line:
             async with self._session.post(
                 self._base + path, data=body, headers=headers, allow_redirects=False
             ) as response:
-                return read(await _whole(response))
+                return _kept(read(await _whole(response)))
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             return NotReached(reason=_reason(error))  # raised only before the first byte is sent
         except Exception as error:  # the request may be out: whatever went wrong, the truth is not known here
@@ -80,7 +82,7 @@ class Line:
                 answer = await _whole(response)
                 if answer.status != 200:
                     return NoAnswer(reason=f"status {answer.status} to a look-up")
-                return read(answer)
+                return _kept(read(answer))
         except Exception as error:
             return NoAnswer(reason=_reason(error))
         finally:
@@ -103,5 +105,23 @@ async def _whole(response: aiohttp.ClientResponse) -> Answer:
     return Answer(status=response.status, headers=response.headers, body=body)
 
 
+def _kept(result: T) -> T | NoAnswer:
+    """The result; one with a card number in it is none, for its words are stored and told."""
+    match result:
+        case Charged(reference=reference):
+            words = reference
+        case Declined(code=code, reference=reference):
+            words = f"{code}, {reference}"  # a comma joins no digits
+        case NotReached(reason=reason) | NoAnswer(reason=reason):
+            return msgspec.structs.replace(result, reason=_shown(reason))
+        case _:
+            return result
+    return NoAnswer(reason=_CARD_NUMBER, outage=False) if holds_card_number(words) else result
+
+
 def _reason(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}".rstrip(": ")[:_REASON_LENGTH_MAX]
+    return _shown(f"{type(error).__name__}: {error}".rstrip(": ")[:_REASON_LENGTH_MAX])
+
+
+def _shown(reason: str) -> str:
+    return _CARD_NUMBER if holds_card_number(reason) else reason

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable, Mapping
+from typing import TypeVar
 
 import msgspec
 from aiohttp import web
+
+from common.cards import holds_card_number
+from common.http import cursor
+from common.http.problems import ProblemError
+from common.http.text import CARD_NUMBER, dangerous_text, suspicious
 
 from .messages import ErrorBody, Filters, Problem
 from .record import RecordFailed
@@ -14,6 +20,9 @@ from .record import RecordFailed
 _KEY = re.compile(r"[\x20-\x7e]{1,255}")
 _FILTERS = ("payment_id", "lease_id", "attempt_id", "idempotency_key")
 _LIMIT_MAX = 1_000
+
+
+T = TypeVar("T")
 
 
 class Refused(Exception):
@@ -60,27 +69,62 @@ def idempotency_key(request: web.Request) -> str:
     """The request's `Idempotency-Key`: one header of 1 to 255 printable ASCII characters, else 400."""
     given = request.headers.getall("Idempotency-Key", [])
     if len(given) == 1 and _KEY.fullmatch(given[0]):
+        if holds_card_number(given[0]):
+            raise _card_number("Idempotency-Key")
         return given[0]
     raise Refused(
         400, "idempotency_key_invalid", "one Idempotency-Key of 1 to 255 printable ASCII characters is needed"
     )
 
 
-def filters(request: web.Request, *more: str) -> Filters:
-    """The filters of a look-up, with `more` names than charges have; an empty one counts as not given.
+def decoded(decoder: msgspec.json.Decoder[T], body: bytes, invalid: str) -> T:
+    """The body. Raises Refused: 400 where it is no JSON, 422 (`invalid`) where it is not as wanted."""
+    try:
+        if suspicious(body):
+            for wrong in dangerous_text(msgspec.json.decode(body), ""):
+                raise Refused(422, invalid, f"{wrong.pointer or 'the body'} {wrong.detail}")
+        return decoder.decode(body)
+    except msgspec.ValidationError as error:
+        raise Refused(422, invalid, str(error)) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise Refused(400, "not_json", str(error)) from None
 
-    Unknown or repeated ones are 422.
+
+def _card_number(name: str) -> Refused:
+    return Refused(422, "card_number", f"{name} {CARD_NUMBER}")
+
+
+def filters(request: web.Request, of: str, *more: str) -> Filters:
+    """The filters of a look-up in the list `of`, with `more` names than charges have.
+
+    An empty one counts as not given. Unknown or repeated ones are 422, and cursors of another list.
     """
     query = request.query
-    known = (*_FILTERS, *more, "limit")
+    known = (*_FILTERS, *more, "limit", "cursor")
     for name in query:
         if name not in known or len(query.getall(name)) > 1:
             raise Refused(422, "filter_invalid", f"only {', '.join(known)} are known, each at most once")
-    given = {name: value for name, value in query.items() if value and name != "limit"}
+    given = {name: value for name, value in query.items() if value and name not in ("limit", "cursor")}
     for name, value in given.items():
+        if holds_card_number(value):
+            raise _card_number(name)
         if not _KEY.fullmatch(value):
             raise Refused(422, "filter_invalid", f"{name} is 1 to 255 printable ASCII characters")
-    return Filters(**given, limit=_limit(query.get("limit") or "100"))
+    return Filters(
+        **given, limit=_limit(query.get("limit") or "100"), before=_before(of, query.get("cursor") or None)
+    )
+
+
+def next_cursor(of: str, earliest: int | None) -> str | None:
+    """The cursor of the page before the one that begins with this number, if there is one."""
+    return None if earliest is None else cursor.write(of, str(earliest))
+
+
+def _before(of: str, given: str | None) -> int | None:
+    try:
+        return None if given is None else cursor.read_number(of, given)
+    except ProblemError:
+        raise Refused(422, "cursor_invalid", "cursor is none that this list has given") from None
 
 
 def _limit(text: str) -> int:

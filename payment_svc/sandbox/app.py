@@ -3,8 +3,9 @@
 - `POST /v1/charges` → 201 a charge that succeeded, 402 one that was declined; `Idempotent-Replayed: true`
   when the key was here before. 503 `gateway_unavailable`: certainly nothing was recorded. Bad input is 400,
   408, 413 or 422 (also a known key with another body), and records nothing either.
-- `GET /v1/charges` → `{"items": [...]}`, filtered by `payment_id`, `lease_id`, `attempt_id`,
-  `idempotency_key` (all that are given must match); the newest `limit` (100; up to 1,000), newest last.
+- `GET /v1/charges` → `{"items": [...], "next_cursor": null}`, filtered by `payment_id`, `lease_id`,
+  `attempt_id` (in any case of letters), `idempotency_key` (all that are given must match); the newest `limit`
+  (100; up to 1,000), newest last. `next_cursor`, given as `cursor`, leads to those before them.
 - `POST /v1/refunds` → 201 a refund of a charge or of a part of it, 402 one that was declined because no such
   charge succeeded or less than that is left of it; else as for a charge. The charge's payment method plays
   its part again: one that is never answered is not answered when it is refunded either.
@@ -25,14 +26,22 @@ import contextlib
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import TypeVar
 
 import msgspec
 from aiohttp import web
 
 from common.http.draining import DrainingRunner
 
-from .answers import Refused, error_answer, errors_as_json, filters, idempotency_key, json_answer
+from .answers import (
+    Refused,
+    decoded,
+    error_answer,
+    errors_as_json,
+    filters,
+    idempotency_key,
+    json_answer,
+    next_cursor,
+)
 from .book import KeyReused
 from .courier import Courier, Destination
 from .disputes import DisputeRefused
@@ -49,8 +58,6 @@ from .messages import (
 )
 from .methods import Method, method
 from .record import Record, RecordFailed
-
-T = TypeVar("T")
 
 _SHUTDOWN_S = 3.0  # aiohttp may wait this long twice; a process has 10 s to leave
 
@@ -108,7 +115,7 @@ class Sandbox:
 
     async def _charge(self, request: web.Request) -> web.Response:
         key = idempotency_key(request)
-        wanted = _decoded(self._charges, await self._body(request), "charge_invalid")
+        wanted = decoded(self._charges, await self._body(request), "charge_invalid")
         behaviour = method(wanted.payment_method)
         if behaviour.answer == "unavailable":
             return _unavailable("the gateway is down; nothing was recorded")
@@ -119,7 +126,7 @@ class Sandbox:
 
     async def _refund(self, request: web.Request) -> web.Response:
         key = idempotency_key(request)
-        wanted = _decoded(self._refunds, await self._body(request), "refund_invalid")
+        wanted = decoded(self._refunds, await self._body(request), "refund_invalid")
         made = await self._record.refund(key, wanted)
         if isinstance(made, KeyReused):
             raise Refused(422, "idempotency_key_reused", "this key belongs to a refund with another body")
@@ -127,7 +134,7 @@ class Sandbox:
 
     async def dispute(self, request: web.Request) -> web.Response:
         """`POST /v1/charges/{charge_id}/dispute`."""
-        wanted = _decoded(self._disputes, await self._body(request), "dispute_invalid")
+        wanted = decoded(self._disputes, await self._body(request), "dispute_invalid")
         made = await self._record.dispute(request.match_info["charge_id"], wanted)
         if isinstance(made, DisputeRefused):
             raise Refused(made.status, made.code, made.message)
@@ -172,12 +179,13 @@ class Sandbox:
 
     async def look_up(self, request: web.Request) -> web.Response:
         """`GET /v1/charges`."""
-        return json_answer(Charges(items=await self._record.look_up(filters(request))))
+        found = await self._record.look_up(filters(request, "charges"))
+        return json_answer(Charges(items=found.items, next_cursor=next_cursor("charges", found.earliest)))
 
     async def look_up_refunds(self, request: web.Request) -> web.Response:
         """`GET /v1/refunds`."""
-        found = await self._record.look_up_refunds(filters(request, "charge_id"))
-        return json_answer(Refunds(items=found))
+        found = await self._record.look_up_refunds(filters(request, "refunds", "charge_id"))
+        return json_answer(Refunds(items=found.items, next_cursor=next_cursor("refunds", found.earliest)))
 
     async def livez(self, _: web.Request) -> web.Response:
         """`GET /livez`: the process runs."""
@@ -190,15 +198,6 @@ class Sandbox:
         except RecordFailed:
             return json_answer({"status": "unavailable", "checks": {"record": "failed"}}, 503)
         return json_answer({"status": "ok", "checks": {"record": "ok"}})
-
-
-def _decoded(decoder: msgspec.json.Decoder[T], body: bytes, invalid: str) -> T:
-    try:
-        return decoder.decode(body)
-    except msgspec.ValidationError as error:
-        raise Refused(422, invalid, str(error)) from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise Refused(400, "not_json", str(error)) from None
 
 
 def _unavailable(message: str) -> web.Response:

@@ -9,10 +9,11 @@ from __future__ import annotations
 import sqlite3
 import uuid
 from datetime import UTC, datetime
+from typing import Any
 
 import msgspec
 
-from .messages import Charge, ChargeRequest, Filters, Metadata
+from .messages import Charge, ChargeRequest, Filters, Metadata, Page
 from .methods import decline_code
 
 _SCHEMA = """
@@ -30,9 +31,12 @@ CREATE TABLE IF NOT EXISTS charges (
     decline_code    TEXT,                 -- null: succeeded
     created_at      TEXT    NOT NULL
 ) STRICT;
-CREATE INDEX IF NOT EXISTS charges_by_lease   ON charges (lease_id);
-CREATE INDEX IF NOT EXISTS charges_by_payment ON charges (payment_id);
-CREATE INDEX IF NOT EXISTS charges_by_attempt ON charges (attempt_id);
+DROP INDEX IF EXISTS charges_by_lease;  -- those of earlier versions, which told upper from lower case
+DROP INDEX IF EXISTS charges_by_payment;
+DROP INDEX IF EXISTS charges_by_attempt;
+CREATE INDEX IF NOT EXISTS charges_of_lease   ON charges (lease_id COLLATE NOCASE, seq);
+CREATE INDEX IF NOT EXISTS charges_of_payment ON charges (payment_id COLLATE NOCASE, seq);
+CREATE INDEX IF NOT EXISTS charges_of_attempt ON charges (attempt_id COLLATE NOCASE, seq);
 """
 _COLUMNS = (
     "charge_id, idempotency_key, amount, currency, amount_refunded, decline_code, lease_id, payment_id,"
@@ -45,7 +49,8 @@ _BY_KEY = f"SELECT {_SHOWN} FROM charges WHERE idempotency_key = ?"
 # `IS`, because a payoff has no payment_id: its declines are counted per lease.
 _EARLIER_DECLINES = (
     "SELECT count(*) FROM charges"
-    " WHERE lease_id = ? AND payment_id IS ? AND payment_method = ? AND decline_code IS NOT NULL"
+    " WHERE lease_id = ? COLLATE NOCASE AND payment_id IS ? COLLATE NOCASE AND payment_method = ?"
+    " AND decline_code IS NOT NULL"
 )
 
 Row = tuple[str, str, int, str, int, str | None, str, str | None, str, str, str, int]
@@ -108,17 +113,33 @@ def take(book: sqlite3.Connection, key: str, request: ChargeRequest) -> Taken | 
     return Taken(charge=_charge(row), replayed=False)
 
 
-def look_up(book: sqlite3.Connection, filters: Filters) -> list[Charge]:
+def look_up(book: sqlite3.Connection, filters: Filters) -> Page[Charge]:
     """The newest `limit` charges that match every given filter, oldest of them first."""
+    rows, earliest = newest(book, "charges", _SHOWN, filters)
+    return Page(items=[_charge(row) for row in rows], earliest=earliest)
+
+
+# What the fields of a filter ask of a row: never anything that a client sent.
+_FILTERS = {
+    "payment_id": "payment_id = ? COLLATE NOCASE",
+    "lease_id": "lease_id = ? COLLATE NOCASE",
+    "attempt_id": "attempt_id = ? COLLATE NOCASE",
+    "idempotency_key": "idempotency_key = ?",
+    "charge_id": "charge_id = ?",
+    "before": "seq < ?",
+}
+
+
+def newest(
+    book: sqlite3.Connection, table: str, columns: str, filters: Filters
+) -> tuple[list[Any], int | None]:
+    """The newest `limit` rows of a table that match, oldest first; and the first one's seq, if more match."""
     given = {name: value for name in _FILTERS if (value := getattr(filters, name)) is not None}
-    where = " AND ".join(f"{name} = ?" for name in given) or "TRUE"
-    newest = f"SELECT {_SHOWN} FROM charges WHERE {where} ORDER BY seq DESC LIMIT ?"
-    rows: list[Row] = book.execute(newest, (*given.values(), filters.limit)).fetchall()
-    return [_charge(row) for row in reversed(rows)]
-
-
-# Names of columns as well as of fields: never anything that a client sent.
-_FILTERS = ("payment_id", "lease_id", "attempt_id", "idempotency_key")
+    where = " AND ".join(_FILTERS[name] for name in given) or "TRUE"
+    query = f"SELECT {columns}, seq FROM {table} WHERE {where} ORDER BY seq DESC LIMIT ?"
+    rows = book.execute(query, (*given.values(), filters.limit + 1)).fetchall()
+    page = rows[filters.limit - 1 :: -1] if len(rows) > filters.limit else rows[::-1]
+    return page, page[0][-1] if len(rows) > filters.limit else None
 
 
 def _charge(row: Row) -> Charge:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Generic, Literal, TypeVar
 
 import msgspec
+
+T = TypeVar("T")
 
 # \Z and not $: a dollar would let a trailing newline through.
 Id = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_.:-]{1,64}\Z")]
@@ -72,6 +74,7 @@ class Refunds(msgspec.Struct, frozen=True, kw_only=True):
     """The answer of `GET /v1/refunds`, oldest first."""
 
     items: list[Refund]
+    next_cursor: str | None  # to be given as `cursor`: the page of those before; null: there are none
 
 
 class DisputeRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -96,6 +99,7 @@ class Charges(msgspec.Struct, frozen=True, kw_only=True):
     """The answer of `GET /v1/charges`, oldest first."""
 
     items: list[Charge]
+    next_cursor: str | None  # to be given as `cursor`: the page of those before; null: there are none
 
 
 class Problem(msgspec.Struct, frozen=True, kw_only=True):
@@ -120,3 +124,11 @@ class Filters(msgspec.Struct, frozen=True, kw_only=True):
     idempotency_key: str | None = None
     charge_id: str | None = None
     limit: int = 100  # the newest so many, 1 to 1,000
+    before: int | None = None  # of those that were recorded before this one, by number
+
+
+class Page(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
+    """What a look-up has found."""
+
+    items: list[T]  # oldest first
+    earliest: int | None  # the number of the first of them, if there are more before; else null

@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 from .book import KeyReused, Taken, look_up, open_book, take
 from .disputes import SCHEMA as DISPUTES
 from .disputes import Disputed, DisputeRefused, Due, dispute, due, sent
-from .messages import Charge, ChargeRequest, DisputeRequest, Filters, Refund, RefundRequest
+from .messages import Charge, ChargeRequest, DisputeRequest, Filters, Page, Refund, RefundRequest
 from .refunds import SCHEMA as REFUNDS
 from .refunds import Refunded, look_up_refunds, refund
 
@@ -82,11 +82,11 @@ class Record:
         """A notice was sent; `again_at`: when it is to be sent again, None: not any more."""
         await self._ask(lambda book: sent(book, seq, again_at))
 
-    async def look_up_refunds(self, filters: Filters) -> list[Refund]:
+    async def look_up_refunds(self, filters: Filters) -> Page[Refund]:
         """The refunds that match, oldest first. Raises RecordFailed."""
         return await self._ask(lambda book: look_up_refunds(book, filters))
 
-    async def look_up(self, filters: Filters) -> list[Charge]:
+    async def look_up(self, filters: Filters) -> Page[Charge]:
         """The charges that match, oldest first. Raises RecordFailed."""
         return await self._ask(lambda book: look_up(book, filters))
 

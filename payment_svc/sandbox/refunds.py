@@ -7,8 +7,8 @@ import uuid
 
 import msgspec
 
-from .book import KeyReused, now
-from .messages import Filters, Metadata, Refund, RefundRequest
+from .book import KeyReused, newest, now
+from .messages import Filters, Metadata, Page, Refund, RefundRequest
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS refunds (
@@ -25,7 +25,8 @@ CREATE TABLE IF NOT EXISTS refunds (
     created_at      TEXT    NOT NULL
 ) STRICT;
 CREATE INDEX IF NOT EXISTS refunds_by_charge ON refunds (charge_id);
-CREATE INDEX IF NOT EXISTS refunds_by_lease ON refunds (lease_id);
+DROP INDEX IF EXISTS refunds_by_lease;  -- that of earlier versions, which told upper from lower case
+CREATE INDEX IF NOT EXISTS refunds_of_lease ON refunds (lease_id COLLATE NOCASE, seq);
 CREATE UNIQUE INDEX IF NOT EXISTS charges_by_id ON charges (charge_id);
 """
 _COLUMNS = (
@@ -40,8 +41,6 @@ _CHARGE = (
     " currency, decline_code, payment_method FROM charges WHERE charge_id = ?"
 )
 _GIVE_BACK = "UPDATE charges SET amount_refunded = amount_refunded + ? WHERE charge_id = ?"
-# Names of columns as well as of fields: never anything that a client sent.
-_FILTERS = ("payment_id", "lease_id", "attempt_id", "idempotency_key", "charge_id")
 
 Row = tuple[str, str, str, int, str, str | None, str, str | None, str, str]
 
@@ -85,13 +84,10 @@ def refund(book: sqlite3.Connection, key: str, request: RefundRequest) -> Refund
     return Refunded(refund=_refund(row), replayed=False, payment_method=method)
 
 
-def look_up_refunds(book: sqlite3.Connection, filters: Filters) -> list[Refund]:
+def look_up_refunds(book: sqlite3.Connection, filters: Filters) -> Page[Refund]:
     """The newest `limit` refunds that match every given filter, oldest of them first."""
-    given = {name: value for name in _FILTERS if (value := getattr(filters, name)) is not None}
-    where = " AND ".join(f"{name} = ?" for name in given) or "TRUE"
-    newest = f"SELECT {_COLUMNS} FROM refunds WHERE {where} ORDER BY seq DESC LIMIT ?"
-    rows: list[Row] = book.execute(newest, (*given.values(), filters.limit)).fetchall()
-    return [_refund(row) for row in reversed(rows)]
+    rows, earliest = newest(book, "refunds", _COLUMNS, filters)
+    return Page(items=[_refund(row) for row in rows], earliest=earliest)
 
 
 def _decline_code(charge: tuple[int, str, str | None, str] | None, request: RefundRequest) -> str | None:

@@ -1,5 +1,6 @@
 """What a hostile client puts where something else belongs. Tables only."""
 
+import base64
 from typing import Any
 from urllib.parse import quote
 
@@ -165,6 +166,7 @@ BAD_QUERY: dict[str, list[str]] = {
     "first": _NO_SIZES,
     "second": _NO_SIZES,
     "event_id": ["", "x", "null", "%00", OLD_V7[:-1], OLD_V7 + "%0a", OLD_V7.replace("-", "")],
+    "lease_id": ["", "x", "null", "%00", OLD_V7[:-1], OLD_V7 + "%0a", OLD_V7.replace("-", "")],
     "limit": [
         "0",
         "201",
@@ -190,12 +192,12 @@ BAD_QUERY: dict[str, list[str]] = {
         "%ff",
         "%C3%A4",
         "x" * 201,
-        cursor.write("-1"),
-        cursor.write("1e3"),
-        cursor.write("\u0663"),
-        cursor.write("1" * 19),
-        cursor.write(OLD_V7 + "\n"),
-        cursor.write("' OR 1=1 --"),
+        cursor.write("leases", "-1"),
+        cursor.write("leases", "1e3"),
+        cursor.write("leases", "\u0663"),
+        cursor.write("leases", "1" * 19),
+        cursor.write("leases", OLD_V7 + "\n"),
+        cursor.write("leases", "' OR 1=1 --"),
     ],
     "as_of": [
         "",
@@ -223,6 +225,17 @@ BAD_QUERY: dict[str, list[str]] = {
     "format": ["xml", "JSON", ""],
     "status": ["nope", "null", "ACTIVE", "active%0a", "x" * 5_000],
     "customer_id": ["", "a%20b", "x" * 65, "a%0a", "%00", "4111111111111111", "4111-1111-1111-1111"],
+}
+
+# What each list is called in its cursors.
+LISTS: dict[str, str] = {
+    "/api/v1/leases": "leases",
+    "/api/v1/leases/{lease_id}/history": f"history of {OLD_V7}",
+    "/api/v1/payments/{payment_id}/attempts": f"attempts on {OLD_V7}",
+    "/api/v1/audit/leases/{lease_id}": f"trail of {OLD_V7}",
+    "/api/v1/audit/leases/{lease_id}/journal": f"journal of {OLD_V7}",
+    "/api/v1/audit/events": "events",
+    "/api/v1/audit/anomalies": "anomalies",
 }
 
 # Not UUIDs, as they stand in a request line.
@@ -262,6 +275,12 @@ BAD_KEYS: list[bytes] = [
     b"a\x7fb",
     b"\xff\xfe",
 ]
+
+
+def _token(text: str) -> bytes:
+    return base64.urlsafe_b64encode(text.encode()).rstrip(b"=")
+
+
 BAD_TOKENS: list[bytes] = [
     b"",
     b"x",
@@ -270,13 +289,13 @@ BAD_TOKENS: list[bytes] = [
     b"A" * 5_000,
     "tökén".encode(),
     b"\xff\xfe",
-    cursor.write("no token").encode(),
-    cursor.write(f"/lease-svc:-1:{OLD_V7}").encode(),
-    cursor.write(f"/lease-svc:1e3:{OLD_V7}").encode(),
-    cursor.write(f"/lease-svc:2147483648:{OLD_V7}").encode(),
-    cursor.write(f"/payment-svc:9999999999:{OLD_V7}").encode(),
-    cursor.write(f"/lease-svc:1:{OLD_V7}\n").encode(),
-    cursor.write("/lease-svc:1:------------------------------------").encode(),
+    _token("no token"),
+    _token(f"/lease-svc:-1:{OLD_V7}"),
+    _token(f"/lease-svc:1e3:{OLD_V7}"),
+    _token(f"/lease-svc:2147483648:{OLD_V7}"),
+    _token(f"/payment-svc:9999999999:{OLD_V7}"),
+    _token(f"/lease-svc:1:{OLD_V7}\n"),
+    _token("/lease-svc:1:------------------------------------"),
 ]
 ODD_PREFERENCES: list[bytes] = [
     b"",
@@ -307,9 +326,10 @@ CARDS: list[Any] = [
     "card: 5555555555554444.",
     "4111111111111111 12/29",
     "4111 1111 1111 1111 123",
-    "x4111111111111111x",
+    "4242.4242.4242.4242",
+    "4242_4242/4242\u20134242",
+    "tok-4242\u200b4242\u200b4242\u200b4242",
+    "4242\n4242\n4242\n4242",
     "\uff14" + "\uff11" * 15,
-    4111111111111111,
-    -4111111111111111,
-    6212345678900000003,
+    "\u0664\u0662\u0664\u0662 " * 4,
 ]

@@ -64,5 +64,5 @@ class Client:
     async def items(self, query: str = "") -> list[dict[str, Any]]:
         status, body = await self.get(query)
         assert status == 200
-        assert list(body) == ["items"]
+        assert list(body) == ["items", "next_cursor"]
         return list(body["items"])

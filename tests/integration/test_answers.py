@@ -301,11 +301,12 @@ async def test_audit(checked: Checked) -> None:
     base = f"/api/v1/audit/leases/{lease['lease_id']}"
     trail = await checked.ask("ledger", "GET", f"{base}?raw=true&limit=1")
     [entry] = trail.json["items"]
+    before = cursor.write(f"journal of {lease['lease_id']}", str(entry["seq"] - 1))
     for path in (
         base,
         f"{base}/timeline",
         f"{base}/journal",
-        f"{base}/journal?limit=1&cursor={cursor.write(str(entry['seq'] - 1))}",
+        f"{base}/journal?limit=1&cursor={before}",
         "/api/v1/audit/trial-balance",
         f"/api/v1/audit/trial-balance?seq={entry['seq']}",
         "/api/v1/audit/metrics",

@@ -217,8 +217,10 @@ async def test_wrong_query(fronts: Fronts, case: Case) -> None:
 @pytest.mark.parametrize("case", [case for case in READS if "cursor" in query_of(case)], ids=named)
 async def test_large_cursors(fronts: Fronts, case: Case) -> None:
     """A number that no page ends with is within the type of the column, or refused."""
+    its = bad_values.LISTS[case[1].path]
     for number in (2**31 - 1, 2**31, 2**32, 10**18 - 1):
-        answer = await fronts.ask(case[0], "GET", f"{target(case[1])}?cursor={cursor.write(str(number))}")
+        given = cursor.write(its, str(number))
+        answer = await fronts.ask(case[0], "GET", f"{target(case[1])}?cursor={given}")
         assert answer.status in (200, 404, 422), (number, answer)
 
 

@@ -5,6 +5,7 @@ import logging
 
 import pytest
 
+from common.ids import uuid7
 from tests.integration import bad_values
 from tests.integration.cases import (
     COMMANDS,
@@ -33,7 +34,7 @@ def digits_of(text: str) -> str:
 async def test_card_numbers_in_values(
     fronts: Fronts, case: Case, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """At every place of every body, as text or as a number, raw or escaped: 422, and seen nowhere."""
+    """At every place of every body, in every form, raw or escaped: 422, and seen nowhere."""
     caplog.set_level(logging.DEBUG)
     async with fronts.unmoved():
         for at in places(sample(case)):
@@ -93,12 +94,21 @@ async def test_card_numbers_in_addresses_and_headers(
     """In paths, queries and the request's id they are not repeated either."""
     caplog.set_level(logging.DEBUG)
     service, route = case
-    for where in (target(route, SECRET), f"{target(route)}?{SECRET}=1", f"{target(route)}?type={SECRET}"):
-        answer = await fronts.ask(service, "GET", where)
-        assert SECRET not in str(answer)
-        answer = await fronts.ask(service, "GET", where, X_Request_Id=SECRET)
-        assert SECRET not in str(answer)
-        assert answer.headers["x-request-id"]
+    for where in (
+        target(route, SECRET),
+        target(route, f"%ff{SECRET}"),
+        target(route, "4111%2e1111.1111.1111"),
+        f"{target(route)}?{SECRET}=1",
+        f"{target(route)}?type={SECRET}",
+        f"{target(route)}?type=4111%E2%80%8A1111.1111.1111",
+        f"{target(route)}/{SECRET}",
+    ):
+        for given in (SECRET, "4111-1111.1111_1111", f"a.{SECRET}"):
+            trace = f"00-{'a' * 32}-{SECRET}-01"
+            answer = await fronts.ask(service, "GET", where, X_Request_Id=given, traceparent=trace)
+            assert SECRET not in digits_of(str(answer).replace(answer.headers["x-request-id"], ""))
+            assert answer.headers["x-request-id"] != given
+            assert "traceparent" not in answer.headers
     printed = capfd.readouterr()
     assert SECRET not in printed.out + printed.err + caplog.text
 
@@ -107,15 +117,23 @@ async def test_card_numbers_in_addresses_and_headers(
 async def test_card_number_as_idempotency_key(fronts: Fronts, case: Case) -> None:
     """A key is kept for a month: it must not be a card number."""
     async with fronts.unmoved():
-        answer = await fronts.ask(
-            case[0], "POST", target(case[1]), sample(case), Idempotency_Key=SECRET, Prefer="respond-async"
-        )
-        assert "/Idempotency-Key" in answer.problem(422).pointers
+        for key in (SECRET, "4242.4242.4242.4242", "order-4242 4242 4242 4242 12/29"):
+            answer = await fronts.ask(
+                case[0], "POST", target(case[1]), sample(case), Idempotency_Key=key, Prefer="respond-async"
+            )
+            assert "/Idempotency-Key" in answer.problem(422).pointers
+            assert key not in str(answer)
 
 
 async def test_what_only_looks_like_one(fronts: Fronts) -> None:
-    """UUIDs, long numbers with a wrong check digit and telephone numbers are nobody's card."""
+    """UUIDs, times, IMEIs, long numbers with a wrong check digit and telephone numbers are nobody's card."""
     for text in (
+        "1764547200000",
+        "1764547200000000",
+        "352099001761481",
+        "order-1764547200002",
+        "x4111111111111111",
+        "30.11.2026 12.30.45",
         "41111111-1111-4111-9111-111111111111",
         "4111111111111112",
         "+49 170 123 45 67",
@@ -123,9 +141,18 @@ async def test_what_only_looks_like_one(fronts: Fronts) -> None:
         "0" * 16,
         "1" * 60,
     ):
-        body = bad_values.NEW_LEASE | {"metadata": {"note": text}}
-        answer = await fronts.ask("lease", "POST", "/api/v1/leases", body, Prefer="respond-async")
+        body = bad_values.NEW_LEASE | {"metadata": {"note": text, text[:40]: "note"}}
+        headers = {"Prefer": "respond-async", "Idempotency_Key": f"{text}-{uuid7()}"}
+        answer = await fronts.ask("lease", "POST", "/api/v1/leases", body, **headers, X_Request_Id=text[:128])
         assert answer.status == 202, (text, answer)
+
+
+async def test_json_numbers_are_not_looked_at(fronts: Fronts) -> None:
+    """An amount is an amount, whatever its digits."""
+    attempt = "/api/v1/payments/{payment_id}/attempt"
+    case = next(case for case in WITH_BODY if case[1].path == attempt)
+    body = {"payment_method": "pm_card_ok", "amount": 4222222222222}
+    assert (await fronts.ask("payment", "POST", target(case[1]), body, Prefer="respond-async")).status == 202
 
 
 @pytest.mark.parametrize("case", [each for each in WITH_BODY if "reason" in sample(each)], ids=named)

@@ -243,3 +243,20 @@ async def test_refunds_against_the_sandbox(tmp_path: Path) -> None:
         lost = msgspec.structs.replace(BACK, reference=found.reference, idempotency_key="key-3")
         assert isinstance(await hasty.refund(lost), NoAnswer)
         assert isinstance(await gateway.find_refund("key-3", "ch_1"), Charged)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        answer(201, {**CHARGE, "charge_id": "4242424242424242"}),
+        answer(402, {**CHARGE, "status": "declined", "decline_code": "4242.4242.4242.4242"}),
+        answer(201, {**CHARGE, "status": "4242 4242 4242 4242"}),
+    ],
+)
+async def test_card_numbers_in_answers(said: bytes) -> None:
+    """What a gateway says is stored and told on: with a card number in it, it is no answer."""
+    async with hostile(says(said)) as url, client(url) as gateway:
+        result = await gateway.charge(REQUEST)
+    assert isinstance(result, NoAnswer)
+    assert result.reason
+    assert "4242" not in result.reason

@@ -154,3 +154,37 @@ async def test_latency(tmp_path: Path) -> None:
         since = asyncio.get_running_loop().time()
         await Client(url, session).post("key-1", charge_body())
         assert asyncio.get_running_loop().time() - since >= 0.06
+
+
+async def test_page_after_page(gateway: Client) -> None:
+    """Charges and refunds, one at a time from the newest on: each once, though more are made on the way."""
+    charges = [(await gateway.post(f"key-{number}", charge_body()))[1] for number in range(4)]
+    refunds = [(await gateway.refund(f"back-{number}", charges[0], 10))[1] for number in range(4)]
+    for path, made in (("charges", [charge["charge_id"] for charge in charges]), ("refunds", refunds)):
+        ids = made if path == "charges" else [refund["refund_id"] for refund in refunds]
+        seen, query = [], "limit=1&lease_id=lea-1"
+        while True:
+            async with gateway.session.get(f"{gateway.url}/v1/{path}?{query}") as response:
+                page = await response.json()
+            seen += [item[f"{path[:-1]}_id"] for item in page["items"]]
+            if page["next_cursor"] is None:
+                break
+            query = f"limit=1&lease_id=lea-1&cursor={page['next_cursor']}"
+            await gateway.post(f"key-{path}-{len(seen)}", charge_body())
+            await gateway.refund(f"back-{path}-{len(seen)}", charges[0], 10)
+        assert seen == ids[::-1][: len(seen)] if path == "charges" else set(seen) >= set(ids)
+        assert len(set(seen)) == len(seen)
+    async with gateway.session.get(f"{gateway.url}/v1/charges?limit=1") as response:
+        given = (await response.json())["next_cursor"]
+    for other in (f"refunds?cursor={given}", "charges?cursor=x", f"charges?cursor={given}A"):
+        async with gateway.session.get(f"{gateway.url}/v1/{other}") as response:
+            assert (response.status, (await response.json())["error"]["code"]) == (422, "cursor_invalid")
+
+
+async def test_ids_in_any_case(gateway: Client) -> None:
+    """Ids are looked for without regard to case, and shown as they were sent."""
+    _, charge, _ = await gateway.post("key-1", charge_body(lease_id="Lea-1", payment_id="PAY-1"))
+    for query in ("lease_id=lea-1", "lease_id=LEA-1", "payment_id=pay-1", "attempt_id=ATT-1"):
+        assert await gateway.items(f"?{query}") == [charge]
+    assert charge["metadata"]["lease_id"] == "Lea-1"
+    assert await gateway.items("?idempotency_key=KEY-1") == []

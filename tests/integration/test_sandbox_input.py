@@ -141,3 +141,29 @@ async def test_other_routes(
         assert response.status == status
         assert ("error" in await response.json()) == (status >= 400)
         assert ("Allow" in response.headers) == (status == 405)
+
+
+CARD = "4242.4242.4242.4242"
+
+
+async def test_card_numbers(session: aiohttp.ClientSession, url: str) -> None:
+    """In whatever field of whatever request, and as a name of one: 422, nothing on the record, no echo."""
+    refunds, dispute = url.replace("charges", "refunds"), f"{url}/ch_1/dispute"
+    places = ("payment_method", "lease_id", "payment_id", "attempt_id", "currency", "more", CARD)
+    bodies = [(url, body_with(**{name: CARD})) for name in places]
+    bodies += [
+        (url, body_with(payment_method=form)) for form in ("\uff14\uff12" * 8, "4242\n4242\r\n4242/4242")
+    ]
+    whose = {"lease_id": "lea-1", "attempt_id": "att-1"}
+    refund = {"charge_id": "ch_1", "amount": 1, "currency": "USD", "metadata": whose}
+    bodies += [(refunds, json.dumps(refund | {"charge_id": CARD}).encode())]
+    bodies += [(refunds, json.dumps(refund | {"metadata": whose | {CARD: "x"}}).encode())]
+    bodies += [(dispute, json.dumps({"amount": 1, "reason": CARD}).encode())]
+    asked = [("POST", where, body, "key-1") for where, body in bodies]
+    asked += [("POST", where, body_with(), CARD) for where in (url, refunds)]
+    asked += [("GET", f"{where}?lease_id={CARD}", None, "key-1") for where in (url, refunds)]
+    for verb, where, body, key in asked:
+        async with session.request(verb, where, data=body, headers={"Idempotency-Key": key}) as response:
+            assert response.status == 422, (where, body)
+            assert "4242" not in await response.text()
+    assert await recorded(session, url) == 0

@@ -12,6 +12,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from common.envelope import Outcome, decode_command
 from common.errors import BrokerFull, BrokerUnavailable, Unroutable
 from common.http.commands import CommandFront
+from common.http.fields import Identifier
 from common.http.routes import Route
 from common.http.server import build_app
 from common.ids import uuid7
@@ -19,6 +20,11 @@ from common.ids import uuid7
 
 class Wish(msgspec.Struct, forbid_unknown_fields=True):
     amount: int
+
+
+class Told(msgspec.Struct, forbid_unknown_fields=True):
+    of: Identifier | None = None
+    note: str = ""
 
 
 class Publisher:
@@ -180,3 +186,29 @@ async def test_too_many_waiting(
         replies.expect(uuid7())
     status, _, headers = await send(client)
     assert (status, headers["Retry-After"]) == (503, "1")
+
+
+SOME = "01890a5d-ac96-774b-8bce-b302099a8057"
+
+
+async def test_ids_in_a_fingerprint(publisher: Publisher, replies: Replies) -> None:
+    """Ids in the path and in fields for ids are the same in any case of letters; other text is not."""
+    front = CommandFront("queue", cast(Any, publisher), cast(Any, replies), cast(Any, Pool()))
+    prints: list[str | None] = []
+
+    async def wish(request: web.Request) -> web.Response:
+        prints.append((await front.read(request, Told))[1])
+        return web.Response()
+
+    path = "/api/v1/wishes/{wish_id}"
+    route = Route(method="POST", path=path, handler=wish, summary="", body=Told, command=True)
+    capitals = SOME.upper()
+    asked = [(SOME, SOME, SOME), (capitals, capitals, SOME), (capitals, SOME, SOME), (SOME, SOME, capitals)]
+    async with TestClient(TestServer(build_app("Test", [route], {}))) as client:
+        for identifier, of, note in asked:
+            body = {"of": of, "note": note}
+            headers = {"Idempotency-Key": "k"}
+            async with client.post(f"/api/v1/wishes/{identifier}", json=body, headers=headers) as answer:
+                assert answer.status == 200
+    first, second, third, other = prints
+    assert first == second == third != other

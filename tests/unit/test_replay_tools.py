@@ -23,7 +23,9 @@ def test_bounds_are_offsets_instants_or_words() -> None:
     assert bounds.start("17") == bounds.end("17") == 17
     assert bounds.start("2026-12-01T13:00:00+01:00") == NOON
     assert bounds.end("2026-12-01T12:00:00Z") == NOON
-    for wrong in ("-1", "1.5", "end", "2026-12-01T12:00:00", "yesterday", "", "9" * 40):
+    assert bounds.start("2026-12-01T12:00:00.0000009Z") == bounds.start("2026-12-01T11:59:60Z") == NOON
+    days = ("2026-12-01", "20261201T120000Z", "2026-W49-2T12:00:00Z")
+    for wrong in ("-1", "1.5", "end", "2026-12-01T12:00:00", "yesterday", "", "9" * 40, *days):
         with pytest.raises(ValueError, match=r"."):
             bounds.start(wrong)
 

@@ -85,3 +85,44 @@ async def test_settlements(outcome: int, status: int) -> None:
     [asked] = commands.asked
     assert asked.attempt_id == attempt["attempt_id"].lower()
     assert (asked.amount, asked.currency, asked.status, asked.code) == (100, "ISK", "declined", "lost_card")
+
+
+CARD = "4242.4242-4242 4242"
+INTENT = {"amount": 1, "currency": "USD", "attempt_id": "01890a5d-ac96-774b-8bce-b302099a8057"}
+
+
+@pytest.mark.parametrize(
+    ("body", "where"),
+    [
+        (webhooks.disputed("ch_1", 700, reason=CARD), "/data/object"),
+        (webhooks.disputed("4242424242424242", 700), "/data/object"),
+        (webhooks.disputed("ch_1", 700, id="4242424242424242"), "/data/object"),
+        (webhooks.disputed("ch_1", 700).replace(b'"id": "evt_', b'"id": "4242424242424242,'), "/id"),
+        (webhooks.settled(INTENT, "pi_1", CARD), "/data/object"),
+        (webhooks.settled(INTENT, "4242424242424242"), "/data/object"),
+        (webhooks.refunded("4242424242424242", 1), "/data/object"),
+    ],
+)
+async def test_card_numbers(body: bytes, where: str) -> None:
+    """A notice that holds one is 422: nothing of it becomes a command or is logged, whichever field it is."""
+    commands = Commands()
+    front = WebhookApi(cast(Any, None), cast(Any, commands), SECRET)
+    with capture_logs() as logs:
+        async with TestClient(TestServer(build_app("test", front.routes(), {}))) as client:
+            signed = {
+                "Content-Type": "application/json",
+                "Stripe-Signature": webhooks.signature(body, SECRET),
+            }
+            answer = await client.post(webhooks.PATH, data=body, headers=signed)
+            problem = await answer.json()
+    assert (answer.status, [error["pointer"] for error in problem["errors"]]) == (422, [where])
+    assert [each["event"] for each in logs] == ["webhook.card_number"]
+    assert "4242" not in str(problem) + str(logs)
+    assert commands.asked == []
+
+
+async def test_what_is_not_read_of_a_notice() -> None:
+    """Fields that are neither stored nor told on may hold what they like: the chargeback is recorded."""
+    commands = Commands()
+    assert await send(webhooks.disputed("ch_1", 700, network_reference=CARD), commands) == 200
+    assert len(commands.asked) == 1
