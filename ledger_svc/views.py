@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from common.differing import What
 from common.http.cursor import Limit, PageQuery
 from ledger_svc import reconstruct, store, timeline
 from ledger_svc.anomalies import Kind
@@ -94,6 +95,8 @@ class AnomalyView(msgspec.Struct, frozen=True, kw_only=True):
     since: str | None  # RFC 3339: or about events that were made from then on …
     until: str | None  # … and before this
     event_id: str | None
+    event_type: str | None
+    differs: What | None  # of a difference in one event: what is wrong with it
     generation: int | None  # of the stream in which it was seen: one more each time that is another
     stream_offset: int | None
     evidence_bytes: int | None  # how many of the bytes in question are kept: the first 65536

@@ -346,11 +346,12 @@ async def test_an_operator_asks(
         assert await asyncio.to_thread(reconcile.main, ["--since", since]) == 0
         said = capsys.readouterr().out
         assert "healed" in said
-        assert f"/payment-svc: {len(raws) - 1} events compared, 1 windows differ" in said
+        entries, events = len(raws) - 3, len(raws) - 1
+        assert f"/payment-svc: {entries} entries and {events} events compared, 2 differ" in said
         await complete(db, raws)
-        assert await kinds(db) == ["difference"]
+        assert await kinds(db) == ["difference"] * 2
         await send(its, b"wrong")
-        await until(lambda: _raised(db, 2))
+        await until(lambda: _raised(db, 3))
         [wrong] = await open_ones(db)
         ids = [str(wrong["anomaly_id"]), "99"]
         assert await asyncio.to_thread(accept.main, [*ids, "--note", "a test"]) == 1

@@ -7,6 +7,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from common.clock import utcnow
 from common.ids import uuid7
 from ledger_svc import checking, events, merkle
 from ledger_svc.anomalies import Anomaly
@@ -20,6 +21,7 @@ class Log:
     """A log that takes in what was checked; it looks at all that it has, and so needs no cleverness."""
 
     def __init__(self) -> None:
+        self.now = utcnow()
         self.taken: dict[Place, bytes] = {}
         self.raised: list[Anomaly] = []
         self.late: set[Row] = set()
@@ -32,7 +34,7 @@ class Log:
             leaves={place: merkle.leaf_hash(raw) for place, raw in self.taken.items()},
             ids={events.decode(raw).id: place for place, raw in self.taken.items()},
         )
-        checked = checking.check(batch, known)
+        checked = checking.check(batch, known, self.now)
         for each in checked.fresh:
             assert each.place not in self.taken
             self.taken[each.place] = each.raw
