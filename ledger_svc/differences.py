@@ -76,14 +76,16 @@ def anomalies(source: str, window: Window, differences: Sequence[Difference]) ->
 
 
 def _of_window(source: str, window: Window, missing: Sequence[Difference]) -> Anomaly:
-    made = f"made from {_shown(window.since)} up to {_shown(window.until)}"
+    # Not all of the window: its beginning may be where the outbox begins to forget.
+    since = min(each.event_id for each in missing)
+    made = f"made from {_shown(since)} up to {_shown(window.until)}"
     return Anomaly(
         kind="difference",
         # With the digest: what is missing in another way later is told of anew.
         place=f"{source} {window.since} {window.until} {window.digest} {len(missing)}",
         detail=f"the ledger lacks {len(missing)} events of {source} {made}; the first: {words(missing[0])}",
         source=source,
-        since=window.since,
+        since=since,
         until=window.until,
     )
 
