@@ -139,6 +139,27 @@ class PaymentFigures(msgspec.Struct, frozen=True, kw_only=True):
     success_rate: float | None  # succeeded / (succeeded + declined)
 
 
+class AmountFigures(msgspec.Struct, frozen=True, kw_only=True):
+    """Money of one currency, minor units: billed = collected - refunded + outstanding + no_longer_owed."""
+
+    billed: int  # all that was ever to be paid, by the leases' schedules and as late fees
+    collected: int  # all money taken
+    refunded: int  # all money given back
+    outstanding: int  # the sum of all balances
+    no_longer_owed: int  # saved or waived by early payoffs, or of closed leases, less what came in for these
+
+
+def amount_figures(sums: Amounts) -> AmountFigures:
+    """As the contract shows the totals of a currency."""
+    return AmountFigures(
+        billed=sums.billed,
+        collected=sums.collected,
+        refunded=sums.refunded,
+        outstanding=sums.outstanding,
+        no_longer_owed=sums.no_longer_owed,
+    )
+
+
 class Figures(msgspec.Struct, frozen=True, kw_only=True):
     """What the whole ledger adds up to."""
 
@@ -147,7 +168,7 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     last_seq: int
     events_by_type: dict[str, int]
     payments: PaymentFigures
-    amounts: dict[str, Amounts]  # by currency, minor units
+    amounts: dict[str, AmountFigures]  # by currency
     ingest_lag_ms: float  # from the last event's time to its recording
     tree_size: int
     root_hash: str  # lower-case hex
