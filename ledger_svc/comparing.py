@@ -3,7 +3,7 @@
 from collections import Counter as Counts
 from collections import defaultdict
 from collections.abc import AsyncIterator, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, NamedTuple
 
 import structlog
@@ -31,7 +31,6 @@ from ledger_svc.producers import Producers
 
 log = structlog.get_logger()
 
-FIRST_LOOK_BACK = timedelta(days=1)  # where nothing was ever compared
 COMPARED = Counter("ledger_compared_sets", "Sets of events compared with an outbox", ["source", "result"])
 
 
@@ -111,18 +110,16 @@ async def recorded_before(pool: Pool, instant: datetime) -> int:
     return int(await pool.fetchval(queries.recorded_before, instant))
 
 
-async def first_to_compare(pool: Pool, done: int | None) -> int:
+async def first_to_compare(pool: Pool, done: int) -> int:
     """After which entry to go on, where all up to `done` are compared.
 
     What was recorded longer ago than the outboxes keep anything can be compared no more. That is never said
     to be right: it is logged that nobody can say.
     """
-    now = utcnow()
-    if done is None:
-        return await recorded_before(pool, now - FIRST_LOOK_BACK)
-    reach = await recorded_before(pool, now - REACH)
+    oldest = utcnow() - REACH
+    reach = await recorded_before(pool, oldest)
     if reach > done:
-        log.error("reconciler.not_compared", first=done + 1, last=reach, recorded_before=rfc3339(now - REACH))
+        log.error("reconciler.not_compared", first=done + 1, last=reach, recorded_before=rfc3339(oldest))
     return max(done, reach)
 
 

@@ -29,7 +29,8 @@ COLLECT_S = 0.1  # a gap seldom comes alone
 POLL_S = 5.0  # the backstop, for anomalies that others have raised
 QUIET_S = 2.0  # with nothing to read for so long, the writer is not behind
 REST_MAX_S = 60.0  # events made longer ago are recorded, if nothing is wrong
-PAGES_KEPT = 20  # of entries, compared until it is noted how far
+FIRST_LOOK_BACK = timedelta(days=1)  # for what was lost, where nothing was ever compared
+PAGES_AT_ONCE = 20  # of entries: then it is noted how far, and what else waits has its turn
 
 RECONCILED_UNTIL = Gauge(
     "ledger_reconciled_until_seconds", "Up to when all was compared, in Unix time", ["source"]
@@ -71,8 +72,8 @@ class Reconciler:
                 await self.alarms.refresh(self._pool)
                 await self._healing.heal(by_time=not self._writer_is_behind)
                 if _now() >= entries_at:
-                    entries_at = _now() + self._every_s
-                    await self._compare_entries()
+                    more = await self._compare_entries()
+                    entries_at = _now() + (0.0 if more else self._every_s)
                 if _now() >= look_back_at and not self._writer_is_behind:
                     look_back_at = _now() + self._every_s
                     for source in SOURCES:
@@ -98,27 +99,31 @@ class Reconciler:
             return
         await asyncio.sleep(COLLECT_S)
 
-    async def _compare_entries(self) -> None:
-        """Compare what was recorded since the last time; its outbox had it before, so none is too fresh."""
+    async def _compare_entries(self) -> bool:
+        """Compare what was recorded since the last time; its outbox had it before, so none is too fresh.
+
+        Returns whether there may be more of it.
+        """
         done = await self._pool.fetchval(queries.compared_upto)
-        after = await comparing.first_to_compare(self._pool, done)
+        after = await comparing.first_to_compare(self._pool, done or 0)
         pages = 0
         async for page in comparing.entries(self._pool, self._producers, after, END):
             await self.alarms.raise_all(self._pool, map(differences.anomaly, page.differences))
             if page.differences:
                 self.wake()
             after, pages = page.upto, pages + 1
-            if pages % PAGES_KEPT == 0:
-                await self._pool.execute(queries.compared, after)
+            if pages == PAGES_AT_ONCE:
+                break
         if after != done:
             await self._pool.execute(queries.compared, after)
         COMPARED_SEQ.set(after)
+        return pages == PAGES_AT_ONCE
 
     async def _look_back(self, source: str) -> None:
         """Compare what has come to rest since the last time: a lost tail shows in no later event."""
         now = utcnow()
         done = await self._pool.fetchval(queries.reconciled_until, source)
-        since = max(done or now - comparing.FIRST_LOOK_BACK, now - REACH)
+        since = max(done or now - FIRST_LOOK_BACK, now - REACH)
         until = now - timedelta(seconds=self._rest_s)
         async for compared in comparing.windows(
             self._pool, self._producers, source, earliest(since), earliest(until)
