@@ -72,8 +72,9 @@ class Reconciler:
                 await self.alarms.refresh(self._pool)
                 await self._healing.heal(by_time=not self._writer_is_behind)
                 if _now() >= entries_at:
-                    more = await self._compare_entries()
-                    entries_at = _now() + (0.0 if more else self._every_s)
+                    entries_at = _now() + self._every_s  # also after no answer: questions pile up
+                    if await self._compare_entries():
+                        entries_at = _now()
                 if _now() >= look_back_at and not self._writer_is_behind:
                     look_back_at = _now() + self._every_s
                     for source in SOURCES:
