@@ -94,9 +94,12 @@ SELECT event_id::text, leaf_hash, seq, type, source, lease_id::text, sequence
  ORDER BY seq
  LIMIT $3
 
+-- name: last_seq
+SELECT coalesce(max(seq), 0) FROM entries
+
 -- name: recorded_ids
--- Which of these events are recorded.
-SELECT event_id::text FROM event_ids WHERE event_id = ANY($1::uuid[])
+-- Which of these events are recorded, by entry $2.
+SELECT event_id::text FROM event_ids WHERE event_id = ANY($1::uuid[]) AND seq <= $2
 
 -- name: recorded_before
 -- The last entry that was recorded before $1, found by halving: one writer's clock gave the times, in order.

@@ -155,13 +155,15 @@ async def windows(
 
 async def _one_by_one(pool: Pool, producers: Producers, source: str, window: Window, told: int) -> Compared:
     """In which events a window differs."""
+    last_seq = await pool.fetchval(queries.last_seq)
     place = (source, window.since, window.until)
     rows = await pool.fetch(queries.events_of_window, *place, EVENTS_PER_SET)
     listing = Listing(events=_known(rows), since=window.since, until=window.until)
     [answer] = await producers.compare(source, [listing])
     differences = _named(source, rows, answer)
     if lacking := [each.event_id for each in differences if each.differs == "missing"]:
-        recorded = await pool.fetch(queries.recorded_ids, lacking)  # by now
+        # The window may have grown beyond one listing. What was recorded later was missing all the same.
+        recorded = await pool.fetch(queries.recorded_ids, lacking, last_seq)
         here = {row["event_id"] for row in recorded}
         differences = [each for each in differences if each.differs != "missing" or each.event_id not in here]
     return Compared(window, told, answer.pending, differences)
