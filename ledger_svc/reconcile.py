@@ -92,16 +92,18 @@ class _Run:
         oldest = now - REACH
         start = max(since or oldest, oldest)
         await self._alarms.refresh(self._pool)
-        await self._entries(start, until, kept_since=now - KEPT)
+        await self._entries(start, until, asked=start != oldest, kept_since=now - KEPT)
         rested = min(until or now, now - timedelta(seconds=REST_S))
         for source in SOURCES:
             await self._windows(source, earliest(start), earliest(rested))
 
-    async def _entries(self, start: datetime, until: datetime | None, kept_since: datetime) -> None:
+    async def _entries(
+        self, start: datetime, until: datetime | None, *, asked: bool, kept_since: datetime
+    ) -> None:
         after = await comparing.recorded_before(self._pool, start)
         upto = END if until is None else await comparing.recorded_before(self._pool, until)
         looked_at = await self._pool.fetchval(queries.compared_upto) or 0  # by the writer, when they came
-        self._report.not_compared(after, start)
+        self._report.not_compared(after, start, asked=asked)
         self._after = after
         async for page in comparing.entries(self._pool, self._producers, after, upto):
             self._report.entries.update(page.compared)

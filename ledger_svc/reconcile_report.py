@@ -37,13 +37,14 @@ class Report:
         if not self._as_json:
             print(line, flush=True)
 
-    def not_compared(self, last: int, recorded_before: datetime) -> None:
-        """Entries up to `last` are left out."""
+    def not_compared(self, last: int, recorded_before: datetime, *, asked: bool) -> None:
+        """Entries up to `last` are left out: because that was asked for, or nobody can say anything of them."""
         if last:
             self._not_compared = last, rfc3339(recorded_before)
+            why = "--since" if asked else f"the outboxes keep {HORIZON.days} days"
             self.say(
                 f"entries 1 to {last} are not compared: they were recorded before {rfc3339(recorded_before)}"
-                f" (the outboxes keep {HORIZON.days} days)"
+                f" ({why})"
             )
 
     def difference(self, each: Difference) -> None:

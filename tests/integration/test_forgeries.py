@@ -297,6 +297,7 @@ async def test_what_is_older_than_the_outboxes_keep_is_not_said_to_be_right(
         _, said = await asked("--json")
     assert status == 0
     assert f"entries 1 to {len(life.raws)} are not compared: they were recorded before " in text
+    assert "(the outboxes keep 30 days)" in text
     assert found_in(said)[2]["not_compared"]["last"] >= len(life.raws)
 
 
