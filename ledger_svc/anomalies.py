@@ -69,6 +69,11 @@ class Alarms:
         self._forged = 0  # open differences of that sort
         self._seen: dict[tuple[str, str], None] = {}  # the last ones raised, so that a flood costs no writes
 
+    @property
+    def full(self) -> bool:
+        """Whether there are so many open differences of forged events that further ones are only logged."""
+        return self._forged >= OPEN_MAX
+
     async def refresh(self, connection: Connection | Pool) -> None:
         """Count anew what is open: others heal as well."""
         rows = await connection.fetch(queries.open_by_kind)

@@ -63,7 +63,7 @@ async def _reconcile(settings: Settings, chosen: argparse.Namespace) -> int:
             await _answered(pool, chosen.wait)
         await run.tell_the_rest()
     report.end()
-    return 1 if report.still_open else 0
+    return 1 if report.still_open or run.more_than_kept else 0
 
 
 @asynccontextmanager
@@ -85,6 +85,11 @@ class _Run:
         self._report = report
         self._alarms = Alarms()
         self._after = self._upto = 0  # the entries that were compared: after … up to
+
+    @property
+    def more_than_kept(self) -> bool:
+        """Whether there may be differences that no anomaly says of whether they are open."""
+        return self._alarms.full
 
     async def compare(self, since: datetime | None, until: datetime | None) -> None:
         """Both ways: what was recorded, and what was made, from `since` up to `until`."""
@@ -108,15 +113,21 @@ class _Run:
         async for page in comparing.entries(self._pool, self._producers, after, upto):
             self._report.entries.update(page.compared)
             found, self._upto = page.differences, page.upto
-            if old := {
-                differences.place_of(each): each for each in found if _forgotten(each, looked_at, kept_since)
-            }:
-                rows = await self._pool.fetch(queries.found_before, list(old))
-                right = old.keys() - {row["place"] for row in rows}
-                found = [each for each in found if differences.place_of(each) not in right]
-                self._report.forgotten += len(right)
+            if not self._alarms.full:  # else the writer may have found one without writing it down
+                found = await self._without_forgotten(found, looked_at, kept_since)
             self._tell(found)
             await self._alarms.raise_all(self._pool, map(differences.anomaly, found))
+
+    async def _without_forgotten(
+        self, found: list[Difference], looked_at: int, kept_since: datetime
+    ) -> list[Difference]:
+        old = {differences.place_of(each) for each in found if _forgotten(each, looked_at, kept_since)}
+        if not old:
+            return found
+        rows = await self._pool.fetch(queries.found_before, list(old))
+        right = old - {row["place"] for row in rows}
+        self._report.forgotten += len(right)
+        return [each for each in found if differences.place_of(each) not in right]
 
     async def _windows(self, source: str, since: str, until: str) -> None:
         async for compared in comparing.windows(self._pool, self._producers, source, since, until):

@@ -38,7 +38,7 @@ class Report:
             print(line, flush=True)
 
     def not_compared(self, last: int, recorded_before: datetime, *, asked: bool) -> None:
-        """Entries up to `last` are left out: because that was asked for, or nobody can say anything of them."""
+        """Entries up to `last` are left out: that was asked for, or nobody can say anything of them."""
         if last:
             self._not_compared = last, rfc3339(recorded_before)
             why = "--since" if asked else f"the outboxes keep {HORIZON.days} days"
@@ -82,7 +82,7 @@ class Report:
         if self.still_open:
             print(f"{self.still_open} differences are open: see GET /api/v1/audit/anomalies?status=open")
         elif self.differences:
-            print("healed")
+            print("all of them are healed, or accepted before")
 
     def _summary(self) -> dict[str, Any]:
         left_out = self._not_compared
