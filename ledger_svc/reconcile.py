@@ -63,7 +63,7 @@ async def _reconcile(settings: Settings, chosen: argparse.Namespace) -> int:
             await _answered(pool, chosen.wait)
         await run.tell_the_rest()
     report.end()
-    return 1 if report.still_open or run.more_than_kept else 0
+    return 1 if report.still_open else 0
 
 
 @asynccontextmanager
@@ -85,11 +85,6 @@ class _Run:
         self._report = report
         self._alarms = Alarms()
         self._after = self._upto = 0  # the entries that were compared: after … up to
-
-    @property
-    def more_than_kept(self) -> bool:
-        """Whether there may be differences that no anomaly says of whether they are open."""
-        return self._alarms.full
 
     async def compare(self, since: datetime | None, until: datetime | None) -> None:
         """Both ways: what was recorded, and what was made, from `since` up to `until`."""
