@@ -63,8 +63,8 @@ history: up ## Measure this commit in every way, and add it to perf/history.json
 collections: servers ## Measure collections on a private system, also killed half way (LEASES=100000)
 	@LEASES=$(or $(LEASES),20000) .venv/bin/python -m perf.collections_run
 
-reconcile: $(STAMP) ## Compare the ledger with the outboxes, and heal what differs (SINCE=2026-11-01)
-	@$(WITH_STACK) .venv/bin/python -m ledger_svc reconcile $(if $(SINCE),--since $(SINCE))
+reconcile: $(STAMP) ## Compare the ledger with the outboxes, name and heal what differs (SINCE=2026-11-01, JSON=1)
+	@$(WITH_STACK) .venv/bin/python -m ledger_svc reconcile $(if $(SINCE),--since $(SINCE)) $(if $(JSON),--json)
 
 resolution: up ## Start it, then let a third of 1,000 attempts time out at the gateway, and compare the records
 	@$(WITH_STACK) .venv/bin/python -m perf.resolution

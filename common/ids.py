@@ -1,7 +1,7 @@
 """Identifiers: UUIDv7 (RFC 9562 §5.7), time-ordered so that indexes grow at their right end."""
 
 import re
-from datetime import datetime
+from datetime import UTC, datetime
 
 import uuid_utils
 
@@ -27,6 +27,12 @@ def born_ms(identifier: str) -> int | None:
         return None
     milliseconds = int(identifier[:8] + identifier[9:13], 16)
     return milliseconds if milliseconds <= _LAST_MS else None
+
+
+def born(identifier: str) -> datetime | None:
+    """When a UUIDv7 says that it was made; None as `born_ms`."""
+    milliseconds = born_ms(identifier)
+    return None if milliseconds is None else datetime.fromtimestamp(milliseconds / 1000, UTC)
 
 
 def earliest(instant: datetime) -> str:

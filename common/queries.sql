@@ -71,24 +71,40 @@ DELETE FROM commands
  WHERE command_id IN (SELECT command_id FROM commands WHERE command_id < $1::uuid ORDER BY command_id LIMIT $2)
    AND (status <> 'pending' OR original_id IS NOT NULL)
 
--- name: outbox_range
--- A lease's events numbered $2 to $3, written since $4: each with the hash that the ledger keeps of its bytes.
-SELECT o.id, o.event_id::text, sha256('\x00'::bytea || o.body) AS leaf_hash, p.id IS NOT NULL AS pending
-  FROM outbox AS o
-  LEFT JOIN outbox_pending AS p ON p.id = o.id
- WHERE o.lease_id = $1 AND o.created_at >= $4
-   AND (convert_from(o.body, 'UTF8')::json ->> 'sequence')::int BETWEEN $2 AND $3
- ORDER BY o.id
- LIMIT $5
+-- name: outbox_ranges
+-- Of leases, the events with numbers in a range, written since $4, $5 at most of each; with the place of the range,
+-- from 1, and the hash that the ledger keeps of their bytes.
+SELECT w.place, e.*
+  FROM unnest($1::uuid[], $2::int[], $3::int[]) WITH ORDINALITY AS w (lease_id, first, last, place)
+ CROSS JOIN LATERAL (
+       SELECT o.id, sha256('\x00'::bytea || o.body) AS leaf_hash, p.id IS NOT NULL AS pending
+         FROM outbox AS o
+         LEFT JOIN outbox_pending AS p ON p.id = o.id
+        WHERE o.lease_id = w.lease_id AND o.created_at >= $4
+          AND (convert_from(o.body, 'UTF8')::json ->> 'sequence')::int BETWEEN w.first AND w.last
+        ORDER BY o.id
+        LIMIT $5) AS e
 
 -- name: outbox_window
--- The same for events with ids from $1 up to $2, written since $3.
+-- Events with ids from $1 up to $2, written since $3, with the same hash.
 SELECT o.id, o.event_id::text, sha256('\x00'::bytea || o.body) AS leaf_hash, p.id IS NOT NULL AS pending
   FROM outbox AS o
   LEFT JOIN outbox_pending AS p ON p.id = o.id
  WHERE o.event_id >= $1 AND o.event_id < $2 AND o.created_at >= $3
  ORDER BY o.event_id
  LIMIT $4
+
+-- name: outbox_events
+-- Events by their ids, however long ago they were written.
+SELECT event_id::text, sha256('\x00'::bytea || body) AS leaf_hash FROM outbox WHERE event_id = ANY($1::uuid[])
+
+-- name: outbox_names
+-- What these rows tell, in order.
+SELECT event_id::text, lease_id::text, type AS event_type,
+       (convert_from(body, 'UTF8')::json ->> 'sequence')::int AS sequence
+  FROM outbox
+ WHERE id = ANY($1::bigint[])
+ ORDER BY id
 
 -- name: publish_again
 -- In the order in which they were written, like everything that is pending.

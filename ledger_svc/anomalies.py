@@ -14,6 +14,7 @@ from prometheus_client import Counter, Gauge
 
 from common.clock import utcnow
 from common.db import Connection, Pool, Queries
+from common.differing import What
 
 log = structlog.get_logger()
 queries = Queries(Path(__file__).with_name("anomalies.sql"))
@@ -23,9 +24,10 @@ Kind = Literal[
     "conflict",  # another event, or other bytes, at a place in the sequence that is taken
     "id_reused",  # an event with the id of another one that is recorded
     "unknown_source",  # an event of a source that the ledger does not know
+    "implausible_id",  # an event whose id is dated ahead of the clock, or is no UUIDv7; it is recorded
     "malformed",  # a message, or a part of one, that is no event
     "cursor_mismatch",  # the stream does not hold, where it was read last, what was read there
-    "difference",  # the ledger and a producer's outbox differ in events that were made in some time
+    "difference",  # the ledger and a producer's outbox differ in an event, or in those made in some time
 ]
 EVIDENCE_BYTES_MAX = 64 * 1024  # of each; the first
 # Open ones of a kind that anybody can bring about who reaches the broker; more are counted and logged.
@@ -33,7 +35,8 @@ OPEN_MAX = 1_000
 SEEN_MAX = 10_000
 DETAIL_MAX = 1_000  # characters
 GAP_HEALED = "the missing numbers have arrived"
-_BOUNDED = ("conflict", "id_reused", "unknown_source", "malformed")
+_BOUNDED = ("conflict", "id_reused", "unknown_source", "implausible_id", "malformed")
+_FORGED = ("unknown", "other_bytes")  # differences of that sort; what is missing is healed, and so kept
 
 RAISED = Counter("ledger_anomalies", "What was not as it has to be, repetitions too", ["kind"])
 OPEN = Gauge("ledger_open_anomalies", "Anomalies that are not healed", ["kind"])
@@ -52,6 +55,8 @@ class Anomaly(msgspec.Struct, frozen=True, kw_only=True):
     since: str | None = None  # id of an event: it is about those that were made from then on …
     until: str | None = None  # … and before this one
     event_id: str | None = None
+    event_type: str | None = None
+    differs: What | None = None  # of a difference in one event
     stream_offset: int | None = None
     evidence: bytes | None = None  # the bytes in question
 
@@ -61,12 +66,19 @@ class Alarms:
 
     def __init__(self) -> None:
         self._open: Counts[str] = Counts()
+        self._forged = 0  # open differences of that sort
         self._seen: dict[tuple[str, str], None] = {}  # the last ones raised, so that a flood costs no writes
+
+    @property
+    def full(self) -> bool:
+        """Whether there are so many open differences of forged events that further ones are only logged."""
+        return self._forged >= OPEN_MAX
 
     async def refresh(self, connection: Connection | Pool) -> None:
         """Count anew what is open: others heal as well."""
         rows = await connection.fetch(queries.open_by_kind)
         self._open = Counts({row["kind"]: row["count"] for row in rows})
+        self._forged = sum(row["forged"] for row in rows)
         for kind in get_args(Kind):
             OPEN.labels(kind).set(self._open[kind])
 
@@ -75,12 +87,15 @@ class Alarms:
     ) -> None:
         """Write down those that are new, in the transaction that they belong to."""
         kept: dict[tuple[str, str], Anomaly] = {}
+        forged = 0
         for each in found:
             RAISED.labels(each.kind).inc()
             key: tuple[str, str] = (each.kind, each.place)
             if key in self._seen or key in kept:
                 continue
-            if each.kind in _BOUNDED and self._open[each.kind] + len(kept) >= OPEN_MAX:
+            forged += each.differs in _FORGED
+            too_many = each.kind in _BOUNDED and self._open[each.kind] + len(kept) >= OPEN_MAX
+            if too_many or (each.differs in _FORGED and self._forged + forged > OPEN_MAX):
                 self._see(key)
                 log.error("ledger.anomaly_not_kept", kind=each.kind, place=each.place, detail=each.detail)
                 continue
@@ -91,6 +106,7 @@ class Alarms:
         for row in new:
             each = kept[row["kind"], row["place"]]
             self._open[each.kind] += 1
+            self._forged += each.differs in _FORGED
             OPEN.labels(each.kind).set(self._open[each.kind])
             log.error("ledger.anomaly", kind=each.kind, detail=each.detail, **_where(each))
         for key in kept:
@@ -126,7 +142,7 @@ async def count_open(pool: Pool) -> int:
 
 
 def _where(each: Anomaly) -> dict[str, object]:
-    fields = ("source", "lease_id", "first", "last", "event_id", "stream_offset")
+    fields = ("source", "lease_id", "first", "last", "event_id", "event_type", "differs", "stream_offset")
     return {name: value for name in fields if (value := getattr(each, name)) is not None}
 
 
@@ -149,6 +165,8 @@ def _columns(found: Sequence[Anomaly], generation: int | None) -> tuple[list[obj
         [each.since for each in found],
         [each.until for each in found],
         [each.event_id for each in found],
+        [each.event_type for each in found],
+        [each.differs for each in found],
         [generation] * len(found),
         [each.stream_offset for each in found],
         [None if each.evidence is None else each.evidence[:EVIDENCE_BYTES_MAX] for each in found],

@@ -16,7 +16,7 @@ from common.http.routes import Route, json_response
 from common.http.validation import read_query
 from ledger_svc import store
 from ledger_svc.anomalies import count_open, queries
-from ledger_svc.comparing import time_of
+from ledger_svc.differences import time_of
 from ledger_svc.views import Anomalies, AnomaliesQuery, AnomalyNote, AnomalyView
 
 ITS = "anomalies"  # the list, in its cursors
@@ -80,6 +80,8 @@ def _view(row: Any, notes: list[AnomalyNote]) -> AnomalyView:
         since=None if row["since_id"] is None else rfc3339(time_of(row["since_id"])),
         until=None if row["until_id"] is None else rfc3339(time_of(row["until_id"])),
         event_id=row["event_id"],
+        event_type=row["event_type"],
+        differs=row["differs"],
         generation=row["generation"],
         stream_offset=row["stream_offset"],
         evidence_bytes=row["evidence_bytes"],

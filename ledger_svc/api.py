@@ -27,6 +27,7 @@ from ledger_svc.views import (
     Timeline,
     Trail,
     TrailQuery,
+    amount_figures,
     point_rules,
 )
 
@@ -177,7 +178,7 @@ class LedgerApi:
                         unknown=sums.payments.unknown,
                         success_rate=success_rate(sums.payments),
                     ),
-                    amounts=sums.amounts,
+                    amounts={currency: amount_figures(each) for currency, each in sums.amounts.items()},
                     ingest_lag_ms=round(lag_ms, 3),
                     tree_size=end.last_seq,
                     root_hash=end.root_hash.hex(),

@@ -1,16 +1,20 @@
 """What is checked of each event on its way in: a known source, the next number, the same bytes when it comes
-again.
+again, an id that can have been made by now.
 
-An event after a gap is true and is recorded; what is missing is asked for. An event that contradicts a record
-is not recorded, and its bytes are kept with the anomaly. Nothing is passed over without a word.
+An event after a gap is true and is recorded; what is missing is asked for. So is one whose id is dated ahead:
+a producer's clock may be wrong. An event that contradicts a record is not recorded, and its bytes are kept
+with the anomaly. Nothing is passed over without a word.
 """
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 
 from common.bus import topology
+from common.clock import rfc3339
 from common.db import Connection
+from common.ids import born
 from ledger_svc import store
 from ledger_svc.anomalies import Anomaly
 from ledger_svc.merkle import leaf_hash
@@ -20,6 +24,7 @@ from ledger_svc.reading import Place, Read, Row
 SOURCES = {"/lease-svc": topology.LEASE_COMMANDS, "/payment-svc": topology.PAYMENT_COMMANDS}
 
 ROWS_MAX = 50_000
+AHEAD_MAX = timedelta(minutes=5)  # of an id's date, compared with the writer's clock
 
 
 class LastNumbers:
@@ -90,8 +95,14 @@ async def recorded(
     return found
 
 
-def check(batch: Iterable[Read], log: Recorded) -> Checked:
-    """What of a batch is to be appended, and what is not as it has to be."""
+def plausible(event_id: str, now: datetime) -> bool:
+    """Whether this is an id that a producer can have made by now: a UUIDv7, and not dated ahead."""
+    made = born(event_id)
+    return made is not None and made <= now + AHEAD_MAX
+
+
+def check(batch: Iterable[Read], log: Recorded, now: datetime) -> Checked:
+    """What of a batch is to be appended at `now`, and what is not as it has to be."""
     checked = Checked()
     fresh: dict[Place, Read] = {}
     ids = dict(log.ids)
@@ -110,6 +121,8 @@ def check(batch: Iterable[Read], log: Recorded) -> Checked:
         else:
             fresh[place] = each
             appended[each.row].append(each.event.sequence)
+            if not plausible(each.event.id, now):
+                checked.anomalies.append(_implausible_id(each, now))
     checked.fresh = list(fresh.values())
     for row, numbers in appended.items():
         last = log.last.get(row, 0)
@@ -149,6 +162,7 @@ def _conflict(each: Read, recorded_leaf: bytes) -> Anomaly:
         first=number,
         last=number,
         event_id=each.event.id,
+        event_type=each.event.type,
         stream_offset=each.offset,
         evidence=each.raw,
     )
@@ -165,6 +179,26 @@ def _id_reused(each: Read, other: Place) -> Anomaly:
         first=number,
         last=number,
         event_id=each.event.id,
+        event_type=each.event.type,
+        stream_offset=each.offset,
+        evidence=each.raw,
+    )
+
+
+def _implausible_id(each: Read, now: datetime) -> Anomaly:
+    lease_id, source, number = each.place
+    made = born(each.event.id)
+    what = "is no UUIDv7" if made is None else f"says that it was made at {rfc3339(made)}"
+    return Anomaly(
+        kind="implausible_id",
+        place=each.event.id,
+        detail=f"the id {what}; the event was recorded at {rfc3339(now)}",
+        source=source,
+        lease_id=lease_id,
+        first=number,
+        last=number,
+        event_id=each.event.id,
+        event_type=each.event.type,
         stream_offset=each.offset,
         evidence=each.raw,
     )
@@ -180,6 +214,7 @@ def _unknown_source(each: Read) -> Anomaly:
         first=each.event.sequence,
         last=each.event.sequence,
         event_id=each.event.id,
+        event_type=each.event.type,
         stream_offset=each.offset,
         evidence=each.raw,
     )

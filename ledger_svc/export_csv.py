@@ -13,8 +13,16 @@ from ledger_svc.export_format import Head, Tail
 
 CSV_COLUMNS = (
     *("seq", "event_id", "type", "source", "lease_id", "sequence", "occurred_at", "recorded_at"),
-    *("amount", "currency", "payment_id", "number", "attempt_id", "leaf_hash", "data"),
+    *("amount", "currency", "payment_id", "number", "attempt_id", "leaf_hash", "data", "collected"),
 )
+# `amount` is what an event is about, and one payment has several. `collected` is what came in, or below
+# zero what went back: that column adds up to what the lease was paid.
+_COLLECTED = {
+    "payment.succeeded": 1,
+    "payoff.succeeded": 1,
+    "payment.refunded": -1,
+    "payment.charged_back": -1,
+}
 # With what a cell begins that is run as a formula, the wide forms too (OWASP, "CSV Injection").
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 
@@ -51,7 +59,9 @@ class CsvWriter:
         times = rfc3339(entry.occurred_at), rfc3339(entry.recorded_at)
         place = entry.seq, entry.event_id, entry.type, entry.source, entry.lease_id, entry.sequence
         fields = flat.amount, flat.currency, flat.payment_id, flat.number, flat.attempt_id
-        return _line((*place, *times, *fields, entry.leaf_hash.hex(), _json(data)))
+        sign = _COLLECTED.get(entry.type, 0)
+        collected = sign * flat.amount if isinstance(flat.amount, int) else 0
+        return _line((*place, *times, *fields, entry.leaf_hash.hex(), _json(data), collected))
 
     def tail(self, tail: Tail) -> bytes:
         return b""

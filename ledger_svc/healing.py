@@ -20,6 +20,7 @@ from common.reconciliation import REACH, Answer, Range
 from ledger_svc import comparing
 from ledger_svc.anomalies import Kind, annotate, queries
 from ledger_svc.checking import SOURCES
+from ledger_svc.differences import time_of
 from ledger_svc.producers import NoAnswer, Producers
 
 log = structlog.get_logger()
@@ -79,35 +80,44 @@ class Healing:
                     await self._ask_by_time(row)
 
     async def _ask_by_numbers(self, source: str, rows: Sequence[Any]) -> None:
-        sets: list[Range] = []
-        for row in rows:
-            first = max(row["first_sequence"], self._asked[row["anomaly_id"]].first)
-            wanted = (source, row["lease_id"], first, row["last_sequence"])
-            sets.append(await comparing.range_of(self._pool, *wanted))
-        answers = await self._producers.compare(source, sets)
-        for row, here, there in zip(rows, sets, answers, strict=True):
-            comparing.counted(source, here, there)
-            asked = self._asked[row["anomaly_id"]]
-            if here.count > here.last - here.first < row["last_sequence"] - here.first:
-                asked.first, asked.times, asked.at = here.last + 1, 0, 0.0  # the next numbers of a long gap
-            elif end := concluded(row["kind"], source, here, there):
-                await annotate(self._pool, row["anomaly_id"], end.note, healed=end.healed)
-            else:
-                await self._once_more(row, pending=there.pending > 0)
+        wanted = [
+            (
+                row["lease_id"],
+                max(row["first_sequence"], self._asked[row["anomaly_id"]].first),
+                row["last_sequence"],
+            )
+            for row in rows
+        ]
+        asked = iter(rows)
+        async for sets in comparing.ranges_of(self._pool, source, wanted):
+            answers = await self._producers.compare(source, sets)
+            for here, there in zip(sets, answers, strict=True):
+                await self._answered(next(asked), here, there)
+
+    async def _answered(self, row: Any, here: Range, there: Answer) -> None:
+        source = row["source"]
+        comparing.counted(source, here, there)
+        asked = self._asked[row["anomaly_id"]]
+        if here.count > here.last - here.first < row["last_sequence"] - here.first:
+            asked.first, asked.times, asked.at = here.last + 1, 0, 0.0  # the next numbers of a long gap
+        elif end := concluded(row["kind"], source, here, there):
+            await annotate(self._pool, row["anomaly_id"], end.note, healed=end.healed)
+        else:
+            await self._once_more(row, pending=there.pending > 0)
 
     async def _ask_by_time(self, row: Any) -> None:
         since = max(row["since_id"], earliest(utcnow() - REACH))
         different = pending = 0
         for source in [row["source"]] if row["source"] else SOURCES:
-            async for here, there in comparing.windows(
+            async for compared in comparing.windows(
                 self._pool, self._producers, source, since, row["until_id"]
             ):
-                different += not comparing.same(here, there)
-                pending += there.pending
+                different += len(compared.differences) + compared.pending
+                pending += compared.pending
         if different:
             await self._once_more(row, pending=pending > 0)
         elif since > row["since_id"]:
-            words = f"what was told before {rfc3339(comparing.time_of(since))} is beyond the horizon"
+            words = f"what was told before {rfc3339(time_of(since))} is beyond the horizon"
             words = f"{words}: nobody can say whether any of it is missing"
             await annotate(self._pool, row["anomaly_id"], words, healed=False)
         else:
@@ -142,7 +152,7 @@ def concluded(kind: Kind, source: str, here: Range, there: Answer) -> Conclusion
         return Conclusion(False, f"the outbox of {source} has no event of this number (any more)")
     if comparing.same(here, there):
         return Conclusion(True, f"the outbox of {source} has what is recorded")
-    if kind == "conflict":
+    if here.count:  # what is recorded stays
         return Conclusion(False, f"the outbox of {source} has other bytes than what is recorded")
     return None
 

@@ -5,38 +5,46 @@ import asyncio
 import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from common import telemetry
-from common.clock import day_or_instant, rfc3339, utcnow
+from common.clock import day_or_instant, utcnow
 from common.config import Settings
 from common.db import Pool, open_pool
 from common.ids import earliest
 from common.process import background
-from common.reconciliation import REACH
-from ledger_svc import comparing
+from common.reconciliation import KEPT, REACH
+from ledger_svc import comparing, differences
 from ledger_svc.anomalies import Alarms, queries
 from ledger_svc.app import SCHEMA
 from ledger_svc.checking import SOURCES
+from ledger_svc.differences import Difference, time_of
 from ledger_svc.healing import AWAY
 from ledger_svc.producers import Producers
+from ledger_svc.reconcile_report import Report
+from ledger_svc.store import END
 
 REST_S = 10.0  # what was told just now is on its way
 POLL_S = 0.5
+ANOMALIES_AT_ONCE = 500
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Returns the exit status: 0 nothing is missing (any more), 1 something differs, 2 nobody can say."""
+    """Returns the exit status: 0 nothing differs (any more), 1 something differs, 2 nobody can say."""
     parser = argparse.ArgumentParser(
         prog="python -m ledger_svc reconcile",
-        description="Compare the ledger's entries with the outboxes of the services, by number and digest of"
-        " the events made in a time. What differs is published again, and raised as an anomaly that the"
-        " running ledger writer heals. DATABASE_URL (of ledger_writer, or the owner) and AMQP_URL say where.",
+        description="Compare the ledger with the outboxes of the services, both ways: every entry, whatever"
+        " its id says, and all that the outboxes have told. Each event that differs is named and raised as"
+        " an anomaly; what the ledger lacks is published again, and the running ledger writer takes it in."
+        " DATABASE_URL (of ledger_writer, or the owner) and AMQP_URL say where.",
     )
     since = "a day or an RFC 3339 instant (default: what is kept)"
     parser.add_argument("--since", type=day_or_instant, help=since)
     parser.add_argument("--until", type=day_or_instant, help="likewise (default: now)")
     parser.add_argument("--wait", type=float, default=60.0, help="seconds to wait for healing (default: 60)")
+    parser.add_argument(
+        "--json", action="store_true", help="print a JSON object a line: each difference, then the summary"
+    )
     chosen = parser.parse_args(arguments)
     telemetry.configure_logging("error")
     try:
@@ -47,16 +55,16 @@ def main(arguments: Sequence[str]) -> int:
 
 
 async def _reconcile(settings: Settings, chosen: argparse.Namespace) -> int:
-    oldest = utcnow() - REACH
-    since = max(chosen.since or oldest, oldest)
-    if chosen.since and since > chosen.since:
-        print(f"the outboxes keep nothing from before {rfc3339(oldest)}: what is older is not compared")
-    until = min(chosen.until or utcnow(), utcnow() - timedelta(seconds=REST_S))
+    report = Report(as_json=chosen.json)
     async with _parts(settings) as (pool, producers):
-        differ = [
-            await _compare(pool, producers, source, earliest(since), earliest(until)) for source in SOURCES
-        ]
-        return 0 if not any(differ) or await _healed(pool, chosen.wait) else 1
+        run = _Run(pool, producers, report)
+        await run.compare(chosen.since, chosen.until)
+        if report.differences:
+            report.say("waiting until the ledger's writer has taken in what was published again")
+            await _answered(pool, chosen.wait)
+        await run.tell_the_rest()
+    report.end()
+    return 1 if report.still_open else 0
 
 
 @asynccontextmanager
@@ -69,30 +77,98 @@ async def _parts(settings: Settings) -> AsyncIterator[tuple[Pool, Producers]]:
         yield pool, producers
 
 
-async def _compare(pool: Pool, producers: Producers, source: str, since: str, until: str) -> int:
-    """How many windows differ, each of them raised as an anomaly."""
-    events = differ = 0
-    alarms = Alarms()
-    async for here, there in comparing.windows(pool, producers, source, since, until):
-        events += there.count
-        if not comparing.same(here, there):
-            differ += 1
-            found = comparing.difference(source, here, there)
-            print(found.detail)
-            await alarms.raise_all(pool, [found])
-    print(f"{source}: {events} events compared, {differ} windows differ")
-    return differ
+class _Run:
+    """One comparison of everything that can be compared."""
+
+    def __init__(self, pool: Pool, producers: Producers, report: Report) -> None:
+        self._pool = pool
+        self._producers = producers
+        self._report = report
+        self._alarms = Alarms()
+        self._after = self._upto = 0  # the entries that were compared: after … up to
+
+    async def compare(self, since: datetime | None, until: datetime | None) -> None:
+        """Both ways: what was recorded, and what was made, from `since` up to `until`."""
+        now = utcnow()
+        oldest = now - REACH
+        start = max(since or oldest, oldest)
+        await self._alarms.refresh(self._pool)
+        await self._entries(start, until, asked=start != oldest, kept_since=now - KEPT)
+        rested = min(until or now, now - timedelta(seconds=REST_S))
+        for source in SOURCES:
+            await self._windows(source, earliest(start), earliest(rested))
+
+    async def _entries(
+        self, start: datetime, until: datetime | None, *, asked: bool, kept_since: datetime
+    ) -> None:
+        after = await comparing.recorded_before(self._pool, start)
+        upto = END if until is None else await comparing.recorded_before(self._pool, until)
+        looked_at = await self._pool.fetchval(queries.compared_upto) or 0  # by the writer, when they came
+        self._report.not_compared(after, start, asked=asked)
+        self._after = after
+        async for page in comparing.entries(self._pool, self._producers, after, upto):
+            self._report.entries.update(page.compared)
+            found, self._upto = page.differences, page.upto
+            if not self._alarms.full:  # else the writer may have found one without writing it down
+                found = await self._without_forgotten(found, looked_at, kept_since)
+            self._tell(found)
+            await self._alarms.raise_all(self._pool, map(differences.anomaly, found))
+
+    async def _without_forgotten(
+        self, found: list[Difference], looked_at: int, kept_since: datetime
+    ) -> list[Difference]:
+        old = {differences.place_of(each) for each in found if _forgotten(each, looked_at, kept_since)}
+        if not old:
+            return found
+        rows = await self._pool.fetch(queries.found_before, list(old))
+        right = old - {row["place"] for row in rows}
+        self._report.forgotten += len(right)
+        return [each for each in found if differences.place_of(each) not in right]
+
+    async def _windows(self, source: str, since: str, until: str) -> None:
+        async for compared in comparing.windows(self._pool, self._producers, source, since, until):
+            self._report.told[source] += compared.told
+            self._tell([each for each in compared.differences if not self._told(each)])
+            found = differences.anomalies(source, compared.window, compared.differences)
+            await self._alarms.raise_all(self._pool, found)
+
+    def _tell(self, found: Sequence[Difference]) -> None:
+        for each in found:
+            self._report.difference(each)
+
+    def _told(self, each: Difference) -> bool:
+        """Whether it was found among the entries already."""
+        return each.seq is not None and self._after < each.seq <= self._upto
+
+    async def tell_the_rest(self) -> None:
+        """What is open now: differences by number, and what else was noticed by name."""
+        self._report.still_open = await self._pool.fetchval(queries.count_differences)
+        after = 0
+        while rows := await self._pool.fetch(queries.open_anomalies, after, ANOMALIES_AT_ONCE):
+            for row in rows:
+                self._report.anomaly(dict(row))
+            after = rows[-1]["anomaly_id"]
 
 
-async def _healed(pool: Pool, within_s: float) -> bool:
-    """Whether what is open is healed in time, by the writer that runs."""
-    print("waiting for the ledger's writer to take in what was published again")
+def _forgotten(each: Difference, looked_at: int, kept_since: datetime) -> bool:
+    """Whether the outbox may have forgotten what the writer had compared when it came.
+
+    Recorded late, an entry lies within the reach while its event is older than what is kept.
+    """
+    return (
+        each.differs == "unknown"
+        and each.seq is not None
+        and each.seq <= looked_at
+        and time_of(each.event_id) < kept_since
+    )
+
+
+async def _answered(pool: Pool, within_s: float) -> None:
+    """Until it is known of each difference whether it heals, by the writer that runs."""
     try:
         async with asyncio.timeout(within_s):
-            while left := await pool.fetchval(queries.count_differences):  # noqa: ASYNC110 another process
+            while await pool.fetchval(queries.count_unanswered):  # noqa: ASYNC110 another process
                 await asyncio.sleep(POLL_S)
     except TimeoutError:
-        print(f"{left} differences are still open: see GET /api/v1/audit/anomalies?status=open")
-        return False
-    print("healed")
-    return True
+        return
+

@@ -10,7 +10,15 @@ import msgspec
 from ledger_svc import events
 from ledger_svc.entry import Entry
 from ledger_svc.events import Event
-from ledger_svc.lease_state import CANCELLED, EMPTY, PAID, PROCESSING, UNTOUCHED, LeaseState, apply_data
+from ledger_svc.lease_state import (
+    CANCELLED,
+    EMPTY,
+    PAID,
+    PROCESSING,
+    UNTOUCHED,
+    LeaseState,
+    apply_data,
+)
 
 __all__ = [
     "EMPTY",
@@ -36,6 +44,7 @@ class PaymentState(msgspec.Struct, frozen=True, kw_only=True):
     status: str  # "scheduled", "due", "late", "processing", "paid", "cancelled"
     amount: int  # minor units
     amount_paid: int  # minor units
+    amount_due: int  # minor units still to be paid; 0 once it is cancelled, whatever is under way on it
 
 
 class Missing(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,11 +56,16 @@ class Missing(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
-    """`state` of the contract's state-at-point."""
+    """`state` of the contract's state-at-point.
+
+    Its lines add up: `amount_paid` is that of all payments and `settled_early`, `balance` is the `amount_due`
+    of all payments.
+    """
 
     status: str  # "active", "delinquent", "paid_off", "cancelled", "charged_off"
     balance: int  # minor units
     amount_paid: int  # minor units
+    settled_early: int  # of `amount_paid`, what payoffs paid for payments that they cancelled
     payments: list[PaymentState]  # by number
 
 
@@ -79,18 +93,27 @@ def snapshot(state: LeaseState) -> Snapshot | None:
         status = progress.status
         if state.closed and status not in (PAID, PROCESSING):
             status = CANCELLED  # the payment service tells of no instalment that it cancels for this
+        amount = row.amount + progress.late_fee if progress.amount is None else progress.amount
+        due = 0 if state.closed or progress.open_status == CANCELLED else amount - progress.amount_paid
         payments.append(
             PaymentState(
                 number=row.number,
                 payment_id=row.payment_id,
                 status=status,
-                amount=row.amount + progress.late_fee if progress.amount is None else progress.amount,
+                amount=amount,
                 amount_paid=progress.amount_paid,
+                amount_due=due,
             )
         )
     # The lease service's word stands, but for a lease that it takes for an ordinary one.
     status = "delinquent" if state.delinquent and state.status == "active" else state.status
-    return Snapshot(status=status, balance=state.balance, amount_paid=state.collected, payments=payments)
+    return Snapshot(
+        status=status,
+        balance=state.balance,
+        amount_paid=state.collected,
+        settled_early=state.collected - sum(each.amount_paid for each in payments),
+        payments=payments,
+    )
 
 
 def select(

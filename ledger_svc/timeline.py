@@ -9,7 +9,7 @@ from common.clock import rfc3339
 from ledger_svc import events, facts
 from ledger_svc.entry import Entry
 from ledger_svc.facts import Data
-from ledger_svc.lease_state import EMPTY, apply_data
+from ledger_svc.lease_state import EMPTY, LeaseState, apply_data
 from ledger_svc.reconstruct import in_order
 from ledger_svc.wording import (
     created,
@@ -42,7 +42,9 @@ class Item(msgspec.Struct, frozen=True, kw_only=True):
     type: str  # the event's
     title: str  # a few words
     summary: str  # a sentence without its full stop
-    amount: int  # minor units: what the event is about
+    amount: int  # minor units: what the event is about; not to be added up
+    collected: int  # minor units that came in, negative: went back; all lines together: what is paid
+    balance_change: int  # minor units; all lines up to this one together: `balance_after`
     balance_after: int | None  # minor units; None while the ledger has not seen lease.created
 
 
@@ -55,7 +57,7 @@ def timeline(entries: Iterable[Entry]) -> Iterator[Item]:
     state = EMPTY
     for entry in in_order(entries):
         data = events.data_of(events.decode(entry.raw))
-        state = apply_data(state, data)
+        before, state = state, apply_data(state, data)
         title, summary, amount = _tell(data, term=len(state.schedule))
         yield Item(
             at=rfc3339(entry.occurred_at),
@@ -64,8 +66,15 @@ def timeline(entries: Iterable[Entry]) -> Iterator[Item]:
             title=title,
             summary=summary,
             amount=amount,
+            collected=state.collected - before.collected,
+            balance_change=_balance(state) - _balance(before),
             balance_after=None if state.status is None else state.balance,
         )
+
+
+def _balance(state: LeaseState) -> int:
+    """0 while nobody knows: what was paid before is in the change that lease.created brings."""
+    return 0 if state.status is None else state.balance
 
 
 def _tell(data: Data, *, term: int) -> tuple[str, str, int]:

@@ -34,6 +34,11 @@ class Amounts(msgspec.Struct, frozen=True):
     refunded: int = 0  # all money given back
     outstanding: int = 0  # the sum of all balances
 
+    @property
+    def no_longer_owed(self) -> int:
+        """Billed, and neither collected nor outstanding: what payoffs save and waive, and closed leases."""
+        return self.billed - (self.collected - self.refunded) - self.outstanding
+
 
 class Totals(msgspec.Struct, frozen=True, kw_only=True):
     """What is derived from all events: `/audit/metrics`, and the books; to and from JSON with msgspec."""

@@ -7,6 +7,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from common.clock import instant
+from common.differing import What
 from common.http.cursor import PageQuery
 from common.http.fields import Identifier, Instant
 from common.http.problems import FieldError
@@ -110,6 +111,8 @@ class AnomalyView(msgspec.Struct, frozen=True, kw_only=True):
     since: str | None  # RFC 3339: or about events that were made from then on …
     until: str | None  # … and before this
     event_id: str | None
+    event_type: str | None
+    differs: What | None  # of a difference in one event: what is wrong with it
     generation: int | None  # of the stream in which it was seen: one more each time that is another
     stream_offset: int | None
     evidence_bytes: int | None  # how many of the bytes in question are kept: the first 65536
@@ -152,6 +155,27 @@ class PaymentFigures(msgspec.Struct, frozen=True, kw_only=True):
     success_rate: float | None  # succeeded / (succeeded + declined)
 
 
+class AmountFigures(msgspec.Struct, frozen=True, kw_only=True):
+    """Money of one currency, minor units: billed = collected - refunded + outstanding + no_longer_owed."""
+
+    billed: int  # all that was ever to be paid, by the leases' schedules and as late fees
+    collected: int  # all money taken
+    refunded: int  # all money given back
+    outstanding: int  # the sum of all balances
+    no_longer_owed: int  # saved or waived by early payoffs, or of closed leases, less what came in for these
+
+
+def amount_figures(sums: Amounts) -> AmountFigures:
+    """As the contract shows the totals of a currency."""
+    return AmountFigures(
+        billed=sums.billed,
+        collected=sums.collected,
+        refunded=sums.refunded,
+        outstanding=sums.outstanding,
+        no_longer_owed=sums.no_longer_owed,
+    )
+
+
 class Figures(msgspec.Struct, frozen=True, kw_only=True):
     """What the whole ledger adds up to."""
 
@@ -160,7 +184,7 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     last_seq: int
     events_by_type: dict[str, int]
     payments: PaymentFigures
-    amounts: dict[str, Amounts]  # by currency, minor units
+    amounts: dict[str, AmountFigures]  # by currency
     ingest_lag_ms: float  # from the last event's time to its recording
     tree_size: int
     root_hash: str  # lower-case hex

@@ -139,17 +139,20 @@ class LedgerWriter:
         await self._tell(connection, wrong)  # before the cursor passes it
         if not read:
             return
-        checked = checking.check(read, await checking.recorded(connection, read, self._last))
+        now = utcnow()
+        checked = checking.check(read, await checking.recorded(connection, read, self._last), now)
         try:
             await self._write(connection, checked, read[-1])
         except asyncpg.UniqueViolationError:  # the id of an event that was recorded before
             self._last.clear()
             known = await checking.recorded(connection, read, self._last, ids=True)
-            checked = checking.check(read, known)
+            checked = checking.check(read, known, now)
             await self._write(connection, checked, read[-1])
         telemetry.DUPLICATES.labels(topology.LEDGER_STREAM).inc(checked.repeats)
-        if self._healer:
-            self._healer.read(max(each.event.id for each in read))
+        # What is dated ahead, or is not dated at all, says nothing of how far the writer is behind.
+        dated = [each.event.id for each in read if checking.plausible(each.event.id, now)]
+        if self._healer and dated:
+            self._healer.read(max(dated))
 
     async def _write(self, connection: Connection, checked: Checked, last: reading.Read) -> None:
         """Append what is fresh of messages, of which `last` is the last event."""

@@ -19,12 +19,23 @@ async def tell(client: Client, stage: Stage, story: Story) -> None:
     stage.chapter("What the ledger remembers")
     items = await _timeline_to_the_end(client, story)
     stage.table(
-        ("seq", "at (UTC)", "what happened", "balance"),
+        ("seq", "at (UTC)", "what happened", "change", "balance"),
         [
-            (item["seq"], item["at"][11:23], item["summary"], story.money(item["balance_after"]).split()[0])
+            (
+                item["seq"],
+                item["at"][11:23],
+                item["summary"],
+                story.money(item["balance_change"]).split()[0],
+                story.money(item["balance_after"]).split()[0],
+            )
             for item in items
         ],
-        right=(0, 3),
+        right=(0, 3, 4),
+    )
+    stage.equal(
+        "the changes add up to the balance",
+        sum(item["balance_change"] for item in items),
+        items[-1]["balance_after"],
     )
     moment = next((item for item in items if item["type"] == "payment.unknown"), items[0])
     stage.say(f"What did the books say at {moment['at'][11:19]}, when nobody knew about instalment 3?")

@@ -19,7 +19,7 @@ ASK_AGAIN_S = 0.2
 # Made by appending …
 DERIVED = frozenset({"entries", "nodes", "batches", "places", "event_ids", "closings"})
 # … and what does not follow from events: taken over as it is.
-CARRIED = ("keys", "anomalies", "anomaly_notes", "reconciled", "openings", "cursors")
+CARRIED = ("keys", "anomalies", "anomaly_notes", "reconciled", "compared", "openings", "cursors")
 
 
 @asynccontextmanager

@@ -42,6 +42,7 @@ class LedgerSums(msgspec.Struct, frozen=True, kw_only=True):
     billed: dict[str, int]
     collected: dict[str, int]  # and not given back
     outstanding: dict[str, int]
+    no_longer_owed: dict[str, int]  # the rest of what was billed
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):

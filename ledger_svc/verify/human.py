@@ -5,13 +5,15 @@ import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from io import BufferedReader
+from typing import NamedTuple
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
-from ledger_svc.verify.findings import Problem, Report
+from ledger_svc.reconstruct import Snapshot
+from ledger_svc.verify.findings import LedgerSums, Problem, Report
 from ledger_svc.wording import money
 
 _EVERY = 256  # entries
@@ -60,37 +62,69 @@ def _words(problem: Problem) -> Text:
     return text
 
 
+class Line(NamedTuple):
+    """A row of a lease's table; money in minor units."""
+
+    label: str
+    status: str
+    amount: int
+    paid: int
+    to_be_paid: int
+
+
+def lines(lease: Snapshot) -> tuple[list[Line], Line]:
+    """A lease's money row by row, and its total: what is paid and to be paid in all.
+
+    Not all that is paid is on instalments: what a payoff paid for those it cancelled has a row.
+    """
+    rows = [
+        Line(str(row.number), row.status, row.amount, row.amount_paid, row.amount_due)
+        for row in lease.payments
+    ]
+    if lease.settled_early:
+        rows.append(Line("early payoff, for those cancelled", "", 0, lease.settled_early, 0))
+    return rows, Line("total", "", sum(row.amount for row in rows), lease.amount_paid, lease.balance)
+
+
 def _show_state(console: Console, report: Report) -> None:
     """What the events add up to."""
     if report.lease is not None:
-        lease, currency = report.lease, report.currency or ""
-        console.print()
-        console.print(
-            Text(
-                f"By these events the lease is {lease.status}: {money(lease.amount_paid, currency)} paid, "
-                f"{money(lease.balance, currency)} still to be paid."
-            )
-        )
-        table = Table("instalment", "status", box=None)
-        for column in ("amount", "paid"):
-            table.add_column(column, justify="right")
-        for row in lease.payments:
-            amounts = money(row.amount, currency), money(row.amount_paid, currency)
-            table.add_row(str(row.number), Text(row.status), *map(Text, amounts))
-        console.print(table)
+        _show_lease(console, report.lease, report.currency or "")
     if report.ledger is not None:
-        sums = report.ledger
-        console.print()
-        statuses = ", ".join(f"{count} {status}" for status, count in sorted(sums.leases.items()))
-        count = sum(sums.leases.values())
-        console.print(Text(f"By these events, leases: {count} ({statuses or 'none'})."))
-        table = Table("", box=None)
-        for column in ("billed", "collected", "outstanding"):
-            table.add_column(column, justify="right")
-        for currency in sorted(sums.billed):
-            of_all = [each[currency] for each in (sums.billed, sums.collected, sums.outstanding)]
-            table.add_row(Text(currency), *(Text(money(amount, currency)) for amount in of_all))
-        console.print(table)
+        _show_ledger(console, report.ledger)
+
+
+def _show_lease(console: Console, lease: Snapshot, currency: str) -> None:
+    console.print()
+    console.print(
+        Text(
+            f"By these events the lease is {lease.status}: {money(lease.amount_paid, currency)} paid, "
+            f"{money(lease.balance, currency)} still to be paid."
+        )
+    )
+    table = Table("instalment", "status", box=None)
+    for column in ("amount", "paid", "to be paid"):
+        table.add_column(column, justify="right")
+    rows, total = lines(lease)
+    for row in [*rows, total]:
+        amounts = [money(amount, currency) for amount in (row.amount, row.paid, row.to_be_paid)]
+        table.add_row(row.label, Text(row.status), *map(Text, amounts))
+    console.print(table)
+
+
+def _show_ledger(console: Console, sums: LedgerSums) -> None:
+    console.print()
+    statuses = ", ".join(f"{count} {status}" for status, count in sorted(sums.leases.items()))
+    count = sum(sums.leases.values())
+    console.print(Text(f"By these events, leases: {count} ({statuses or 'none'})."))
+    table = Table("", box=None)
+    for column in ("billed", "collected, less refunds", "outstanding", "no longer owed"):
+        table.add_column(column, justify="right")
+    for currency in sorted(sums.billed):
+        columns = (sums.billed, sums.collected, sums.outstanding, sums.no_longer_owed)
+        of_all = [each[currency] for each in columns]
+        table.add_row(Text(currency), *(Text(money(amount, currency)) for amount in of_all))
+    console.print(table)
 
 
 @contextmanager

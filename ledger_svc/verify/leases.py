@@ -146,7 +146,7 @@ class Leases:
 
     def sums(self) -> LedgerSums:
         """Of the whole ledger."""
-        sums = LedgerSums(leases={}, billed={}, collected={}, outstanding={})
+        sums = LedgerSums(leases={}, billed={}, collected={}, outstanding={}, no_longer_owed={})
         for lease in self._leases.values():
             shot = reconstruct.snapshot(lease.state)
             if lease.unknown is not None:
@@ -158,6 +158,7 @@ class Leases:
                     (sums.billed, currency, state.billed),
                     (sums.collected, currency, state.collected),
                     (sums.outstanding, currency, state.balance),
+                    (sums.no_longer_owed, currency, state.billed - state.collected - state.balance),
                 ):
                     sum_[key] = sum_.get(key, 0) + amount
         return sums

@@ -243,12 +243,14 @@ async def test_metrics_move_with_what_happens(client: Client, system: System) ->
     assert after["events_total"] == before["events_total"] + 5 == after["last_seq"]
     for outcome, more in (("succeeded", 1), ("declined", 1), ("unknown", 0)):
         assert after["payments"][outcome] == before["payments"][outcome] + more
-    kept = before["amounts"].get("KWD", {"billed": 0, "collected": 0, "refunded": 0, "outstanding": 0})
+    names = ("billed", "collected", "refunded", "outstanding", "no_longer_owed")
+    kept = before["amounts"].get("KWD", dict.fromkeys(names, 0))
     assert after["amounts"]["KWD"] == {
         "billed": kept["billed"] + lease["balance"],
         "collected": kept["collected"] + 700,
         "refunded": 0,
         "outstanding": kept["outstanding"] + lease["balance"] - 700,
+        "no_longer_owed": kept["no_longer_owed"],
     }
     sums = after["payments"]
     rate = sums["succeeded"] / (sums["succeeded"] + sums["declined"])

@@ -1,5 +1,9 @@
 """The stream is lost under load, with what was in it: the ledger finds out, asks, and is complete."""
 
+import asyncio
+import json
+import os
+import sys
 from typing import Any
 
 from common.bus.topology import LEDGER_STREAM
@@ -33,6 +37,30 @@ async def test_the_stream_is_lost_under_load(system: System, client: Client) -> 
         assert [note["note"] for note in each["notes"]] == ["ledger and outbox have the same events"]
     generation = await system.value("SELECT max(generation) FROM ledger.batches")
     assert generation > 1
+
+
+async def test_an_operator_compares_everything(system: System, client: Client) -> None:
+    """After a load of every kind: each entry is its producer's, and nothing is missing."""
+    load = Load(client)
+    async with load.running():
+        await load.flows()
+    await load.settle(system)
+    await come_to_rest(system)
+    addresses = system.stack.addresses
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "ledger_svc", "reconcile", "--json"),
+        env={**os.environ, "DATABASE_URL": addresses.database, "AMQP_URL": addresses.amqp},
+        stdout=asyncio.subprocess.PIPE,
+    )
+    said, _ = await asyncio.wait_for(process.communicate(), 120)
+    lines = [json.loads(line) for line in said.splitlines()]
+    assert [line for line in lines if "difference" in line] == []
+    summary = lines[-1]["summary"]
+    told = await system.rows("SELECT source, count(*) FROM ledger.entries GROUP BY source ORDER BY source")
+    assert process.returncode == summary["differences"] == 0
+    assert {each["source"]: each["entries_compared"] for each in summary["sources"]} == {
+        row["source"]: row["count"] for row in told
+    }
 
 
 async def _anomalies(client: Client) -> list[dict[str, Any]]:

@@ -42,7 +42,7 @@ TABLES = {
     ),
     "ledger": (
         *("entries", "batches", "nodes", "places", "event_ids", "closings", "keys", "openings"),
-        *("anomalies", "anomaly_notes", "reconciled", "cursors"),
+        *("anomalies", "anomaly_notes", "reconciled", "compared", "cursors"),
     ),
 }
 

@@ -22,7 +22,7 @@ from tests.servers import Servers
 
 TABLES = (
     *("entries", "batches", "nodes", "places", "event_ids", "closings", "keys"),
-    *("openings", "anomalies", "anomaly_notes", "reconciled", "cursors"),
+    *("openings", "anomalies", "anomaly_notes", "reconciled", "compared", "cursors"),
 )
 KEY = note.generate("example.org/ledger-of-the-tests")
 SCHEMA = "ledger_beside"  # one of these tests' own, which they may bend

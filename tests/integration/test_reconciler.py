@@ -3,7 +3,6 @@
 import asyncio
 import random
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
 
@@ -16,19 +15,25 @@ from aiormq.exceptions import AMQPError
 from common.bus import topology
 from common.clock import rfc3339, utcnow
 from common.db import Pool
-from common.envelope import decode_event, encode
 from common.ids import earliest, uuid7
 from common.reconciliation import Answer, Set, digest
 from ledger_svc import accept, reconcile
 from ledger_svc.producers import Producers
 from ledger_svc.reconciler import Reconciler
-from ledger_svc.writer import LedgerWriter
 from tests.integration.broker import channel, running, until
 from tests.integration.database import empty, owner, pools
 from tests.integration.producing import Outboxes, outboxes, workers
-from tests.integration.test_ledger_writer import KEY, changed, fresh_stream, has, send
+from tests.integration.reconciling import (
+    a_life,
+    kinds,
+    notes,
+    open_ones,
+    shorten_pauses,
+    told_before,
+    writing,
+)
+from tests.integration.test_ledger_writer import changed, fresh_stream, has, send
 from tests.servers import Servers
-from tests.unit.event_samples import Life
 
 
 @pytest.fixture
@@ -61,50 +66,6 @@ async def told(servers: Servers) -> AsyncIterator[Outboxes]:
         yield found
 
 
-@pytest.fixture(autouse=True)
-def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ledger_svc.writer.STANDBY_POLL_S", 0.1)
-    monkeypatch.setattr("ledger_svc.writer.PAUSE_S", 0.05)
-    monkeypatch.setattr("ledger_svc.stream.FIRST_WITHIN_S", 0.5)
-    monkeypatch.setattr("ledger_svc.healing.FIRST_PAUSE_S", 0.1)
-    monkeypatch.setattr("ledger_svc.reconciler.POLL_S", 0.2)
-    monkeypatch.setattr("ledger_svc.reconciler.QUIET_S", 0.2)
-    monkeypatch.setattr("ledger_svc.producers.ANSWER_WITHIN_S", 1.0)
-
-
-@asynccontextmanager
-async def writing(servers: Servers, pool: Pool, every_s: float = 600.0) -> AsyncIterator[None]:
-    """The ledger's writer with its reconciler."""
-    producers = Producers(servers.amqp_url, "test-reconciler")
-    writer = LedgerWriter(servers.amqp_url, pool, KEY, Reconciler(pool, producers, every_s))
-    async with running(producers.run(), writer.run()):
-        yield
-
-
-def a_life(payments: int = 3) -> Life:
-    life = Life()
-    life.create()
-    for number in range(1, payments + 1):
-        life.succeed(life.start(number))
-    return life
-
-
-async def open_ones(db: asyncpg.Connection) -> list[Any]:
-    return await db.fetch(
-        "SELECT * FROM ledger.anomalies a WHERE NOT EXISTS"
-        " (SELECT FROM ledger.anomaly_notes n WHERE n.anomaly_id = a.anomaly_id AND n.healed)"
-    )
-
-
-async def kinds(db: asyncpg.Connection) -> list[str]:
-    return [row["kind"] for row in await db.fetch("SELECT kind FROM ledger.anomalies ORDER BY anomaly_id")]
-
-
-async def notes(db: asyncpg.Connection) -> list[tuple[bool, str]]:
-    rows = await db.fetch("SELECT healed, note FROM ledger.anomaly_notes ORDER BY noted_at")
-    return [(row["healed"], row["note"]) for row in rows]
-
-
 def quiet(db: asyncpg.Connection) -> Callable[[], Any]:
     async def reached() -> bool:
         return not await open_ones(db)
@@ -118,6 +79,11 @@ async def complete(db: asyncpg.Connection, raws: list[bytes]) -> None:
     await asyncio.sleep(0.2)
     rows = await db.fetch("SELECT raw FROM ledger.entries ORDER BY seq")
     assert sorted(bytes(row["raw"]) for row in rows) == sorted(raws)
+
+
+@pytest.fixture(autouse=True)
+def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    shorten_pauses(monkeypatch)
 
 
 @pytest.fixture(params=[1, 1000], ids=["one by one", "together"])
@@ -318,13 +284,6 @@ async def test_a_cursor_that_does_not_fit(
     assert (True, "ledger and outbox have the same events") in await notes(db)
 
 
-def told_before(raw: bytes, age: timedelta) -> bytes:
-    """The event as if its id had been made then."""
-    event = decode_event(raw)
-    made = earliest(utcnow() - age)[:14] + event.id[14:]
-    return encode(msgspec.structs.replace(event, id=made))
-
-
 async def test_an_operator_asks(
     servers: Servers,
     its: AbstractChannel,
@@ -346,11 +305,12 @@ async def test_an_operator_asks(
         assert await asyncio.to_thread(reconcile.main, ["--since", since]) == 0
         said = capsys.readouterr().out
         assert "healed" in said
-        assert f"/payment-svc: {len(raws) - 1} events compared, 1 windows differ" in said
+        entries, events = len(raws) - 3, len(raws) - 1
+        assert f"/payment-svc: {entries} entries and {events} events compared, 2 differ" in said
         await complete(db, raws)
-        assert await kinds(db) == ["difference"]
+        assert await kinds(db) == ["difference"] * 2
         await send(its, b"wrong")
-        await until(lambda: _raised(db, 2))
+        await until(lambda: _raised(db, 3))
         [wrong] = await open_ones(db)
         ids = [str(wrong["anomaly_id"]), "99"]
         assert await asyncio.to_thread(accept.main, [*ids, "--note", "a test"]) == 1

@@ -1,13 +1,16 @@
 """What is checked of events on their way into the ledger: numbers, bytes, ids, sources."""
 
 import json
+from datetime import timedelta
 from random import Random
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.ids import uuid7
+from common.clock import utcnow
+from common.ids import earliest, uuid7
 from ledger_svc import checking, events, merkle
 from ledger_svc.anomalies import Anomaly
 from ledger_svc.checking import LastNumbers, Recorded, Row
@@ -20,6 +23,7 @@ class Log:
     """A log that takes in what was checked; it looks at all that it has, and so needs no cleverness."""
 
     def __init__(self) -> None:
+        self.now = utcnow()
         self.taken: dict[Place, bytes] = {}
         self.raised: list[Anomaly] = []
         self.late: set[Row] = set()
@@ -32,7 +36,7 @@ class Log:
             leaves={place: merkle.leaf_hash(raw) for place, raw in self.taken.items()},
             ids={events.decode(raw).id: place for place, raw in self.taken.items()},
         )
-        checked = checking.check(batch, known)
+        checked = checking.check(batch, known, self.now)
         for each in checked.fresh:
             assert each.place not in self.taken
             self.taken[each.place] = each.raw
@@ -155,3 +159,29 @@ def test_last_numbers_are_bounded() -> None:
     last.update({rows[0]: 2})
     last.update({rows[-1]: 1})
     assert [last.get(row) for row in (rows[0], rows[1], rows[-1])] == [2, None, 1]
+
+
+@pytest.mark.parametrize(
+    ("event_id", "kinds"),
+    [
+        ("now", []),
+        ("4 minutes ahead", []),
+        ("6 minutes ahead", ["implausible_id"]),
+        ("a year back", []),
+        ("11111111-1111-4111-8111-111111111111", ["implausible_id"]),
+        ("ffffffff-ffff-7fff-bfff-ffffffffffff", ["implausible_id"]),
+    ],
+)
+def test_an_id_that_cannot_have_been_made_by_now(event_id: str, kinds: list[str]) -> None:
+    """It is recorded, told of once with its bytes, and a clock that is a little ahead is none."""
+    log, life = Log(), a_life()
+    minutes = {"now": 0, "4 minutes ahead": 4, "6 minutes ahead": 6, "a year back": -365 * 24 * 60}
+    if event_id in minutes:
+        event_id = earliest(log.now + timedelta(minutes=minutes[event_id]))
+    raw = changed(life.raws[0], id=event_id)
+    assert log.take(raw) == kinds
+    assert log.take(raw) == []
+    assert list(log.taken.values()) == [raw]
+    for each in log.raised:
+        assert (each.event_id, each.event_type, each.evidence) == (event_id, "lease.created", raw)
+        assert (each.lease_id, each.source, each.first, each.last) == (life.lease_id, "/lease-svc", 1, 1)

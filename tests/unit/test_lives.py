@@ -101,6 +101,7 @@ def _check_ledger(lives: Lives, random: Random) -> None:
     )
     for shown, payment in zip(rebuilt.payments, lives.payments, strict=True):
         assert (shown.amount, shown.amount_paid) == (payment.owed.total, payment.paid.total)
+        assert shown.amount_due == payment.amount_due
         assert (shown.status in ("paid", "cancelled")) == (not payment.open)
         assert payment.open or shown.status == payment.status
     totals = total(mixed)
