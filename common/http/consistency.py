@@ -15,6 +15,7 @@ from aiohttp import web
 
 from common.clock import utcnow
 from common.http.prefer import wait_s
+from common.http.problem_types import NOT_CAUGHT_UP
 from common.http.problems import FieldError, invalid, unavailable
 from common.ids import born_ms, canonical_uuid
 
@@ -85,7 +86,7 @@ async def arrives(identifier: str, here: Callable[[], Awaitable[bool]]) -> bool:
 async def poll(done: Callable[[], Awaitable[bool]], within_s: float, otherwise: str) -> None:
     """Ask `done` again and again for `within_s` seconds. Raises ProblemError 503 saying `otherwise`."""
     if not await _within(done, within_s):
-        raise unavailable(otherwise)
+        raise unavailable(otherwise, of=NOT_CAUGHT_UP)
 
 
 async def _within(done: Callable[[], Awaitable[bool]], within_s: float) -> bool:

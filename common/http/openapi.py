@@ -7,8 +7,9 @@ from typing import Any
 
 import msgspec
 
+from common.http import problem_types
 from common.http.problems import CONTENT_TYPE as PROBLEM_CONTENT_TYPE
-from common.http.problems import TITLES, Problem
+from common.http.problems import Problem
 from common.http.routes import JSON_CONTENT_TYPE, Route
 
 VERSION = "1.0.0"
@@ -144,7 +145,8 @@ def _response(route: Route, status: int) -> dict[str, Any]:
         if isinstance(model, str):
             return {"description": words, "content": {model: {}}}
         return {"description": words, "content": {JSON_CONTENT_TYPE: {"schema": _ref(model)}}}
-    return {"description": TITLES[status], "content": {PROBLEM_CONTENT_TYPE: {"schema": _ref(Problem)}}}
+    words = "; or: ".join(f"{each.title} (`{each.uri}`)" for each in problem_types.of_status(status))
+    return {"description": words, "content": {PROBLEM_CONTENT_TYPE: {"schema": _ref(Problem)}}}
 
 
 def _ref(model: Any) -> dict[str, Any]:

@@ -15,15 +15,17 @@ from common.bus.connection import BrokerLink
 from common.bus.publisher import Publisher
 from common.db import Pool, is_transient
 from common.errors import BrokerUnavailable, Retry
-from common.http import openapi
-from common.http.problems import ProblemError, unavailable
+from common.http import codings, openapi, problem_pages, problem_types
+from common.http.connection import READING
+from common.http.problem_types import UNSUPPORTED_CODING
+from common.http.problems import ProblemError, as_problem, unavailable
 from common.http.routes import JSON_CONTENT_TYPE, Handler, Route, json_response
 from common.http.text import holds_card_number
 from common.ids import uuid7
 
 log = structlog.get_logger()
 
-MAX_BODY_BYTES = 64 * 1024
+MAX_BODY_BYTES = 64 * 1024  # as it was sent, and unpacked
 BODY_TIMEOUT_S = 10.0  # aiohttp leaves a stalled body open
 CHECK_TIMEOUT_S = 2.0
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
@@ -46,7 +48,7 @@ def build_app(
     `checks`: what `/health` asks; each raises where the thing it is named after cannot be used.
     `notices`: what it tells besides; each gives words where somebody has to look at something.
     """
-    app = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=[_conventions])
+    app = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=[_conventions], handler_args=READING)
     app.on_response_prepare.append(_headers_back)
     everything = [*routes, *_common_routes(checks, notices)]
     document = openapi.document(title, everything)
@@ -65,6 +67,8 @@ def build_app(
             app.router.add_route(route.method, route.path, route.handler)
     app.router.add_get("/openapi.json", openapi_json)
     app.router.add_get("/docs", docs)
+    app.router.add_get(problem_types.PATH, problem_pages.every_type)
+    app.router.add_get(f"{problem_types.PATH}/{{name}}", problem_pages.one_type)
     return app
 
 
@@ -82,17 +86,26 @@ def checks(pool: Pool, broker: Publisher | BrokerLink) -> dict[str, Check]:
 
 
 async def read_body(request: web.Request) -> bytes:
-    """The whole body, in time and within limits. Raises ProblemError 400, 408, 415, HTTPException 413."""
+    """The whole body, unpacked, in time and within limits. Raises ProblemError 400, 408, 413, 415."""
     if request.content_type != JSON_CONTENT_TYPE:
         raise ProblemError(
             415, f"Send the body as {JSON_CONTENT_TYPE}.", headers={"Accept-Post": JSON_CONTENT_TYPE}
         )
     try:
+        packed = codings.is_gzip(request.headers.getall("Content-Encoding", ()))
+        codings.only_chunked(request.headers.getall("Transfer-Encoding", ()))
+    except codings.UnsupportedCoding:
+        words = "The body is packed in a way that is not read here; send it as it is, or as gzip."
+        raise ProblemError(UNSUPPORTED_CODING, words, headers={"Accept-Encoding": "gzip"}) from None
+    try:
         async with asyncio.timeout(BODY_TIMEOUT_S):
-            return await request.read()
+            body = await request.read()
+        return codings.unpacked(body, MAX_BODY_BYTES) if packed else body
+    except (web.HTTPRequestEntityTooLarge, codings.TooLarge):
+        raise ProblemError(413, f"The body is over the limit of {MAX_BODY_BYTES} bytes.") from None
     except TimeoutError:
         raise ProblemError(408, f"The body did not arrive within {BODY_TIMEOUT_S:.0f} s.") from None
-    except web.RequestPayloadError:  # broken chunks, or not compressed as Content-Encoding says
+    except (web.RequestPayloadError, codings.BrokenCoding):  # broken chunks; cut, damaged or no gzip at all
         raise ProblemError(400, "The body is not encoded as its headers say.") from None
 
 
@@ -176,21 +189,12 @@ async def _conventions(request: web.Request, handler: Handler) -> web.StreamResp
     given = request.headers.get("X-Request-Id", "")
     request_id = given if _REQUEST_ID.fullmatch(given) and not holds_card_number(given) else uuid7()
     request[_REQUEST_ID_OF] = request_id
-    headers: dict[str, str] = {}
     try:
         response = await handler(request)
     except ProblemError as error:
         response = error.response(_instance(request))
     except web.HTTPException as error:
-        detail = (
-            error.reason if error.status != 413 else f"The body is over the limit of {MAX_BODY_BYTES} bytes."
-        )
-        if "Allow" in error.headers:
-            headers["Allow"] = error.headers["Allow"]
-            detail = f"This resource takes {error.headers['Allow']}."
-        response = ProblemError(error.status, detail, title=error.reason, headers=headers).response(
-            _instance(request)
-        )
+        response = as_problem(error).response(_instance(request))
     except Exception as error:
         response = _unexpected(request, error, request_id)
     hops.stamp(trace, "front.answered")

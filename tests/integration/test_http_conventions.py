@@ -207,3 +207,24 @@ async def test_an_unexpected_error_tells_nothing(capfd: pytest.CaptureFixture[st
     finally:
         await runner.cleanup()
     assert "secret inside" in "".join(capfd.readouterr())
+
+
+async def test_a_defect_of_the_conventions_themselves(capfd: pytest.CaptureFixture[str]) -> None:
+    """Where even the middleware fails, the answer is a 500 problem, and the log has the defect."""
+
+    async def nothing(_request: aiohttp.web.Request) -> aiohttp.web.Response:
+        return None  # type: ignore[return-value]
+
+    route = Route(method="GET", path="/nothing", handler=nothing, summary="")
+    runner = Runner(build_app("Test", [route], {}))
+    await runner.setup()
+    try:
+        await aiohttp.web.TCPSite(runner, "127.0.0.1", 0).start()
+        host, port = runner.addresses[0][:2]
+        async with aiohttp.ClientSession() as session, session.get(f"http://{host}:{port}/nothing") as answer:
+            text = await answer.text()
+            assert (answer.status, answer.content_type) == (500, "application/problem+json")
+            assert answer.headers["X-Request-Id"] in text
+    finally:
+        await runner.cleanup()
+    assert "request.failed" in "".join(capfd.readouterr())

@@ -63,7 +63,15 @@ def test_hostile_lines_cost_little(unit: str) -> None:
 
 @pytest.mark.parametrize(
     ("text", "expected"),
-    [("a", 1), ("a;q=0.5", 0.5), ("a;Q=1.000", 1), ("a;q=0", 0), ("a;q=2", 0), ("a;q=x", 0), ("a;q=0.1234", 0)],
+    [
+        ("a", 1),
+        ("a;q=0.5", 0.5),
+        ("a;Q=1.000", 1),
+        ("a;q=0", 0),
+        ("a;q=2", 0),
+        ("a;q=x", 0),
+        ("a;q=0.1234", 0),
+    ],
 )
 def test_weights(text: str, expected: float) -> None:
     """From 0 to 1 with three decimals at most; anything else is not understood, so not wanted."""

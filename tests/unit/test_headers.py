@@ -36,7 +36,7 @@ def request_with(*headers: tuple[str, str]) -> object:
         (("wait=5, wait=7",), 5, False),
         (("wait=x, wait=7",), 10, False),  # the first one counts, though it says nothing
         (("wait=1; foo",), 1, False),
-        (("wait=1; foo=bar; baz=\"a, b; wait=9\"",), 1, False),
+        (('wait=1; foo=bar; baz="a, b; wait=9"',), 1, False),
         (("wait=1 ;; foo",), 1, False),
         (("respond-async; foo=bar",), 10, True),
         (('respond-async=""',), 10, True),
