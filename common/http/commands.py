@@ -23,7 +23,7 @@ from common.http.command_status import status_url
 from common.http.problems import CONTENT_TYPE as PROBLEM_CONTENT_TYPE
 from common.http.problems import FieldError, ProblemError, invalid, unavailable
 from common.http.routes import JSON_CONTENT_TYPE, NoQuery, json_response
-from common.http.server import read_body, traceparent
+from common.http.server import COMMAND_ID, read_body, traceparent
 from common.http.text import holds_card_number
 from common.http.validation import Rules, no_rules, read_json, read_query
 from common.ids import uuid7
@@ -165,11 +165,15 @@ class CommandFront:
     async def _answer_twin(
         self, request: web.Request, first: Submission, outcome: Outcome | None, fingerprint: str | None
     ) -> web.Response:
+        request[COMMAND_ID] = first.command_id
         if first.fingerprint != fingerprint:
             body = key_reused(first.command_id)
-            return web.Response(status=422, body=bytes(body), content_type=PROBLEM_CONTENT_TYPE)
+            refused = Outcome(
+                command_id=first.command_id, status="rejected", http_status=422, body=body
+            )  # of this request; of the command itself nothing is told
+            return _outcome_response(request, refused)
         if outcome is not None:
-            return _outcome_response(msgspec.structs.replace(outcome, replayed=True))
+            return _outcome_response(request, msgspec.structs.replace(outcome, replayed=True))
         self._replies.expect(first.command_id)  # before the confirm: the outcome may be faster
         try:
             await asyncio.shield(first.confirmed)
@@ -195,9 +199,12 @@ class CommandFront:
             traceparent=traceparent(request),
             data=msgspec.Raw(encode(data)),
         )
+        request[COMMAND_ID] = command.command_id
         try:
             await self._sender.send(command, self._replies.queue)
         except BrokerUnavailable as error:
+            if isinstance(error, BrokerFull):
+                del request[COMMAND_ID]  # there is no such command
             refusal = _not_taken(error)
             submission.confirmed.set_exception(refusal)
             submission.confirmed.exception()  # seen, even where no twin waits for it
@@ -227,7 +234,7 @@ class CommandFront:
         if hops.on():
             hops.stamp(traceparent(request), "reply.received")
         outcome = msgspec.structs.replace(outcome, replayed=outcome.replayed or replayed)
-        return _outcome_response(outcome), True
+        return _outcome_response(request, outcome), True
 
 
 def _recorded(known: inbox.Known) -> tuple[Submission, Outcome | None]:
@@ -274,12 +281,11 @@ def _pending_response(submission: Submission, *, headers: dict[str, str], replay
     return json_response(msgspec.json.encode(body), status=202, headers={"Location": url, **headers})
 
 
-def _outcome_response(outcome: Outcome) -> web.Response:
-    headers = {}
+def _outcome_response(request: web.Request, outcome: Outcome) -> web.Response:
+    request[COMMAND_ID] = outcome.original_id or outcome.command_id
+    headers = {consistency.HEADER: consistency.token_of(outcome)}
     if outcome.location:
         headers["Location"] = outcome.location
-    if outcome.token:
-        headers[consistency.HEADER] = outcome.token
     if outcome.replayed:
         headers["Idempotency-Replayed"] = "true"
     if outcome.http_status in RETRY_AFTER_S:

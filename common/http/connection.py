@@ -41,11 +41,9 @@ _WORDS = {
 class Connection(web.RequestHandler):
     """One connection."""
 
-    def refusal(self, problem: ProblemError, request_id: str) -> web.Response:
+    def refusal(self, problem: ProblemError) -> web.Response:
         """The answer to what no handler has seen."""
-        response = problem.response("/")
-        response.headers["X-Request-Id"] = request_id
-        return response
+        return problem.response("/")
 
     def data_received(self, data: bytes) -> None:
         """See `asyncio.Protocol`. A body that breaks off in the middle of its handler ends there, too."""
@@ -76,7 +74,8 @@ class Connection(web.RequestHandler):
             log.info("http.broken_request", request_id=request_id, error=type(exc).__name__)
             kind, limit = self._kind(exc)
             problem = ProblemError(kind, _WORDS[kind].format(limit))
-        response = self.refusal(problem, request_id)
+        response = self.refusal(problem)
+        response.headers["X-Request-Id"] = request_id
         response.force_close()
         return response
 
@@ -91,7 +90,7 @@ class Connection(web.RequestHandler):
     ) -> tuple[web.StreamResponse, bool]:
         """See `web.RequestHandler`. Every refusal is a problem, in HTTP/1.1 (RFC 9112, 2.3)."""
         if isinstance(resp, web.HTTPException):  # past the middleware: an Expect header that nobody meets
-            resp = self.refusal(as_problem(resp), uuid7())
+            resp = self.refusal(as_problem(resp))
         if resp.status >= 400 and not resp.prepared:
             request._version = HttpVersion11
         return await super().finish_response(request, resp, start_time)

@@ -32,6 +32,16 @@ COMMAND_HEADERS = [
     ),
     ("Prefer", "`respond-async`, or `wait=N` seconds (30 at most, 10 by default)", {"type": "string"}),
 ]
+HEADERS_BACK = {
+    "Command-Id": {
+        "description": "the command that the request has become; where it was refused before, there is none",
+        "schema": {"type": "string", "format": "uuid"},
+    },
+    "Consistency-Token": {
+        "description": "of an outcome, a rejection too: for reads that are to include what it has changed",
+        "schema": {"type": "string"},
+    },
+}
 READ_HEADERS = [
     (
         "Consistency-Token",
@@ -56,7 +66,7 @@ def document(title: str, routes: Sequence[Route]) -> bytes:
             "openapi": "3.1.0",
             "info": {"title": title, "version": VERSION},
             "paths": paths,
-            "components": {"schemas": components},
+            "components": {"schemas": components, "headers": HEADERS_BACK},
         }
     )
 
@@ -104,7 +114,7 @@ def _operation(route: Route, components: dict[str, Any]) -> dict[str, Any]:
         "operationId": re.sub(r"\W+", "_", f"{route.method.lower()}{route.path}").strip("_"),
         "summary": route.summary,
         "parameters": parameters,
-        "responses": {str(status): _response(route, status) for status in _statuses(route)},
+        "responses": {str(status): _answer(route, status) for status in _statuses(route)},
     }
     if route.body is not None:
         operation["requestBody"] = {
@@ -129,6 +139,13 @@ def _statuses(route: Route) -> list[int]:
     if route.body is not None or route.takes is not None:
         statuses |= {400, 408, 413, 415}
     return sorted(statuses)
+
+
+def _answer(route: Route, status: int) -> dict[str, Any]:
+    response = _response(route, status)
+    if not route.command:
+        return response
+    return response | {"headers": {name: {"$ref": f"#/components/headers/{name}"} for name in HEADERS_BACK}}
 
 
 def _response(route: Route, status: int) -> dict[str, Any]:

@@ -15,9 +15,9 @@ from common.bus.connection import BrokerLink
 from common.bus.publisher import Publisher
 from common.db import Pool, is_transient
 from common.errors import BrokerUnavailable, Retry
-from common.http import codings, openapi, problem_pages, problem_types
+from common.http import codings, consistency, openapi, problem_pages, problem_types
 from common.http.connection import READING
-from common.http.problem_types import UNSUPPORTED_CODING
+from common.http.problem_types import REPEATED_HEADER, UNSUPPORTED_CODING
 from common.http.problems import ProblemError, as_problem, unavailable
 from common.http.routes import JSON_CONTENT_TYPE, Handler, Route, json_response
 from common.http.text import holds_card_number
@@ -32,6 +32,9 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 # https://www.w3.org/TR/trace-context/#traceparent-header, version 00
 _TRACEPARENT = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 _REQUEST_ID_OF = web.RequestKey("request_id", str)
+COMMAND_ID = web.RequestKey("command_id", str)  # of the command that the request has become
+# Headers with one value: which of two is meant, nobody can know. True: a comma says that there are two.
+ONE_VALUE = {"Idempotency-Key": False, consistency.HEADER: True, "traceparent": True}
 
 Check = Callable[[], Awaitable[None]]
 Notice = Callable[[], Awaitable[str | None]]
@@ -111,8 +114,18 @@ async def read_body(request: web.Request) -> bytes:
 
 def traceparent(request: web.Request) -> str | None:
     """The request's W3C trace context, where it has one that is well-formed."""
-    given = request.headers.get("traceparent")
-    return given if given is not None and _TRACEPARENT.fullmatch(given) else None
+    given = request.headers.getall("traceparent", ())
+    return given[0] if len(given) == 1 and _TRACEPARENT.fullmatch(given[0]) else None
+
+
+def _check_headers(request: web.Request) -> None:
+    """Raise ProblemError for headers that are wrong wherever they come: 400 twice, 422 no token of ours."""
+    for name, is_list in ONE_VALUE.items():
+        given = request.headers.getall(name, ())
+        if len(given) > 1 or (is_list and given and "," in given[0]):
+            raise ProblemError(REPEATED_HEADER, f"The header {name} has one value; it came more than once.")
+    if (token := request.headers.get(consistency.HEADER)) is not None:
+        consistency.read_token(token)
 
 
 def _common_routes(checks: Mapping[str, Check], notices: Mapping[str, Notice]) -> list[Route]:
@@ -175,9 +188,11 @@ async def _asked(questions: Mapping[str, Check] | Mapping[str, Notice]) -> dict[
 async def _headers_back(request: web.Request, response: web.StreamResponse) -> None:
     """What every answer carries; called right before its head is sent, a streamed one's too."""
     # aiohttp's own refusal of an Expect header comes without passing the middleware
-    response.headers["X-Request-Id"] = request.get(_REQUEST_ID_OF) or uuid7()
+    response.headers.setdefault("X-Request-Id", request.get(_REQUEST_ID_OF) or _request_id(request))
     if trace := traceparent(request):
         response.headers["traceparent"] = trace
+    if command_id := request.get(COMMAND_ID):
+        response.headers["Command-Id"] = command_id
 
 
 @web.middleware
@@ -186,10 +201,11 @@ async def _conventions(request: web.Request, handler: Handler) -> web.StreamResp
     started = time.perf_counter()
     trace = traceparent(request) if hops.on() else None
     hops.stamp(trace, "front.entered")
-    given = request.headers.get("X-Request-Id", "")
-    request_id = given if _REQUEST_ID.fullmatch(given) and not holds_card_number(given) else uuid7()
+    request_id = _request_id(request)
     request[_REQUEST_ID_OF] = request_id
     try:
+        if request.match_info.http_exception is None:
+            _check_headers(request)
         response = await handler(request)
     except ProblemError as error:
         response = error.response(_instance(request))
@@ -203,6 +219,14 @@ async def _conventions(request: web.Request, handler: Handler) -> web.StreamResp
     telemetry.HTTP_SECONDS.labels(request.method, route).observe(time.perf_counter() - started)
     telemetry.HTTP_ANSWERS.labels(request.method, route, response.status).inc()
     return response
+
+
+def _request_id(request: web.Request) -> str:
+    """The client's, where it has given one that is well-formed; otherwise a new one."""
+    given = request.headers.getall("X-Request-Id", ())
+    if len(given) == 1 and _REQUEST_ID.fullmatch(given[0]) and not holds_card_number(given[0]):
+        return given[0]
+    return uuid7()
 
 
 def _instance(request: web.Request) -> str:

@@ -215,7 +215,7 @@ def _unavailable(message: str) -> web.Response:
 
 
 class _Connection(Connection):
-    def refusal(self, problem: ProblemError, request_id: str) -> web.Response:
+    def refusal(self, problem: ProblemError) -> web.Response:
         """What is refused before it becomes a request, in the gateway's error shape, too."""
         return error_answer(problem.status, problem.type.name.replace("-", "_"), problem.detail)
 

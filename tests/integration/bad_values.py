@@ -277,6 +277,14 @@ BAD_TOKENS: list[bytes] = [
     cursor.write(f"/payment-svc:9999999999:{OLD_V7}").encode(),
     cursor.write(f"/lease-svc:1:{OLD_V7}\n").encode(),
     cursor.write("/lease-svc:1:------------------------------------").encode(),
+    cursor.write(f"/ledger-svc:1:{OLD_V7}").encode(),
+    cursor.write(f"/nobody:1:{OLD_V7}").encode(),
+    cursor.write(f"/lease-svc:01:{OLD_V7}").encode(),
+    cursor.write(f"/lease-svc:1:{OLD_V7}:00000000").encode(),
+    cursor.write(f"/lease-svc:1:{SOME_V4}").encode(),
+    cursor.write(f"/lease-svc:1:{OLD_V7}").encode() + b"AAAA",
+    cursor.write(f"/lease-svc:1:{OLD_V7}").encode() + b"!",
+    (cursor.write(f"/lease-svc:1:{OLD_V7}") + "x" * 200).encode(),
 ]
 ODD_PREFERENCES: list[bytes] = [
     b"",

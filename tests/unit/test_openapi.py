@@ -208,7 +208,8 @@ def test_the_document_is_sound(service: str) -> None:
     assert content["info"]["title"]
     assert content["info"]["version"]
     for reference in references(content):
-        assert reference.removeprefix("#/components/schemas/") in content["components"]["schemas"]
+        of, name = reference.removeprefix("#/components/").split("/")
+        assert name in content["components"][of]
     for name, schema in content["components"]["schemas"].items():
         assert re.fullmatch(r"[A-Za-z0-9._-]+", name)
         jsonschema.Draft202012Validator.check_schema(schema)
@@ -262,6 +263,8 @@ def test_commands_tell_of_their_headers(service: str) -> None:
         }
         if route.command:
             assert headers >= {"Idempotency-Key", "Prefer"}
+            for answer in content.operation(route.method, route.path)["responses"].values():
+                assert answer["headers"].keys() == {"Command-Id", "Consistency-Token"}
         elif route.takes is not None:
             assert headers == set(route.headers)
         elif "/commands/" not in route.path:

@@ -62,6 +62,11 @@ def test_no_other_types() -> None:
             assert "about:blank" not in source.read_text(), source
             named = re.findall(r'"/problems/([^"]*)"', source.read_text())
             assert set(named) <= {*problem_types.BY_NAME, "{name}"}, source
+            statuses = re.findall(
+                r"\b(?:ProblemError|Refused|problem|refusal)\(\s*(\d{3})\b", source.read_text()
+            )
+            if "sandbox" not in source.parts:  # it has errors of its own
+                assert all(problem_types.of_status(int(status)) for status in statuses), source
 
 
 def test_invalid() -> None:
@@ -85,8 +90,6 @@ def test_unavailable() -> None:
 
 def test_extra_members() -> None:
     """Members of one kind of problem stand beside the standard ones."""
-    found = json.loads(
-        bytes(problem(402, "no", instance="/x", extra={"attempt_id": "a"}))
-    )
+    found = json.loads(bytes(problem(402, "no", instance="/x", extra={"attempt_id": "a"})))
     assert (found["attempt_id"], found["status"], found["type"]) == ("a", 402, "/problems/payment-declined")
     assert "errors" not in found

@@ -94,6 +94,12 @@ REFUSED: list[tuple[str, list[bytes], int, str]] = [
         400,
         "malformed-http",
     ),
+    (
+        "two keys in two cases",
+        [with_body(b"Idempotency-Key: a\r\nIDEMPOTENCY-KEY: b", b"{}")],
+        400,
+        "repeated-header",
+    ),
     ("no URI", [asking(b"http://[::1/")], 400, "malformed-http"),
     ("no path", [asking(b"/nothing")], 404, "not-found"),
     ("another method", [b"DELETE /livez HTTP/1.1\r\nHost: x\r\n\r\n"], 405, "method-not-allowed"),
@@ -195,6 +201,12 @@ async def test_what_is_read(front: int, parts: list[bytes]) -> None:
     """gzip by both names and no coding, in any case, whole or in chunks: the two bytes that were meant."""
     answer = await send(front, parts)
     assert (answer.status_line, answer.body) == ("HTTP/1.1 200 OK", b"2")
+
+
+async def test_a_request_id_comes_back_whoever_refuses(front: int) -> None:
+    """Also where aiohttp has refused an Expect header before the middleware."""
+    for header in (b"Expect: miracles\r\nX-Request-Id: abc-1", b"X-Request-Id: abc-1"):
+        assert (await send(front, [asking(b"/nothing", header)])).headers["x-request-id"] == "abc-1"
 
 
 async def test_the_limits_are_within(front: int) -> None:
