@@ -165,7 +165,6 @@ class CommandFront:
     async def _answer_twin(
         self, request: web.Request, first: Submission, outcome: Outcome | None, fingerprint: str | None
     ) -> web.Response:
-        request[COMMAND_ID] = first.command_id
         if first.fingerprint != fingerprint:
             body = key_reused(first.command_id)
             refused = Outcome(
@@ -177,6 +176,7 @@ class CommandFront:
         self._replies.expect(first.command_id)  # before the confirm: the outcome may be faster
         try:
             await asyncio.shield(first.confirmed)
+            request[COMMAND_ID] = first.command_id
             response, _ = await self._answer(request, first, replayed=True)
             return response
         finally:
@@ -199,20 +199,19 @@ class CommandFront:
             traceparent=traceparent(request),
             data=msgspec.Raw(encode(data)),
         )
-        request[COMMAND_ID] = command.command_id
         try:
             await self._sender.send(command, self._replies.queue)
         except BrokerUnavailable as error:
-            if isinstance(error, BrokerFull):
-                del request[COMMAND_ID]  # there is no such command
-            refusal = _not_taken(error)
+            refusal = _not_taken(error, command.command_id)
             submission.confirmed.set_exception(refusal)
             submission.confirmed.exception()  # seen, even where no twin waits for it
             raise refusal from None
         except BaseException as error:  # a defect, or the process is ending: twins are not to wait for ever
+            request[COMMAND_ID] = command.command_id
             submission.confirmed.set_exception(RuntimeError(f"not published: {type(error).__name__}"))
             submission.confirmed.exception()
             raise
+        request[COMMAND_ID] = command.command_id
         hops.stamp(command.traceparent, "broker.confirmed")
         submission.confirmed.set_result(None)
 
@@ -246,13 +245,15 @@ def _recorded(known: inbox.Known) -> tuple[Submission, Outcome | None]:
     return submission, None if outcome.status == "pending" else outcome
 
 
-def _not_taken(error: BrokerUnavailable) -> ProblemError:
-    if isinstance(error, BrokerFull):
+def _not_taken(error: BrokerUnavailable, command_id: str) -> ProblemError:
+    if isinstance(error, BrokerFull):  # there is no such command
         return unavailable("The queue is full; the command was not taken.", retry_after_s=5)
-    return unavailable(
+    refusal = unavailable(
         "The broker has not confirmed the command, so it may or may not be carried out;"
         " send it again with the same Idempotency-Key."
     )
+    refusal.headers["Command-Id"] = command_id
+    return refusal
 
 
 def _idempotency_key(request: web.Request) -> str | None:

@@ -258,12 +258,17 @@ async def test_twins_in_flight(client: TestClient[Any, Any], publisher: Publishe
     assert replies.waiting == 0
 
 
-async def test_a_twin_of_what_was_not_taken(client: TestClient[Any, Any], publisher: Publisher) -> None:
-    """The first is refused by the broker: its twins are as well, and none hangs."""
-    publisher.failure, publisher.delay_s = BrokerUnavailable("away"), 0.1
+@pytest.mark.parametrize(("failure", "ids"), [(BrokerUnavailable("away"), 1), (BrokerFull("full"), 0)])
+async def test_a_twin_of_what_was_not_taken(
+    client: TestClient[Any, Any], publisher: Publisher, failure: Exception, ids: int
+) -> None:
+    """The first is refused by the broker: its twins are as well, and none hangs; all name the one command."""
+    publisher.failure, publisher.delay_s = failure, 0.1
     key = uuid7()
     answers = await asyncio.gather(*(send(client, Idempotency_Key=key) for _ in range(5)))
     assert {status for status, _, _ in answers} == {503}
+    named = [headers["Command-Id"] for _, _, headers in answers if "Command-Id" in headers]
+    assert (len(named), len(set(named))) == (5 * ids, ids)
 
 
 async def test_too_many_waiting(
