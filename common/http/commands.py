@@ -18,16 +18,15 @@ from common.clock import utcnow
 from common.db import TRANSIENT, Pool
 from common.envelope import Command, Outcome, encode
 from common.errors import BrokerFull, BrokerUnavailable
-from common.http import consistency, prefer
+from common.http import prefer
+from common.http.command_answers import key_reused_answer, outcome_answer, pending_answer
 from common.http.command_status import status_url
-from common.http.problems import CONTENT_TYPE as PROBLEM_CONTENT_TYPE
 from common.http.problems import FieldError, ProblemError, invalid, unavailable
-from common.http.routes import JSON_CONTENT_TYPE, NoQuery, json_response
+from common.http.routes import NoQuery
 from common.http.server import COMMAND_ID, read_body, traceparent
 from common.http.text import holds_card_number
 from common.http.validation import Rules, no_rules, read_json, read_query
 from common.ids import uuid7
-from common.worker import key_reused
 
 log = structlog.get_logger()
 
@@ -38,7 +37,6 @@ MAX_WAITING = 2_000  # requests of this front that wait for an outcome; more are
 # How long a front remembers what it has answered; a command that waited longer is found once it is recorded.
 KEEP_ANSWERED_S = 60.0
 KEY_LOOK_UP_S = 1.0  # in the front; the worker looks again
-RETRY_AFTER_S = {502: 1, 503: 1}
 _KEY = re.compile(r"[\x20-\x7e]{1,255}")
 
 
@@ -166,13 +164,9 @@ class CommandFront:
         self, request: web.Request, first: Submission, outcome: Outcome | None, fingerprint: str | None
     ) -> web.Response:
         if first.fingerprint != fingerprint:
-            body = key_reused(first.command_id)
-            refused = Outcome(
-                command_id=first.command_id, status="rejected", http_status=422, body=body
-            )  # of this request; of the command itself nothing is told
-            return _outcome_response(request, refused)
+            return key_reused_answer(request, first.command_id)
         if outcome is not None:
-            return _outcome_response(request, msgspec.structs.replace(outcome, replayed=True))
+            return outcome_answer(request, msgspec.structs.replace(outcome, replayed=True))
         self._replies.expect(first.command_id)  # before the confirm: the outcome may be faster
         try:
             await asyncio.shield(first.confirmed)
@@ -219,21 +213,22 @@ class CommandFront:
         self, request: web.Request, submission: Submission, *, replayed: bool = False
     ) -> tuple[web.Response, bool]:
         """The answer, and whether it is the outcome."""
+        named = submission.command_id, submission.resource_url
         if prefer.respond_async(request):
             headers = {"Preference-Applied": "respond-async"}
-            return _pending_response(submission, headers=headers, replayed=replayed), False
+            return pending_answer(*named, headers=headers, replayed=replayed), False
         future = self._replies.expect(submission.command_id)
         try:
             async with asyncio.timeout(prefer.wait_s(request, default_s=DEFAULT_WAIT_S)):
                 outcome = await asyncio.shield(future)
         except TimeoutError:
-            return _pending_response(submission, headers={}, replayed=replayed), False
+            return pending_answer(*named, headers={}, replayed=replayed), False
         finally:
             self._replies.forget(submission.command_id)
         if hops.on():
             hops.stamp(traceparent(request), "reply.received")
         outcome = msgspec.structs.replace(outcome, replayed=outcome.replayed or replayed)
-        return _outcome_response(request, outcome), True
+        return outcome_answer(request, outcome), True
 
 
 def _recorded(known: inbox.Known) -> tuple[Submission, Outcome | None]:
@@ -267,33 +262,3 @@ def _idempotency_key(request: web.Request) -> str | None:
 def _fingerprint(request: web.Request, parsed: dict[str, Any]) -> str:
     canonical = msgspec.json.encode([request.method, request.path, parsed], order="sorted")
     return hashlib.sha256(canonical).hexdigest()
-
-
-def _pending_response(submission: Submission, *, headers: dict[str, str], replayed: bool) -> web.Response:
-    url = status_url(submission.command_id)
-    body = {
-        "command_id": submission.command_id,
-        "status": "pending",
-        "status_url": url,
-        "resource_url": submission.resource_url,
-    }
-    if replayed:
-        headers["Idempotency-Replayed"] = "true"
-    return json_response(msgspec.json.encode(body), status=202, headers={"Location": url, **headers})
-
-
-def _outcome_response(request: web.Request, outcome: Outcome) -> web.Response:
-    request[COMMAND_ID] = outcome.original_id or outcome.command_id
-    headers = {consistency.HEADER: consistency.token_of(outcome)}
-    if outcome.location:
-        headers["Location"] = outcome.location
-    if outcome.replayed:
-        headers["Idempotency-Replayed"] = "true"
-    if outcome.http_status in RETRY_AFTER_S:
-        headers["Retry-After"] = str(RETRY_AFTER_S[outcome.http_status])
-    return web.Response(
-        status=outcome.http_status,
-        body=bytes(outcome.body),
-        content_type=JSON_CONTENT_TYPE if outcome.http_status < 400 else PROBLEM_CONTENT_TYPE,
-        headers=headers,
-    )
