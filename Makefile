@@ -88,7 +88,7 @@ ledger-figures: servers ## Measure the ledger's writer, and a ledger of ENTRIES=
 tamper: servers ## Falsify exports of a private system and see whether the verifier finds it all (TAMPERINGS=1000)
 	@TAMPERINGS=$(or $(TAMPERINGS),1000) .venv/bin/python -m perf.tamper
 
-docs: $(STAMP) ## Generate docs/events, docs/openapi and docs/DECLINES.md from the code
+docs: $(STAMP) ## Generate docs/events, docs/openapi, docs/DECLINES.md and docs/PROBLEMS.md
 	@.venv/bin/python -m common.docs lease_svc payment_svc ledger_svc
 
 test: servers ## Run everything that must pass, two at a time

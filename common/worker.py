@@ -24,7 +24,8 @@ from common.envelope import (
     decode_event_batch,
 )
 from common.errors import Retry
-from common.http.problems import TITLES, problem
+from common.http.problem_types import COMMAND_SET_ASIDE, IDEMPOTENCY_KEY_REUSED
+from common.http.problems import problem
 
 log = structlog.get_logger()
 
@@ -211,8 +212,7 @@ def answer_to_twin(command: Command, known: inbox.Known) -> Outcome:
 def key_reused(command_id: str) -> msgspec.Raw:
     """The problem that answers an Idempotency-Key which came with another request before."""
     return problem(
-        422,
-        "Idempotency key reused",
+        IDEMPOTENCY_KEY_REUSED,
         "This Idempotency-Key was first used with another request; use a new key for a new request.",
         instance=f"/api/v1/commands/{command_id}",
     )
@@ -224,8 +224,7 @@ def _given_up(command: Command) -> Outcome:
         status="rejected",
         http_status=500,
         body=problem(
-            500,
-            TITLES[500],
+            COMMAND_SET_ASIDE,
             "The command could not be carried out; it was set aside for an operator.",
             instance=f"/api/v1/commands/{command.command_id}",
         ),

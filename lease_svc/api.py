@@ -179,9 +179,12 @@ class LeaseApi:
 
     async def _reached(self, position: consistency.Position) -> bool:
         if position.source == SOURCE:
-            return True
+            told = await self._pool.fetchval(queries.get_event_sequence, position.lease_id)
+            return consistency.own(position, told)
         applied = await self._pool.fetchval(queries.get_payment_sequence, position.lease_id)
-        return applied is not None and applied >= position.sequence
+        if applied is None:  # every lease is made here before anybody tells of it
+            raise consistency.not_given()
+        return bool(applied >= position.sequence)
 
 
 def _next(rows: Any, limit: int) -> str | None:

@@ -11,7 +11,7 @@ from common.clock import utcnow
 from common.db import Connection
 from common.envelope import Command, Event, Outcome
 from common.http.command_status import status_url
-from common.http.problems import TITLES, FieldError, problem
+from common.http.problems import FieldError, problem
 from common.worker import Poison, SequenceGap
 from lease_svc import closing, render, schedule, store
 from lease_svc import lease as domain
@@ -39,7 +39,6 @@ def create_lease(batch: Batch, command: Command, asked: CreateLease, now: dateti
             http_status=422,
             body=problem(
                 422,
-                TITLES[422],
                 "No schedule can be made of these terms.",
                 instance=status_url(command.command_id),
                 errors=[FieldError(each.pointer, each.detail) for each in error.problems],
@@ -160,6 +159,6 @@ def _refusal(command: Command, http_status: int, detail: str, lease: Lease | Non
         command_id=command.command_id,
         status="rejected",
         http_status=http_status,
-        body=problem(http_status, TITLES[http_status], detail, instance=status_url(command.command_id)),
+        body=problem(http_status, detail, instance=status_url(command.command_id)),
         token=token(lease) if lease is not None else None,
     )

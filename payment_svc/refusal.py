@@ -2,7 +2,7 @@
 
 from common.envelope import Command, Outcome
 from common.http.command_status import status_url
-from common.http.problems import TITLES, FieldError, problem
+from common.http.problems import FieldError, problem
 from payment_svc.attempt import Account, Refused
 from payment_svc.batch import token
 
@@ -16,7 +16,6 @@ def refusal(command: Command, refused: Refused, account: Account | None) -> Outc
         http_status=refused.status,
         body=problem(
             refused.status,
-            TITLES[refused.status],
             refused.detail,
             instance=status_url(command.command_id),
             errors=errors,

@@ -8,6 +8,7 @@ import msgspec
 from common.clock import rfc3339
 from common.envelope import Event, Outcome, encode
 from common.http.command_status import status_url
+from common.http.problem_types import GATEWAY_NOT_REACHED, PAYMENT_DECLINED, REFUND_DECLINED, ProblemType
 from common.http.problems import problem
 from payment_svc import attempt as domain
 from payment_svc import closing, collecting
@@ -160,11 +161,11 @@ def _declined(
         told = batch.tell(account, "payment.declined", data, cause)
         if payment is not None and autopay.retry_on is not None:
             _tell_retry(batch, account, payment, attempt, autopay.retry_on, told)
-    title, detail = "Payment declined", f"The issuer declined the charge: {result.code}."
+    kind, detail = PAYMENT_DECLINED, f"The issuer declined the charge: {result.code}."
     if attempt.kind == "refund":
-        title, detail = "Refund declined", f"The gateway declined the refund: {result.code}."
+        kind, detail = REFUND_DECLINED, f"The gateway declined the refund: {result.code}."
     extra: dict[str, object] = {"decline": msgspec.to_builtins(attempt.decline)}
-    return _problem(account, attempt, 402, title, detail, extra)
+    return _problem(account, attempt, kind, detail, extra)
 
 
 def _failed(
@@ -185,7 +186,7 @@ def _failed(
     told = PaymentFailed(**common_fields(attempt), reason=result.reason, autopay_over=over)
     batch.tell(account, "payment.failed", told, cause)
     detail = "The payment gateway was not reached; no money has moved. It may be tried again."
-    return _problem(account, attempt, 502, "Gateway not reached", detail, {})
+    return _problem(account, attempt, GATEWAY_NOT_REACHED, detail, {})
 
 
 def _unknown(
@@ -241,17 +242,16 @@ def _outcome(account: Account, payment: Payment | None, attempt: Attempt, http_s
 
 
 def _problem(
-    account: Account, attempt: Attempt, http_status: int, title: str, detail: str, extra: dict[str, object]
+    account: Account, attempt: Attempt, kind: ProblemType, detail: str, extra: dict[str, object]
 ) -> Outcome | None:
     if attempt.run_id is not None:
         return None
     return Outcome(
         command_id=attempt.command_id,
         status="rejected",
-        http_status=http_status,
+        http_status=kind.status,
         body=problem(
-            http_status,
-            title,
+            kind,
             detail,
             instance=status_url(attempt.command_id),
             extra={"attempt_id": attempt.attempt_id, **extra},

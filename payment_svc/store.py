@@ -8,7 +8,7 @@ import msgspec
 
 from common.clock import utcnow
 from common.db import Connection, Pool, Queries
-from common.http.consistency import Position
+from common.http.consistency import Position, own
 from payment_svc.allocation import Allocation
 from payment_svc.attempt import REPEAT_WITHIN, Account, Attempt, Closed, Payment
 from payment_svc.declines import Decline
@@ -228,10 +228,13 @@ async def close(connection: Connection, closed: Mapping[str, Closed]) -> None:
 
 
 async def caught_up(pool: Pool, position: Position) -> bool:
-    """Whether what is read here holds all up to a position of a Consistency-Token."""
-    if position.source == SOURCE:
-        return True
+    """Whether what is read here holds all up to a position of a Consistency-Token.
+
+    Raises ProblemError 422 where it is one of this service's own and beyond what it has told.
+    """
     account = await pool.fetchrow(queries.get_account, position.lease_id)
+    if position.source == SOURCE:
+        return own(position, account["event_sequence"] if account is not None else None)
     return account is not None and account["lease_sequence"] >= position.sequence
 
 

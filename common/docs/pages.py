@@ -11,6 +11,7 @@ from aiohttp import web
 from common.bus import topology
 from common.docs.fields import Field, fields, nested, sentence
 from common.envelope import Event, encode
+from common.http import problem_types
 
 _EVENTS = "events"
 _HEAD = "<!-- Generated from the code by `make docs`: change the code, not this page. -->\n\n"
@@ -40,6 +41,20 @@ Rules for a reader:
 """
 
 
+_PROBLEMS = """\
+# Problems
+
+Every answer of 400 and above is `application/problem+json`
+([RFC 9457](https://www.rfc-editor.org/rfc/rfc9457)): `type`, `title`, `status`, `detail` and `instance`, and
+for some types further members. `type` names the kind of problem, and `title` belongs to it; `detail` is about
+this one occurrence and for people. Programs look at `type`, and at `status` for a type that they do not know:
+types may be added. It is a URI reference with a full path, the same on every service, and leads to the kind's
+page on the service that has answered (HTML, or JSON with `Accept: application/json`); `/problems` lists all.
+
+"""
+_PROBLEM_HEAD = ("status", "type", "title", "what has happened", "what to do")
+
+
 class Documented(msgspec.Struct, frozen=True, kw_only=True):
     """What a service's `docs.documented()` gives."""
 
@@ -62,6 +77,7 @@ def files(services: Iterable[Documented]) -> dict[str, str]:
             made[f"{_EVENTS}/{type_}.md"] = _page(type_, model, example)
             made[f"{_EVENTS}/schemas/{type_}.json"] = _pretty(encode(schema(type_, model, example.source)))
             rows.append((f"[`{type_}`]({type_}.md)", f"`{example.source}`", sentence(model)))
+    made["PROBLEMS.md"] = _HEAD + _PROBLEMS + table(_PROBLEM_HEAD, problem_types.table())
     made[f"{_EVENTS}/README.md"] = (
         _HEAD
         + _INTRODUCTION

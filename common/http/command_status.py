@@ -54,7 +54,8 @@ def status_route(pool: Pool) -> Route:
                 submitted_at=rfc3339(submitted_at),
                 completed_at=rfc3339(outcome.completed_at) if outcome.completed_at else None,
             )
-            token = {consistency.HEADER: outcome.token} if outcome.token else None
+            answered = outcome.status != "pending" or outcome.token is not None
+            token = {consistency.HEADER: consistency.token_of(outcome)} if answered else None
             return json_response(encode(found), headers=token)
         # Fronts write nothing: what is young enough to be in a queue is pending.
         born = born_ms(command_id)

@@ -19,16 +19,15 @@ from common.clock import utcnow
 from common.db import TRANSIENT, Pool
 from common.envelope import Command, Outcome, encode
 from common.errors import BrokerFull, BrokerUnavailable
-from common.http import consistency, prefer
+from common.http import prefer
+from common.http.command_answers import key_reused_answer, outcome_answer, pending_answer
 from common.http.command_status import status_url
 from common.http.fields import with_canonical_ids
-from common.http.problems import CONTENT_TYPE as PROBLEM_CONTENT_TYPE
 from common.http.problems import FieldError, ProblemError, invalid, unavailable
-from common.http.routes import JSON_CONTENT_TYPE, NoQuery, json_response
-from common.http.server import read_body, traceparent
+from common.http.routes import NoQuery
+from common.http.server import COMMAND_ID, read_body, traceparent
 from common.http.validation import Rules, no_rules, read_json, read_query
 from common.ids import canonical_uuid, uuid7
-from common.worker import key_reused
 
 log = structlog.get_logger()
 
@@ -39,7 +38,6 @@ MAX_WAITING = 2_000  # requests of this front that wait for an outcome; more are
 # How long a front remembers what it has answered; a command that waited longer is found once it is recorded.
 KEEP_ANSWERED_S = 60.0
 KEY_LOOK_UP_S = 1.0  # in the front; the worker looks again
-RETRY_AFTER_S = {502: 1, 503: 1}
 _KEY = re.compile(r"[\x20-\x7e]{1,255}")
 
 
@@ -167,13 +165,13 @@ class CommandFront:
         self, request: web.Request, first: Submission, outcome: Outcome | None, fingerprint: str | None
     ) -> web.Response:
         if first.fingerprint != fingerprint:
-            body = key_reused(first.command_id)
-            return web.Response(status=422, body=bytes(body), content_type=PROBLEM_CONTENT_TYPE)
+            return key_reused_answer(request, first.command_id)
         if outcome is not None:
-            return _outcome_response(msgspec.structs.replace(outcome, replayed=True))
+            return outcome_answer(request, msgspec.structs.replace(outcome, replayed=True))
         self._replies.expect(first.command_id)  # before the confirm: the outcome may be faster
         try:
             await asyncio.shield(first.confirmed)
+            request[COMMAND_ID] = first.command_id
             response, _ = await self._answer(request, first, replayed=True)
             return response
         finally:
@@ -199,14 +197,16 @@ class CommandFront:
         try:
             await self._sender.send(command, self._replies.queue)
         except BrokerUnavailable as error:
-            refusal = _not_taken(error)
+            refusal = _not_taken(error, command.command_id)
             submission.confirmed.set_exception(refusal)
             submission.confirmed.exception()  # seen, even where no twin waits for it
             raise refusal from None
         except BaseException as error:  # a defect, or the process is ending: twins are not to wait for ever
+            request[COMMAND_ID] = command.command_id
             submission.confirmed.set_exception(RuntimeError(f"not published: {type(error).__name__}"))
             submission.confirmed.exception()
             raise
+        request[COMMAND_ID] = command.command_id
         hops.stamp(command.traceparent, "broker.confirmed")
         submission.confirmed.set_result(None)
 
@@ -214,21 +214,22 @@ class CommandFront:
         self, request: web.Request, submission: Submission, *, replayed: bool = False
     ) -> tuple[web.Response, bool]:
         """The answer, and whether it is the outcome."""
+        named = submission.command_id, submission.resource_url
         if prefer.respond_async(request):
             headers = {"Preference-Applied": "respond-async"}
-            return _pending_response(submission, headers=headers, replayed=replayed), False
+            return pending_answer(*named, headers=headers, replayed=replayed), False
         future = self._replies.expect(submission.command_id)
         try:
             async with asyncio.timeout(prefer.wait_s(request, default_s=DEFAULT_WAIT_S)):
                 outcome = await asyncio.shield(future)
         except TimeoutError:
-            return _pending_response(submission, headers={}, replayed=replayed), False
+            return pending_answer(*named, headers={}, replayed=replayed), False
         finally:
             self._replies.forget(submission.command_id)
         if hops.on():
             hops.stamp(traceparent(request), "reply.received")
         outcome = msgspec.structs.replace(outcome, replayed=outcome.replayed or replayed)
-        return _outcome_response(outcome), True
+        return outcome_answer(request, outcome), True
 
 
 def _recorded(known: inbox.Known) -> tuple[Submission, Outcome | None]:
@@ -240,13 +241,15 @@ def _recorded(known: inbox.Known) -> tuple[Submission, Outcome | None]:
     return submission, None if outcome.status == "pending" else outcome
 
 
-def _not_taken(error: BrokerUnavailable) -> ProblemError:
-    if isinstance(error, BrokerFull):
+def _not_taken(error: BrokerUnavailable, command_id: str) -> ProblemError:
+    if isinstance(error, BrokerFull):  # there is no such command
         return unavailable("The queue is full; the command was not taken.", retry_after_s=5)
-    return unavailable(
+    refusal = unavailable(
         "The broker has not confirmed the command, so it may or may not be carried out;"
         " send it again with the same Idempotency-Key."
     )
+    refusal.headers["Command-Id"] = command_id
+    return refusal
 
 
 def _idempotency_key(request: web.Request) -> str | None:
@@ -261,34 +264,3 @@ def _fingerprint(request: web.Request, parsed: dict[str, Any]) -> str:
     path = "/".join(canonical_uuid(part) or part for part in request.path.split("/"))
     canonical = msgspec.json.encode([request.method, path, parsed], order="sorted")
     return hashlib.sha256(canonical).hexdigest()
-
-
-def _pending_response(submission: Submission, *, headers: dict[str, str], replayed: bool) -> web.Response:
-    url = status_url(submission.command_id)
-    body = {
-        "command_id": submission.command_id,
-        "status": "pending",
-        "status_url": url,
-        "resource_url": submission.resource_url,
-    }
-    if replayed:
-        headers["Idempotency-Replayed"] = "true"
-    return json_response(msgspec.json.encode(body), status=202, headers={"Location": url, **headers})
-
-
-def _outcome_response(outcome: Outcome) -> web.Response:
-    headers = {}
-    if outcome.location:
-        headers["Location"] = outcome.location
-    if outcome.token:
-        headers[consistency.HEADER] = outcome.token
-    if outcome.replayed:
-        headers["Idempotency-Replayed"] = "true"
-    if outcome.http_status in RETRY_AFTER_S:
-        headers["Retry-After"] = str(RETRY_AFTER_S[outcome.http_status])
-    return web.Response(
-        status=outcome.http_status,
-        body=bytes(outcome.body),
-        content_type=JSON_CONTENT_TYPE if outcome.http_status < 400 else PROBLEM_CONTENT_TYPE,
-        headers=headers,
-    )

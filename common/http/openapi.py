@@ -7,8 +7,9 @@ from typing import Any
 
 import msgspec
 
+from common.http import problem_types
 from common.http.problems import CONTENT_TYPE as PROBLEM_CONTENT_TYPE
-from common.http.problems import TITLES, Problem
+from common.http.problems import Problem
 from common.http.routes import JSON_CONTENT_TYPE, Route
 
 VERSION = "1.0.0"
@@ -31,6 +32,16 @@ COMMAND_HEADERS = [
     ),
     ("Prefer", "`respond-async`, or `wait=N` seconds (30 at most, 10 by default)", {"type": "string"}),
 ]
+HEADERS_BACK = {
+    "Command-Id": {
+        "description": "the command that the request has become; where it was refused before, there is none",
+        "schema": {"type": "string", "format": "uuid"},
+    },
+    "Consistency-Token": {
+        "description": "of an outcome, a rejection too: for reads that are to include what it has changed",
+        "schema": {"type": "string"},
+    },
+}
 READ_HEADERS = [
     (
         "Consistency-Token",
@@ -55,7 +66,7 @@ def document(title: str, routes: Sequence[Route]) -> bytes:
             "openapi": "3.1.0",
             "info": {"title": title, "version": VERSION},
             "paths": paths,
-            "components": {"schemas": components},
+            "components": {"schemas": components, "headers": HEADERS_BACK},
         }
     )
 
@@ -103,7 +114,7 @@ def _operation(route: Route, components: dict[str, Any]) -> dict[str, Any]:
         "operationId": re.sub(r"\W+", "_", f"{route.method.lower()}{route.path}").strip("_"),
         "summary": route.summary,
         "parameters": parameters,
-        "responses": {str(status): _response(route, status) for status in _statuses(route)},
+        "responses": {str(status): _answer(route, status) for status in _statuses(route)},
     }
     if route.body is not None:
         operation["requestBody"] = {
@@ -130,6 +141,13 @@ def _statuses(route: Route) -> list[int]:
     return sorted(statuses)
 
 
+def _answer(route: Route, status: int) -> dict[str, Any]:
+    response = _response(route, status)
+    if not route.command:
+        return response
+    return response | {"headers": {name: {"$ref": f"#/components/headers/{name}"} for name in HEADERS_BACK}}
+
+
 def _response(route: Route, status: int) -> dict[str, Any]:
     if status == 202 and route.command:
         words, schema = "Safe with the broker, not done yet", _ref(Pending)
@@ -144,7 +162,8 @@ def _response(route: Route, status: int) -> dict[str, Any]:
         if isinstance(model, str):
             return {"description": words, "content": {model: {}}}
         return {"description": words, "content": {JSON_CONTENT_TYPE: {"schema": _ref(model)}}}
-    return {"description": TITLES[status], "content": {PROBLEM_CONTENT_TYPE: {"schema": _ref(Problem)}}}
+    words = "; or: ".join(f"{each.title} (`{each.uri}`)" for each in problem_types.of_status(status))
+    return {"description": words, "content": {PROBLEM_CONTENT_TYPE: {"schema": _ref(Problem)}}}
 
 
 def _ref(model: Any) -> dict[str, Any]:

@@ -1,26 +1,16 @@
 """Errors as `application/problem+json` (RFC 9457)."""
 
+from typing import Annotated
+
 import msgspec
 from aiohttp import web
+from msgspec import Meta
+
+from common.http import problem_types
+from common.http.problem_types import ProblemType
 
 CONTENT_TYPE = "application/problem+json"
 MAX_FIELDS_IN_WORDS = 10  # of a 422's detail; `errors` has them all
-
-TITLES = {
-    400: "Bad request",
-    401: "Unauthorized",
-    404: "Not found",
-    405: "Method not allowed",
-    408: "Request timeout",
-    409: "Conflict",
-    413: "Content too large",
-    415: "Unsupported media type",
-    422: "Validation failed",
-    429: "Too many requests",
-    500: "Internal error",
-    502: "Gateway not reached",
-    503: "Service unavailable",
-}
 
 
 class FieldError(msgspec.Struct, frozen=True, order=True):
@@ -33,8 +23,14 @@ class FieldError(msgspec.Struct, frozen=True, order=True):
 class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The body of every answer of 400 and above."""
 
-    type: str = ""  # a URI that names the kind of problem; "about:blank" where the status says it all
-    title: str
+    type: Annotated[
+        str,
+        Meta(
+            description="the kind of problem, a URI reference that leads to its page; new kinds may be added",
+            examples=[each.uri for each in problem_types.ALL],
+        ),
+    ]
+    title: str  # the type's
     status: int
     detail: str
     instance: str | None = None
@@ -42,44 +38,54 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class ProblemError(Exception):
-    """Raised by a handler to answer with a problem; carries status, words and headers."""
+    """Raised by a handler to answer with a problem; carries its type, words and headers.
+
+    `of`: the type, or a status that stands for its ordinary one.
+    """
 
     def __init__(
         self,
-        status: int,
+        of: ProblemType | int,
         detail: str,
         *,
-        title: str | None = None,
         errors: list[FieldError] | None = None,
         headers: dict[str, str] | None = None,
     ) -> None:
         super().__init__(detail)
-        self.status = status
+        self.type = problem_types.kind(of)
+        self.status = self.type.status
         self.detail = detail
-        self.title = title or TITLES[status]
         self.errors = errors or []
         self.headers = headers or {}
 
     def response(self, instance: str) -> web.Response:
         """The answer, for the request path `instance`."""
-        body = problem(self.status, self.title, self.detail, instance=instance, errors=self.errors)
+        body = problem(self.type, self.detail, instance=instance, errors=self.errors)
         return web.Response(
             status=self.status, body=bytes(body), content_type=CONTENT_TYPE, headers=self.headers
         )
 
 
 def problem(
-    status: int,
-    title: str,
+    of: ProblemType | int,
     detail: str,
     *,
     instance: str,
     errors: list[FieldError] | None = None,
     extra: dict[str, object] | None = None,
 ) -> msgspec.Raw:
-    """A problem as JSON; `extra` members (attempt_id, decline …) stand beside the standard ones."""
+    """A problem as JSON; `extra` members (attempt_id, decline …) stand beside the standard ones.
+
+    `of`: the type, or a status that stands for its ordinary one.
+    """
+    type_ = problem_types.kind(of)
     fixed = Problem(
-        type="about:blank", title=title, status=status, detail=detail, instance=instance, errors=errors or []
+        type=type_.uri,
+        title=type_.title,
+        status=type_.status,
+        detail=detail,
+        instance=instance,
+        errors=errors or [],
     )
     return msgspec.Raw(msgspec.json.encode(msgspec.to_builtins(fixed) | (extra or {})))
 
@@ -92,6 +98,16 @@ def invalid(errors: list[FieldError]) -> ProblemError:
     return ProblemError(422, f"The request is not valid: {named}{more}.", errors=sorted(errors))
 
 
-def unavailable(detail: str, retry_after_s: int = 1) -> ProblemError:
+def unavailable(
+    detail: str, retry_after_s: int = 1, *, of: ProblemType = problem_types.UNAVAILABLE
+) -> ProblemError:
     """503 with Retry-After."""
-    return ProblemError(503, detail, headers={"Retry-After": str(retry_after_s)})
+    return ProblemError(of, detail, headers={"Retry-After": str(retry_after_s)})
+
+
+def as_problem(error: web.HTTPException) -> ProblemError:
+    """What aiohttp itself has refused, in our words. Raises KeyError for a status that is never answered."""
+    if "Allow" in error.headers:
+        allow = error.headers["Allow"]
+        return ProblemError(error.status, f"This resource takes {allow}.", headers={"Allow": allow})
+    return ProblemError(error.status, "There is no such path." if error.status == 404 else f"{error.reason}.")

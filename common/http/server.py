@@ -16,14 +16,16 @@ from common.bus.publisher import Publisher
 from common.cards import holds_card_number
 from common.db import Pool, is_transient
 from common.errors import BrokerUnavailable, Retry
-from common.http import openapi
-from common.http.problems import ProblemError, unavailable
+from common.http import codings, consistency, openapi, problem_pages, problem_types
+from common.http.connection import READING
+from common.http.problem_types import REPEATED_HEADER, UNSUPPORTED_CODING
+from common.http.problems import ProblemError, as_problem, unavailable
 from common.http.routes import JSON_CONTENT_TYPE, Handler, Route, json_response
 from common.ids import uuid7
 
 log = structlog.get_logger()
 
-MAX_BODY_BYTES = 64 * 1024
+MAX_BODY_BYTES = 64 * 1024  # as it was sent, and unpacked
 BODY_TIMEOUT_S = 10.0  # aiohttp leaves a stalled body open
 CHECK_TIMEOUT_S = 2.0
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
@@ -31,6 +33,9 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _TRACEPARENT = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 _ESCAPE = re.compile("%[0-9A-Fa-f]{2}")
 _REQUEST_ID_OF = web.RequestKey("request_id", str)
+COMMAND_ID = web.RequestKey("command_id", str)  # of the command that the request has become
+# Headers with one value: which of two is meant, nobody can know. True: a comma says that there are two.
+ONE_VALUE = {"Idempotency-Key": False, consistency.HEADER: True, "traceparent": True}
 
 Check = Callable[[], Awaitable[None]]
 Notice = Callable[[], Awaitable[str | None]]
@@ -47,7 +52,7 @@ def build_app(
     `checks`: what `/health` asks; each raises where the thing it is named after cannot be used.
     `notices`: what it tells besides; each gives words where somebody has to look at something.
     """
-    app = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=[_conventions])
+    app = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=[_conventions], handler_args=READING)
     app.on_response_prepare.append(_headers_back)
     everything = [*routes, *_common_routes(checks, notices)]
     document = openapi.document(title, everything)
@@ -66,6 +71,8 @@ def build_app(
             app.router.add_route(route.method, route.path, route.handler)
     app.router.add_get("/openapi.json", openapi_json)
     app.router.add_get("/docs", docs)
+    app.router.add_get(problem_types.PATH, problem_pages.every_type)
+    app.router.add_get(f"{problem_types.PATH}/{{name}}", problem_pages.one_type)
     return app
 
 
@@ -83,25 +90,44 @@ def checks(pool: Pool, broker: Publisher | BrokerLink) -> dict[str, Check]:
 
 
 async def read_body(request: web.Request) -> bytes:
-    """The whole body, in time and within limits. Raises ProblemError 400, 408, 415, HTTPException 413."""
+    """The whole body, unpacked, in time and within limits. Raises ProblemError 400, 408, 413, 415."""
     if request.content_type != JSON_CONTENT_TYPE:
         raise ProblemError(
             415, f"Send the body as {JSON_CONTENT_TYPE}.", headers={"Accept-Post": JSON_CONTENT_TYPE}
         )
     try:
+        packed = codings.is_gzip(request.headers.getall("Content-Encoding", ()))
+        codings.only_chunked(request.headers.getall("Transfer-Encoding", ()))
+    except codings.UnsupportedCoding:
+        words = "The body is packed in a way that is not read here; send it as it is, or as gzip."
+        raise ProblemError(UNSUPPORTED_CODING, words, headers={"Accept-Encoding": "gzip"}) from None
+    try:
         async with asyncio.timeout(BODY_TIMEOUT_S):
-            return await request.read()
+            body = await request.read()
+        return codings.unpacked(body, MAX_BODY_BYTES) if packed else body
+    except (web.HTTPRequestEntityTooLarge, codings.TooLarge):
+        raise ProblemError(413, f"The body is over the limit of {MAX_BODY_BYTES} bytes.") from None
     except TimeoutError:
         raise ProblemError(408, f"The body did not arrive within {BODY_TIMEOUT_S:.0f} s.") from None
-    except web.RequestPayloadError:  # broken chunks, or not compressed as Content-Encoding says
+    except (web.RequestPayloadError, codings.BrokenCoding):  # broken chunks; cut, damaged or no gzip at all
         raise ProblemError(400, "The body is not encoded as its headers say.") from None
 
 
 def traceparent(request: web.Request) -> str | None:
     """The request's W3C trace context, where it has one that is well-formed and may be kept."""
-    given = request.headers.get("traceparent")
-    right = given is not None and _TRACEPARENT.fullmatch(given) and not holds_card_number(given)
-    return given if right else None
+    given = request.headers.getall("traceparent", [])
+    right = len(given) == 1 and _TRACEPARENT.fullmatch(given[0]) and not holds_card_number(given[0])
+    return given[0] if right else None
+
+
+def _check_headers(request: web.Request) -> None:
+    """Raise ProblemError for headers that are wrong wherever they come: 400 twice, 422 no token of ours."""
+    for name, is_list in ONE_VALUE.items():
+        given = request.headers.getall(name, ())
+        if len(given) > 1 or (is_list and given and "," in given[0]):
+            raise ProblemError(REPEATED_HEADER, f"The header {name} has one value; it came more than once.")
+    if (token := request.headers.get(consistency.HEADER)) is not None:
+        consistency.read_token(token)
 
 
 def _common_routes(checks: Mapping[str, Check], notices: Mapping[str, Notice]) -> list[Route]:
@@ -164,9 +190,11 @@ async def _asked(questions: Mapping[str, Check] | Mapping[str, Notice]) -> dict[
 async def _headers_back(request: web.Request, response: web.StreamResponse) -> None:
     """What every answer carries; called right before its head is sent, a streamed one's too."""
     # aiohttp's own refusal of an Expect header comes without passing the middleware
-    response.headers["X-Request-Id"] = request.get(_REQUEST_ID_OF) or uuid7()
+    response.headers.setdefault("X-Request-Id", request.get(_REQUEST_ID_OF) or _request_id(request))
     if trace := traceparent(request):
         response.headers["traceparent"] = trace
+    if command_id := request.get(COMMAND_ID):
+        response.headers["Command-Id"] = command_id
 
 
 @web.middleware
@@ -175,24 +203,16 @@ async def _conventions(request: web.Request, handler: Handler) -> web.StreamResp
     started = time.perf_counter()
     trace = traceparent(request) if hops.on() else None
     hops.stamp(trace, "front.entered")
-    given = request.headers.get("X-Request-Id", "")
-    request_id = given if _REQUEST_ID.fullmatch(given) and not holds_card_number(given) else uuid7()
+    request_id = _request_id(request)
     request[_REQUEST_ID_OF] = request_id
-    headers: dict[str, str] = {}
     try:
+        if request.match_info.http_exception is None:
+            _check_headers(request)
         response = await handler(request)
     except ProblemError as error:
         response = error.response(_instance(request))
     except web.HTTPException as error:
-        detail = (
-            error.reason if error.status != 413 else f"The body is over the limit of {MAX_BODY_BYTES} bytes."
-        )
-        if "Allow" in error.headers:
-            headers["Allow"] = error.headers["Allow"]
-            detail = f"This resource takes {error.headers['Allow']}."
-        response = ProblemError(error.status, detail, title=error.reason, headers=headers).response(
-            _instance(request)
-        )
+        response = as_problem(error).response(_instance(request))
     except Exception as error:
         response = _unexpected(request, error, request_id)
     hops.stamp(trace, "front.answered")
@@ -201,6 +221,14 @@ async def _conventions(request: web.Request, handler: Handler) -> web.StreamResp
     telemetry.HTTP_SECONDS.labels(request.method, route).observe(time.perf_counter() - started)
     telemetry.HTTP_ANSWERS.labels(request.method, route, response.status).inc()
     return response
+
+
+def _request_id(request: web.Request) -> str:
+    """The client's, where it has given one that is well-formed; otherwise a new one."""
+    given = request.headers.getall("X-Request-Id", ())
+    if len(given) == 1 and _REQUEST_ID.fullmatch(given[0]) and not holds_card_number(given[0]):
+        return given[0]
+    return uuid7()
 
 
 def _instance(request: web.Request) -> str:

@@ -1,11 +1,13 @@
 """Answers that are sent while they are made, of any length; one that was cut is never taken for whole."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 
 import structlog
 from aiohttp import hdrs, web
+
+from common.http.header_fields import elements, weight
 
 log = structlog.get_logger()
 
@@ -22,7 +24,7 @@ async def stream(
     """
     response = web.StreamResponse(headers={**headers, hdrs.VARY: hdrs.ACCEPT_ENCODING})
     only_head = request.method == hdrs.METH_HEAD
-    if not only_head and accepts_gzip(request.headers.get(hdrs.ACCEPT_ENCODING, "")):
+    if not only_head and accepts_gzip(request.headers.getall(hdrs.ACCEPT_ENCODING, [])):
         response.enable_compression(web.ContentCoding.gzip)
     async with aclosing(chunks):
         await response.prepare(request)
@@ -41,14 +43,10 @@ async def stream(
     return response
 
 
-def accepts_gzip(header: str) -> bool:
-    """Whether an Accept-Encoding header allows gzip (RFC 9110, 12.5.3); aiohttp does not look at weights."""
-    weights = {}
-    for part in header.lower().split(","):
-        coding, _, weight = part.partition(";")
-        # "0", "0.0", "0.00" and "0.000" refuse
-        weights[coding.strip()] = weight.replace(" ", "").replace("0", "").rstrip(".") != "q="
-    return weights.get("gzip", weights.get("x-gzip", weights.get("*", False)))
+def accepts_gzip(lines: Sequence[str]) -> bool:
+    """Whether an Accept-Encoding field allows gzip (RFC 9110, 12.5.3); aiohttp does not look at weights."""
+    weights = {element.name: weight(element) for element in reversed(elements(lines))}
+    return next((weights[name] > 0 for name in ("gzip", "x-gzip", "*") if name in weights), False)
 
 
 def _cut(request: web.Request, error: BaseException) -> None:

@@ -2,7 +2,7 @@
 
 - `POST /v1/charges` → 201 a charge that succeeded, 402 one that was declined; `Idempotent-Replayed: true`
   when the key was here before. 503 `gateway_unavailable`: certainly nothing was recorded. Bad input is 400,
-  408, 413 or 422 (also a known key with another body), and records nothing either.
+  408, 413, 415 or 422 (also a known key with another body), and records nothing either.
 - `GET /v1/charges` → `{"items": [...], "next_cursor": null}`, filtered by `payment_id`, `lease_id`,
   `attempt_id` (in any case of letters), `idempotency_key` (all that are given must match); the newest `limit`
   (100; up to 1,000), newest last. `next_cursor`, given as `cursor`, leads to those before them.
@@ -30,7 +30,9 @@ from contextlib import asynccontextmanager
 import msgspec
 from aiohttp import web
 
-from common.http.draining import DrainingRunner
+from common.http import codings
+from common.http.connection import READING, Connection, Runner
+from common.http.problems import ProblemError
 
 from .answers import (
     Refused,
@@ -155,11 +157,18 @@ class Sandbox:
 
     async def _body(self, request: web.Request) -> bytes:
         try:
+            packed = codings.is_gzip(request.headers.getall("Content-Encoding", ()))
+            codings.only_chunked(request.headers.getall("Transfer-Encoding", ()))
             async with asyncio.timeout(self._limits.body_s):
-                return await request.read()
+                body = await request.read()
+            return codings.unpacked(body, BODY_BYTES) if packed else body
+        except codings.UnsupportedCoding:
+            raise Refused(415, "unsupported_content_coding", "send the body as it is, or as gzip") from None
+        except codings.TooLarge:
+            raise web.HTTPRequestEntityTooLarge(BODY_BYTES, BODY_BYTES + 1) from None
         except TimeoutError:
             raise Refused(408, "body_too_slow", f"the body took over {self._limits.body_s:g} s") from None
-        except web.RequestPayloadError:
+        except (web.RequestPayloadError, codings.BrokenCoding):
             raise Refused(400, "body_broken", "the body's chunks or its compression are broken") from None
 
     async def _never(self, request: web.Request) -> web.Response:
@@ -204,6 +213,16 @@ def _unavailable(message: str) -> web.Response:
     return error_answer(503, "gateway_unavailable", message, {"Retry-After": "1"})
 
 
+class _Connection(Connection):
+    def refusal(self, problem: ProblemError) -> web.Response:
+        """What is refused before it becomes a request, in the gateway's error shape, too."""
+        return error_answer(problem.status, problem.type.name.replace("-", "_"), problem.detail)
+
+
+class _Runner(Runner):
+    connection = _Connection
+
+
 def create_app(
     database_path: str,
     latency_ms: tuple[int, int],
@@ -212,7 +231,7 @@ def create_app(
 ) -> web.Application:
     """The gateway as an application; its record is the SQLite file at `database_path`."""
     sandbox = Sandbox(Record(database_path), latency_ms, limits or Limits(), webhooks or Destination())
-    app = web.Application(client_max_size=BODY_BYTES, middlewares=[errors_as_json])
+    app = web.Application(client_max_size=BODY_BYTES, middlewares=[errors_as_json], handler_args=READING)
     app.router.add_post("/v1/charges", sandbox.charge)
     app.router.add_get("/v1/charges", sandbox.look_up)
     app.router.add_post("/v1/charges/{charge_id}/dispute", sandbox.dispute)
@@ -236,7 +255,7 @@ async def serving(
 ) -> AsyncIterator[str]:
     """Serve the gateway while the block runs; gives its base URL. Port 0 takes a free one."""
     # With cancellation a held connection is given up the moment its client leaves.
-    runner = DrainingRunner(
+    runner = _Runner(
         create_app(database_path, latency_ms, limits, webhooks),
         handler_cancellation=True,
         access_log=None,

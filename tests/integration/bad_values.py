@@ -296,6 +296,14 @@ BAD_TOKENS: list[bytes] = [
     _token(f"/payment-svc:9999999999:{OLD_V7}"),
     _token(f"/lease-svc:1:{OLD_V7}\n"),
     _token("/lease-svc:1:------------------------------------"),
+    _token(f"/ledger-svc:1:{OLD_V7}"),
+    _token(f"/nobody:1:{OLD_V7}"),
+    _token(f"/lease-svc:01:{OLD_V7}"),
+    _token(f"/lease-svc:1:{OLD_V7}:00000000"),
+    _token(f"/lease-svc:1:{SOME_V4}"),
+    _token(f"/lease-svc:1:{OLD_V7}") + b"AAAA",
+    _token(f"/lease-svc:1:{OLD_V7}") + b"!",
+    _token(f"/lease-svc:1:{OLD_V7}") + b"x" * 200,
 ]
 ODD_PREFERENCES: list[bytes] = [
     b"",

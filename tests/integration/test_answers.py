@@ -15,7 +15,7 @@ import ledger_svc.app
 import payment_svc.app
 from common.clock import utcnow
 from common.config import Settings
-from common.http import cursor
+from common.http import consistency, cursor, problem_types
 from common.http.openapi import document
 from common.ids import uuid7
 from payment_svc.sandbox.app import serving
@@ -49,6 +49,11 @@ class Checked:
         else:
             its.check_answer(method, path, answer.status, media_type, answer.json)
         self.seen.add((service, method, its.template(path), answer.status))
+        if answer.status >= 400:
+            kind = problem_types.BY_NAME[answer.json["type"].removeprefix("/problems/")]
+            assert (answer.json["title"], answer.status) == (kind.title, kind.status)
+        if "command-id" in answer.headers and "/webhooks/" not in path:  # those are only told "received"
+            assert ("consistency-token" in answer.headers) or answer.json.get("status") == "pending"
         return answer
 
 
@@ -272,6 +277,66 @@ async def test_commands(checked: Checked) -> None:
     assert missing.status == 404
     looked_up = await checked.ask("payment", "GET", missing.json["instance"])
     assert (looked_up.json["http_status"], looked_up.json["outcome"]) == (404, missing.json)
+
+
+async def test_rejections_have_a_token_that_every_service_takes(checked: Checked) -> None:
+    """404, 409, 422 and a reused key: each outcome names its command and has a token, now and asked again."""
+    lease, _ = await new_lease(checked)
+    attempt = f"/api/v1/payments/{lease['schedule'][0]['payment_id']}/attempt"
+    missing, key = "01890a5d-ac96-774b-8bce-b302099a8057", uuid7()
+    reason, method = {"reason": "returned"}, {"payment_method": "pm_card_ok"}
+    rejected = {
+        ("lease", "/api/v1/leases", 422): NEW_LEASE | {"principal": 5, "annual_rate": "0"},
+        ("lease", f"/api/v1/leases/{missing}/cancel", 404): reason,
+        ("lease", f"/api/v1/leases/{missing}/charge-off", 404): reason,
+        ("payment", f"/api/v1/payments/{missing}/attempt", 404): method,
+        ("payment", f"/api/v1/leases/{missing}/payoff", 404): method,
+        ("payment", f"/api/v1/leases/{missing}/payoff-quotes", 404): {"as_of": str(utcnow().date())},
+        ("payment", f"/api/v1/attempts/{missing}/refund", 404): reason,
+        ("payment", attempt, 422): method | {"amount": 10**9},
+        ("payment", f"/api/v1/leases/{lease['lease_id']}/payoff", 422): method | {"quote_id": missing},
+    }
+    reads = {"lease": "/api/v1/leases", "payment": attempt + "s", "ledger": "/api/v1/audit/metrics"}
+    for (service, path, status), body in rejected.items():
+        answer = await checked.ask(service, "POST", path, body, Idempotency_Key=key, Prefer="wait=25")
+        assert answer.status == status, answer
+        replayed = await checked.ask(service, "POST", path, body, Idempotency_Key=key)
+        command_id, token = answer.headers["command-id"], answer.headers["consistency-token"]
+        asked = await checked.ask(service, "GET", f"/api/v1/commands/{command_id}")
+        assert asked.json["outcome"] == answer.json
+        assert answer.json["instance"] == f"/api/v1/commands/{command_id}"
+        for again in (replayed, asked):
+            assert again.headers["consistency-token"] == token
+        reused = await checked.ask(service, "POST", path, {**body, **_changed(body)}, Idempotency_Key=key)
+        assert (reused.status, reused.json["type"]) == (422, "/problems/idempotency-key-reused")
+        assert consistency.read_token(reused.headers["consistency-token"])
+        assert reused.headers["command-id"] == command_id
+        for reader, target in reads.items():
+            found = await checked.ask(reader, "GET", target, Consistency_Token=token, Prefer="wait=0")
+            assert found.status == 200, (path, reader)
+        key = uuid7()
+
+
+def _changed(body: dict[str, Any]) -> dict[str, Any]:
+    """The same body, but for one field."""
+    other = {"reason": "other", "payment_method": "pm_card_lost", "customer_id": "b", "as_of": "2100-01-01"}
+    return {name: value for name, value in other.items() if name in body}
+
+
+async def test_a_token_beyond_what_its_source_has_told(checked: Checked) -> None:
+    """The source itself knows that it has not given it: 422 at once."""
+    lease, _ = await new_lease(checked)
+    lease_id = lease["lease_id"]
+    reads = {
+        "lease": (f"/api/v1/leases/{lease_id}", "/lease-svc"),
+        "payment": (f"/api/v1/leases/{lease_id}/payments", "/payment-svc"),
+    }
+    for service, (path, source) in reads.items():
+        given = consistency.token(consistency.Position(source, 999, lease_id))
+        answer = await checked.ask(service, "GET", path, Consistency_Token=given)
+        assert answer.problem(422).pointers == {"/Consistency-Token"}
+    last = consistency.token(consistency.Position("/lease-svc", 1, lease_id))
+    assert (await checked.ask("lease", "GET", reads["lease"][0], Consistency_Token=last)).json == lease
 
 
 async def test_collections(checked: Checked) -> None:

@@ -11,7 +11,7 @@ from common.http.routes import Route
 from common.http.server import build_app
 from common.ids import uuid7
 from tests.integration import bad_values
-from tests.integration.cases import ALL, COMMANDS, Case, named, request, sample, target
+from tests.integration.cases import ALL, COMMANDS, READS, Case, named, request, sample, target
 from tests.integration.fronts import ROUTES, Fronts
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -163,9 +163,23 @@ async def test_token_of_nothing(fronts: Fronts) -> None:
     given = token(Position("/payment-svc", 7, bad_values.OLD_V7))
     loop = asyncio.get_running_loop()
     started = loop.time()
-    answer = await fronts.ask("lease", "GET", "/api/v1/leases", Consistency_Token=given, Prefer="wait=1")
+    path = "/api/v1/audit/metrics"
+    answer = await fronts.ask("ledger", "GET", path, Consistency_Token=given, Prefer="wait=1")
     assert answer.problem(503).headers["retry-after"] == "1"
+    assert answer.json["type"] == "/problems/not-caught-up"
     assert 0.9 < loop.time() - started < 1.5
+
+
+@pytest.mark.parametrize("case", READS, ids=named)
+async def test_token_of_a_lease_that_is_not(fronts: Fronts, case: Case) -> None:
+    """The services that would have told of it know that it was never given: 422 at once."""
+    knowing = {"lease": ("/lease-svc", "/payment-svc"), "payment": ("/payment-svc",), "ledger": ()}
+    for source in knowing[case[0]]:
+        header = f"Consistency-Token: {token(Position(source, 7, bad_values.OLD_V7))}".encode()
+        answer = await fronts.send(case[0], request(case, header), within_s=1)
+        assert answer.problem(422).pointers == {"/Consistency-Token"}
+    nothing = f"Consistency-Token: {token(Position('', 0, bad_values.OLD_V7))}".encode()
+    assert (await fronts.send(case[0], request(case, nothing), within_s=1)).status in (200, 404)
 
 
 async def test_stalled_headers() -> None:
@@ -207,3 +221,24 @@ async def test_an_unexpected_error_tells_nothing(capfd: pytest.CaptureFixture[st
     finally:
         await runner.cleanup()
     assert "secret inside" in "".join(capfd.readouterr())
+
+
+async def test_a_defect_of_the_conventions_themselves(capfd: pytest.CaptureFixture[str]) -> None:
+    """Where even the middleware fails, the answer is a 500 problem, and the log has the defect."""
+
+    async def nothing(_request: aiohttp.web.Request) -> aiohttp.web.Response:
+        return None  # type: ignore[return-value]
+
+    route = Route(method="GET", path="/nothing", handler=nothing, summary="")
+    runner = Runner(build_app("Test", [route], {}))
+    await runner.setup()
+    try:
+        await aiohttp.web.TCPSite(runner, "127.0.0.1", 0).start()
+        host, port = runner.addresses[0][:2]
+        async with aiohttp.ClientSession() as session, session.get(f"http://{host}:{port}/nothing") as answer:
+            text = await answer.text()
+            assert (answer.status, answer.content_type) == (500, "application/problem+json")
+            assert answer.headers["X-Request-Id"] in text
+    finally:
+        await runner.cleanup()
+    assert "request.failed" in "".join(capfd.readouterr())

@@ -8,9 +8,11 @@ import msgspec
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
+from multidict import CIMultiDict
 
 from common.envelope import Outcome, decode_command
 from common.errors import BrokerFull, BrokerUnavailable, Unroutable
+from common.http import consistency
 from common.http.commands import CommandFront
 from common.http.fields import Identifier
 from common.http.routes import Route
@@ -144,6 +146,99 @@ async def test_not_taken(
     assert (await send(client, Idempotency_Key=key, Prefer="respond-async"))[0] == 202
 
 
+async def test_command_ids(client: TestClient[Any, Any], publisher: Publisher, replies: Replies) -> None:
+    """Every answer to a command names it, also a repetition's and one to a key that was used before."""
+    publisher.replies = replies
+    key = uuid7()
+    _, body, headers = await send(client, Idempotency_Key=key, Prefer="respond-async")
+    first = publisher.commands[0].command_id
+    assert headers["Command-Id"] == body["command_id"] == first
+    for amount, status in ((1, 202), (2, 422)):  # no worker: it is not recorded, so the front alone knows it
+        found, _, headers = await send(client, amount, Idempotency_Key=key, Prefer="respond-async")
+        assert (found, headers["Command-Id"]) == (status, first)
+    _, _, headers = await send(client)
+    assert headers["Command-Id"] == publisher.commands[-1].command_id != first
+
+
+@pytest.mark.parametrize(
+    ("failure", "named"), [(BrokerUnavailable("away"), True), (RuntimeError(), True), (BrokerFull(""), False)]
+)
+async def test_command_ids_of_failures(
+    client: TestClient[Any, Any], publisher: Publisher, failure: Exception, named: bool
+) -> None:
+    """What may yet be carried out can be asked for; what was certainly not taken is no command."""
+    publisher.failure = failure
+    _, _, headers = await send(client)
+    assert ("Command-Id" in headers) is named
+    publisher.failure = None
+    async with client.post("/api/v1/wishes", json={"amount": "x"}) as refused:
+        assert (refused.status, "Command-Id" in refused.headers) == (422, False)
+
+
+async def test_outcomes_without_a_token(
+    client: TestClient[Any, Any], publisher: Publisher, replies: Replies
+) -> None:
+    """A rejection about no lease and the refusal of a reused key have a token, which stands for nothing."""
+    publisher.replies = replies
+    key = uuid7()
+    _, _, answered = await send(client, Idempotency_Key=key)
+    _, _, _ = await send(client, Idempotency_Key=key, Prefer="respond-async")
+    status, _, reused = await send(client, 2, Idempotency_Key=key)
+    assert status == 422
+    for headers in (answered, reused):
+        assert consistency.read_token(headers["Consistency-Token"]).sequence == 0
+
+
+TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+TOKEN = consistency.token(consistency.Position("/lease-svc", 1, "01890a5d-ac96-774b-8bce-b302099a8057"))
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        [("Idempotency-Key", "a"), ("Idempotency-Key", "b")],
+        [("Idempotency-Key", "a"), ("Idempotency-Key", "a")],
+        [("Consistency-Token", TOKEN), ("Consistency-Token", TOKEN)],
+        [("Consistency-Token", f"{TOKEN}, {TOKEN}")],
+        [("traceparent", TRACE), ("traceparent", TRACE)],
+        [("traceparent", f"{TRACE},{TRACE}")],
+    ],
+)
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_headers_with_one_value(
+    client: TestClient[Any, Any], publisher: Publisher, headers: list[tuple[str, str]], method: str
+) -> None:
+    """Sent twice, in two lines or in one, they are 400, wherever; nothing is published or passed on."""
+    path = "/api/v1/wishes" if method == "POST" else "/livez"
+    async with client.request(method, path, json={"amount": 1}, headers=CIMultiDict(headers)) as answer:
+        assert (answer.status, (await answer.json())["type"]) == (400, "/problems/repeated-header")
+        assert "traceparent" not in answer.headers
+    assert publisher.commands == []
+
+
+async def test_a_comma_within_a_key(client: TestClient[Any, Any], publisher: Publisher) -> None:
+    """It is a printable character like others: such a key is one value."""
+    status, _, _ = await send(client, Idempotency_Key="a, b", Prefer="respond-async")
+    assert (status, publisher.commands[0].idempotency_key) == (202, "a, b")
+
+
+async def test_two_request_ids(client: TestClient[Any, Any]) -> None:
+    """Neither is echoed: which of them is meant, nobody knows."""
+    async with client.get("/livez", headers=[("X-Request-Id", "a"), ("X-Request-Id", "b")]) as answer:
+        assert answer.status == 200
+        assert len(answer.headers["X-Request-Id"]) == 36
+
+
+async def test_tokens_are_looked_at_everywhere(client: TestClient[Any, Any], publisher: Publisher) -> None:
+    """One that nobody has given is 422 with a POST and with a GET that waits for nothing."""
+    for method, path in (("POST", "/api/v1/wishes"), ("GET", "/livez")):
+        for token in ("", "x", TOKEN + "AAAA"):
+            headers = {"Consistency-Token": token}
+            async with client.request(method, path, json={"amount": 1}, headers=headers) as answer:
+                assert answer.status == 422
+    assert publisher.commands == []
+
+
 async def test_the_outcome(client: TestClient[Any, Any], publisher: Publisher, replies: Replies) -> None:
     """The worker's outcome is the answer, also when it is faster than the confirm."""
     publisher.replies = replies
@@ -169,12 +264,17 @@ async def test_twins_in_flight(client: TestClient[Any, Any], publisher: Publishe
     assert replies.waiting == 0
 
 
-async def test_a_twin_of_what_was_not_taken(client: TestClient[Any, Any], publisher: Publisher) -> None:
-    """The first is refused by the broker: its twins are as well, and none hangs."""
-    publisher.failure, publisher.delay_s = BrokerUnavailable("away"), 0.1
+@pytest.mark.parametrize(("failure", "ids"), [(BrokerUnavailable("away"), 1), (BrokerFull("full"), 0)])
+async def test_a_twin_of_what_was_not_taken(
+    client: TestClient[Any, Any], publisher: Publisher, failure: Exception, ids: int
+) -> None:
+    """The first is refused by the broker: its twins are as well, and none hangs; all name the one command."""
+    publisher.failure, publisher.delay_s = failure, 0.1
     key = uuid7()
     answers = await asyncio.gather(*(send(client, Idempotency_Key=key) for _ in range(5)))
     assert {status for status, _, _ in answers} == {503}
+    named = [headers["Command-Id"] for _, _, headers in answers if "Command-Id" in headers]
+    assert (len(named), len(set(named))) == (5 * ids, ids)
 
 
 async def test_too_many_waiting(

@@ -1,13 +1,18 @@
 """Prefer and Consistency-Token: what is read from them, and what is made of nonsense."""
 
 import asyncio
+import base64
 
+import msgspec
 import pytest
 from aiohttp.test_utils import make_mocked_request
 from hypothesis import given
 from hypothesis import strategies as st
 from multidict import CIMultiDict
 
+import lease_svc.events
+import payment_svc.events
+from common.envelope import Outcome
 from common.http import consistency, prefer
 from common.http.consistency import Position
 from common.http.problems import ProblemError
@@ -34,11 +39,28 @@ def request_with(*headers: tuple[str, str]) -> object:
         (("wait=31",), 30, False),
         (("wait=999999",), 30, False),
         (("wait=5, wait=7",), 5, False),
-        (("wait=x, wait=7",), 7, False),
+        (("wait=x, wait=7",), 10, False),  # the first one counts, though it says nothing
+        (("wait=1; foo",), 1, False),
+        (('wait=1; foo=bar; baz="a, b; wait=9"',), 1, False),
+        (("wait=1 ;; foo",), 1, False),
+        (("respond-async; foo=bar",), 10, True),
+        (('respond-async=""',), 10, True),
+        (('respond-async = "" ;x',), 10, True),
+        (("respond-async=yes",), 10, False),  # it has no such value
+        (("respond-async=yes", "respond-async"), 10, False),
+        (('foo="respond-async, wait=3"',), 10, False),
+        (('foo="a\\"b, c", wait=3',), 3, False),
+        (('foo="no end, wait=3', "wait=4"), 4, False),
+        (("wait=1 2, wait=3",), 3, False),  # no preference at all, so not the first one
+        (("=, ;, wait=3",), 3, False),
+        (('wait="1\\0"',), 10, False),
+        (("wait=00000000000000000000005",), 5, False),
+        (("wait=\u0663",), 10, False),
         (("wait=-1",), 10, False),
         (("wait=1.5",), 10, False),
         (("wait=",), 10, False),
-        (("wait=9999999",), 10, False),
+        (("wait=9999999",), 30, False),
+        (("wait=" + "9" * 8000,), 30, False),
         (("respond-asynchronously",), 10, False),
         (("handling=lenient, ,, return=minimal",), 10, False),
         (("",), 10, False),
@@ -51,14 +73,84 @@ def test_prefer(given_: tuple[str, ...], wait_s: float, is_async: bool) -> None:
     assert prefer.respond_async(request) is is_async  # type: ignore[arg-type]
 
 
-@given(st.sampled_from(["/lease-svc", "/payment-svc"]), st.integers(0, 999_999_999), st.uuids())
-def test_tokens(source: str, sequence: int, lease_id: object) -> None:
+@given(st.sampled_from(["/lease-svc", "/payment-svc"]), st.integers(0, 999_999_999))
+def test_tokens(source: str, sequence: int) -> None:
     """A token is printable, needs no quoting, and is read as what it was made from."""
-    position = Position(source, sequence, str(lease_id))
+    position = Position(source, sequence, uuid7())
     token = consistency.token(position)
     assert token.isascii()
     assert token.replace("-", "").replace("_", "").isalnum()
     assert consistency.read_token(token) == position
+
+
+def test_sources() -> None:
+    """The sources that a token can name are those that there are."""
+    assert set(consistency.SOURCES) == {lease_svc.events.SOURCE, payment_svc.events.SOURCE}
+
+
+def written(text: str) -> str:
+    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+
+def test_tokens_of_before() -> None:
+    """A token without a check was given by an earlier version, and stands in outcomes that are replayed."""
+    assert consistency.read_token(written(f"/lease-svc:3:{LEASE}")) == Position("/lease-svc", 3, LEASE)
+
+
+FUTURE = "ffff0000" + LEASE[8:]
+GOOD = consistency.token(Position("/lease-svc", 3, LEASE))
+HALF_VALID = [
+    *(GOOD[:-1], GOOD[1:], GOOD + "A", GOOD + "AAAA", GOOD + "=", GOOD + "!", GOOD + GOOD, GOOD.lower()),
+    *(f"{GOOD[:10]}!{GOOD[10:]}", f"{GOOD[:10]} {GOOD[10:]}", f" {GOOD}", GOOD.replace("L", "K", 1)),
+    written(f"/lease-svc:4:{LEASE}:{base64.urlsafe_b64decode(GOOD + '==').decode()[-8:]}"),
+    *(written(f"/lease-svc:3:{LEASE}:{check}") for check in ("", "0" * 8, "F" * 8, "0" * 7, "0" * 9)),
+    *(written(f"{source}:3:{LEASE}") for source in ("", "/ledger-svc", "/nobody", "lease-svc", "/LEASE-SVC")),
+    *(
+        written(f"/lease-svc:{number}:{LEASE}")
+        for number in ("", "-1", "+3", "03", "00", "3.0", "1e3", " 3", "\u0663", "1000000000", "9" * 300)
+    ),
+    *(
+        written(f"/lease-svc:3:{each}")
+        for each in (
+            LEASE.upper(),
+            LEASE[:-1],
+            LEASE + "0",
+            LEASE.replace("-", ""),
+            f"{{{LEASE}}}",
+            "",
+            FUTURE,
+        )
+    ),
+    written("/lease-svc:3:8f14e45f-ceea-467f-a8de-9d5e2f8b1c11"),  # no id that a front makes
+    *(written(f"/lease-svc:3:{LEASE}{more}") for more in ("\n", " ", ":", "x", "\x00")),
+]
+
+
+@pytest.mark.parametrize("text", HALF_VALID)
+def test_half_valid_tokens(text: str) -> None:
+    """What only looks like a token is none: nothing of it is passed over, cut off or rounded."""
+    with pytest.raises(ProblemError) as caught:
+        consistency.read_token(text)
+    assert (caught.value.status, caught.value.errors[0].pointer) == (422, "/Consistency-Token")
+
+
+def test_every_outcome_has_a_token() -> None:
+    """One that has none of its own stands for nothing, and is caught up with everywhere."""
+    outcome = Outcome(command_id=LEASE, status="rejected", http_status=404)
+    position = consistency.read_token(consistency.token_of(outcome))
+    assert position.sequence == 0
+    assert consistency.token_of(msgspec.structs.replace(outcome, token=GOOD)) == GOOD
+
+
+def test_a_source_knows_its_own() -> None:
+    """A source's own position is reached where it has told of it; beyond it was never given."""
+    position = Position("/lease-svc", 3, LEASE)
+    assert consistency.own(position, 3)
+    assert consistency.own(position, 4)
+    for told in (2, 0, None):
+        with pytest.raises(ProblemError) as caught:
+            consistency.own(position, told)
+        assert caught.value.status == 422
 
 
 @given(st.text(max_size=300))
@@ -82,6 +174,8 @@ async def test_waiting() -> None:
         return False
 
     await consistency.wait_until_caught_up(request_with(), never)  # type: ignore[arg-type]
+    nothing = ("Consistency-Token", consistency.token(Position("", 0, LEASE)))
+    await consistency.wait_until_caught_up(request_with(nothing), never)  # type: ignore[arg-type]
     token = ("Consistency-Token", consistency.token(position))
     await consistency.wait_until_caught_up(request_with(token), third_time)  # type: ignore[arg-type]
     assert asked == [position] * 3

@@ -8,8 +8,8 @@ from typing import Any
 import jsonschema
 import pytest
 
+from common.http import problem_types
 from common.http.openapi import document
-from common.http.problems import TITLES
 from tests.integration.fronts import ROUTES
 from tests.openapi import Document
 
@@ -57,7 +57,7 @@ ENTRY: dict[str, Any] = {
     "data": {"lease_id": UUID}, "leaf_hash": "ab" * 32,
 }  # fmt: skip
 PROBLEM = {
-    "type": "about:blank", "title": "Validation failed", "status": 422, "instance": "/api/v1/leases",
+    "type": "/problems/validation", "title": "Validation failed", "status": 422, "instance": "/api/v1/leases",
     "detail": "The request is not valid: /term.", "errors": [{"pointer": "/term", "detail": "is required"}],
 }  # fmt: skip
 PENDING = {
@@ -208,7 +208,8 @@ def test_the_document_is_sound(service: str) -> None:
     assert content["info"]["title"]
     assert content["info"]["version"]
     for reference in references(content):
-        assert reference.removeprefix("#/components/schemas/") in content["components"]["schemas"]
+        of, name = reference.removeprefix("#/components/").split("/")
+        assert name in content["components"][of]
     for name, schema in content["components"]["schemas"].items():
         assert re.fullmatch(r"[A-Za-z0-9._-]+", name)
         jsonschema.Draft202012Validator.check_schema(schema)
@@ -244,7 +245,10 @@ def test_problems_are_documented(service: str) -> None:
         for status in set(answers) - {str(status) for status in route.answers}:
             if int(status) >= 400:
                 assert list(answers[status]["content"]) == ["application/problem+json"]
-                assert int(status) in TITLES
+                assert all(
+                    kind.uri in answers[status]["description"]
+                    for kind in problem_types.of_status(int(status))
+                )
 
 
 @pytest.mark.parametrize("service", ROUTES)
@@ -259,6 +263,8 @@ def test_commands_tell_of_their_headers(service: str) -> None:
         }
         if route.command:
             assert headers >= {"Idempotency-Key", "Prefer"}
+            for answer in content.operation(route.method, route.path)["responses"].values():
+                assert answer["headers"].keys() == {"Command-Id", "Consistency-Token"}
         elif route.takes is not None:
             assert headers == set(route.headers)
         elif "/commands/" not in route.path:

@@ -1,10 +1,14 @@
 """Problems: their members, their words, and that they can always be written."""
 
 import json
+import re
+from pathlib import Path
 
+import pytest
+
+from common.http import problem_types
 from common.http.problems import (
     MAX_FIELDS_IN_WORDS,
-    TITLES,
     FieldError,
     ProblemError,
     invalid,
@@ -24,7 +28,7 @@ def body(error: ProblemError) -> dict[str, object]:
 def test_members() -> None:
     """RFC 9457's members, and no empty list of errors."""
     assert body(ProblemError(404, "There is no such lease.")) == {
-        "type": "about:blank",
+        "type": "/problems/not-found",
         "title": "Not found",
         "status": 404,
         "detail": "There is no such lease.",
@@ -32,10 +36,37 @@ def test_members() -> None:
     }
 
 
-def test_every_status_has_a_title() -> None:
-    """Every status that the contract names can be answered without further words."""
-    for status in (400, 404, 405, 408, 409, 413, 415, 422, 429, 500, 502, 503):
-        assert body(ProblemError(status, "x"))["title"] == TITLES[status]
+def test_every_status_has_an_ordinary_type() -> None:
+    """Every status that is answered can be without further words."""
+    for status in (400, 401, 404, 405, 408, 409, 413, 414, 415, 417, 422, 431, 500, 502, 503):
+        found = body(ProblemError(status, "x"))
+        assert found["type"] == problem_types.of_status(status)[0].uri
+
+
+@pytest.mark.parametrize("kind", problem_types.ALL, ids=lambda kind: kind.name)
+def test_types(kind: problem_types.ProblemType) -> None:
+    """Each has a URI and a title of its own, and both are what its problems say."""
+    found = body(ProblemError(kind, "x"))
+    assert (found["type"], found["title"], found["status"]) == (kind.uri, kind.title, kind.status)
+    assert re.fullmatch(r"/problems/[a-z]+(-[a-z]+)*", kind.uri)
+    assert 400 <= kind.status < 600
+    assert [each for each in problem_types.ALL if kind.uri == each.uri or kind.title == each.title] == [kind]
+    assert problem_types.BY_NAME[kind.name] is kind
+
+
+def test_no_other_types() -> None:
+    """Nothing in the code answers with a type that is not in the registry."""
+    project = Path(__file__).parents[2]
+    for package in ("common", "lease_svc", "payment_svc", "ledger_svc"):
+        for source in (project / package).rglob("*.py"):
+            assert "about:blank" not in source.read_text(), source
+            named = re.findall(r'"/problems/([^"]*)"', source.read_text())
+            assert set(named) <= {*problem_types.BY_NAME, "{name}"}, source
+            statuses = re.findall(
+                r"\b(?:ProblemError|Refused|problem|refusal)\(\s*(\d{3})\b", source.read_text()
+            )
+            if "sandbox" not in source.parts:  # it has errors of its own
+                assert all(problem_types.of_status(int(status)) for status in statuses), source
 
 
 def test_invalid() -> None:
@@ -59,8 +90,6 @@ def test_unavailable() -> None:
 
 def test_extra_members() -> None:
     """Members of one kind of problem stand beside the standard ones."""
-    found = json.loads(
-        bytes(problem(402, "Payment declined", "no", instance="/x", extra={"attempt_id": "a"}))
-    )
-    assert (found["attempt_id"], found["status"], found["type"]) == ("a", 402, "about:blank")
+    found = json.loads(bytes(problem(402, "no", instance="/x", extra={"attempt_id": "a"})))
+    assert (found["attempt_id"], found["status"], found["type"]) == ("a", 402, "/problems/payment-declined")
     assert "errors" not in found

@@ -11,10 +11,16 @@ NO = ["", "identity", "br", "gzip;q=0", "gzip; q=0.000", "*;q=0", "gzip;q=0, *",
 @pytest.mark.parametrize("header", YES)
 def test_accepted(header: str) -> None:
     """Named, by either name, or covered by the asterisk."""
-    assert accepts_gzip(header)
+    assert accepts_gzip([header])
 
 
 @pytest.mark.parametrize("header", NO)
 def test_refused(header: str) -> None:
     """Not named, or with the weight 0, which goes before an asterisk."""
-    assert not accepts_gzip(header)
+    assert not accepts_gzip([header])
+
+
+def test_over_several_lines() -> None:
+    """A field that came in two lines is one list (RFC 9110, 5.3)."""
+    assert accepts_gzip(["br", "gzip"])
+    assert not accepts_gzip(["*", "gzip;q=0"])
