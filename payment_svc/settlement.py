@@ -232,7 +232,7 @@ def _outcome(account: Account, payment: Payment | None, attempt: Attempt, http_s
         return None
     return Outcome(
         command_id=attempt.command_id,
-        status="succeeded",
+        status="pending" if attempt.status == "unknown" else "succeeded",
         http_status=http_status,
         body=msgspec.Raw(encode(attempt_view(attempt, payment))),
         location=attempt_url(attempt.attempt_id),

@@ -76,7 +76,7 @@ class Settler:
             if under_way is not None:  # the same message a second time
                 under_way.append(each.delivery)
                 continue
-            if not attempt.in_flight:  # another worker has just recorded its end, and answered
+            if attempt.status != "started":  # another worker has just recorded what it heard, and answered
                 await each.delivery.ack()
                 continue
             self._charging[attempt.attempt_id] = [each.delivery]
