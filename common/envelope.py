@@ -59,7 +59,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def has_answer(self) -> bool:
-        """Whether a client can be answered with it: it is final, or (pending) says how things stand so far."""
+        """Whether a client can be answered with it: it is final, or says how things stand so far."""
         return self.status != "pending" or bytes(self.body) != b"null"
 
 

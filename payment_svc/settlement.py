@@ -64,16 +64,20 @@ def settle(batch: Batch, attempt: Attempt, result: ChargeResult | None) -> Outco
     return outcome
 
 
-def put_off(batch: Batch, attempt: Attempt) -> None:
+def put_off(batch: Batch, attempt: Attempt, *, called: bool = True) -> None:
     """It was made once more and the gateway was not reached: it is made again later, under its key."""
-    domain.put_off(attempt, batch.now, batch.ask_after)
+    again_at = domain.put_off(attempt, batch.now, batch.ask_after, called=called)
+    batch.put_off[attempt.attempt_id] = again_at
     batch.settled.append(attempt)
 
 
-def keep_asking(batch: Batch, attempt: Attempt) -> None:
-    """The gateway was asked about an unknown attempt and could not say: it will be asked again."""
-    attempt.checks += 1
-    domain.next_check(attempt, batch.now, batch.ask_after)
+def keep_asking(batch: Batch, attempt: Attempt, *, answered: bool) -> None:
+    """The gateway was asked about an unknown attempt and could not say: it will be asked again.
+
+    `answered` False: it said nothing at all; that is as if it had not been asked yet.
+    """
+    attempt.checks += answered
+    domain.next_check(attempt, batch.now, batch.ask_after if answered else batch.ask_after[:1])
     batch.settled.append(attempt)
 
 
