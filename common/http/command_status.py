@@ -79,6 +79,11 @@ def status_route(pool: Pool) -> Route:
         handler=status,
         summary="What became of a command",
         query=NoQuery,
-        answers={200: ("The command's status and outcome", CommandStatus)},
+        answers={
+            200: (
+                "Its status and outcome; while it is `pending`, `outcome` is an attempt that is `unknown`, or null",
+                CommandStatus,
+            )
+        },
         problems=(404,),
     )

@@ -1,4 +1,4 @@
-"""A command whose attempt is unknown is pending until it is resolved, and then has that end, for whoever asks."""
+"""A command whose attempt is unknown is pending until that is resolved; then it has its end, whoever asks."""
 
 import asyncio
 import json
@@ -301,8 +301,9 @@ def test_what_was_answered_too_early(servers: Servers, tmp_path: Path) -> None:
                     (payment_id(lease_id, number), lease_id, number),
                 )
                 connection.execute(
-                    "INSERT INTO attempts (attempt_id, command_id, lease_id, payment_id, number, kind, amount,"
-                    " currency, payment_method, status, created_at, settled_at, gateway_reference, decline)"
+                    "INSERT INTO attempts (attempt_id, command_id, lease_id, payment_id, number, kind,"
+                    " amount, currency, payment_method, status, created_at, settled_at, gateway_reference,"
+                    " decline)"
                     " VALUES (%(id)s, %(id)s, %(lease)s, %(payment)s, %(number)s, 'instalment', 90, 'USD',"
                     " 'pm', %(status)s, now(), '2026-11-30T10:00:00Z', 'ch', '{\"code\": \"lost_card\"}')",
                     {
