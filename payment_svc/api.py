@@ -109,7 +109,7 @@ class PaymentApi:
                 answers={
                     201: ("Money was given back", AttemptView),
                     202: (
-                        "nobody knows yet whether money moved, the refund is `unknown` and the command `pending`",
+                        "nobody knows whether money moved, the refund is `unknown` and the command `pending`",
                         AttemptView,
                     ),
                     402: (
@@ -173,7 +173,9 @@ class PaymentApi:
         return await self._commands.submit(
             request,
             "RefundAttempt",
-            RefundAttempt(attempt_id=attempt_id, refunds=refunded, amount=asked.amount, reason=asked.reason),
+            RefundAttempt(
+                attempt_id=attempt_id, refunds=refunded, amount=asked.amount, reason=asked.reason
+            ),
             fingerprint=fingerprint,
             resource_url=attempt_url(attempt_id),
         )

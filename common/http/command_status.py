@@ -81,7 +81,7 @@ def status_route(pool: Pool) -> Route:
         query=NoQuery,
         answers={
             200: (
-                "Its status and outcome; while it is `pending`, `outcome` is an attempt that is `unknown`, or null",
+                "Its status and outcome; while `pending`, that is an attempt that is `unknown`, or null",
                 CommandStatus,
             )
         },
