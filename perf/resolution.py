@@ -57,9 +57,9 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def p99_s(self) -> float:
-        """Infinite where more than one in a hundred had no end when the measurement ended."""
+        """Infinite where more than one in a hundred had no end by the end; NaN where none was in doubt."""
         left = self.in_doubt - len(self.resolved_s)
-        return percentile([*self.resolved_s, *[float("inf")] * left], 99) if self.in_doubt else 0.0
+        return percentile([*self.resolved_s, *[float("inf")] * left], 99)
 
 
 class System:
