@@ -71,7 +71,7 @@ def put_off(batch: Batch, attempt: Attempt, *, called: bool = True) -> None:
     batch.settled.append(attempt)
 
 
-def keep_asking(batch: Batch, attempt: Attempt, *, answered: bool) -> None:
+def keep_asking(batch: Batch, attempt: Attempt, *, answered: bool = True) -> None:
     """The gateway was asked about an unknown attempt and could not say: it will be asked again.
 
     `answered` False: it said nothing at all; that is as if it had not been asked yet.
