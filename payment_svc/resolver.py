@@ -107,9 +107,9 @@ class Resolver:
             if not answered(found):
                 await self._health.not_answered(asked_at)
                 return
-            if unknown:
-                self._answered(Answer(attempt_id=attempt_id, result=found, called_at=asked_at))
             await self._health.answers()
+            if unknown:  # afterwards, so that its next time is reckoned from the gateway's return
+                self._answered(Answer(attempt_id=attempt_id, result=found, called_at=asked_at))
         except Exception as error:
             log.warning("resolver.waits", error=repr(error))
 

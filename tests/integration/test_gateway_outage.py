@@ -111,10 +111,9 @@ async def test_all_unknown_ones_are_asked_about(workers: list[Pool], its: asyncp
         before = len(gateway.look_ups)
         await asyncio.sleep(1)
         assert 3 <= len(gateway.look_ups) - before <= 12
-        assert gateway.at_once <= 2 * resolver.RESOLVE_AT_ONCE
-        gateway.away, gateway.at_once = False, 0
+        gateway.away = False
         await ended(its, *["succeeded"] * 120)
-    assert gateway.at_once <= 2 * resolver.RESOLVE_AT_ONCE
+    assert gateway.at_once <= 2 * (resolver.RESOLVE_AT_ONCE + 1)
     assert not await away(its)
 
 
@@ -130,7 +129,7 @@ async def test_it_has_no_record_yet(workers: list[Pool], its: asyncpg.Connection
         slow = 10**6
 
     gateway = Forgetful()
-    after = (timedelta(milliseconds=50), timedelta(milliseconds=50), timedelta(hours=1))
+    after = (*[timedelta(milliseconds=50)] * 4, *HOUR)
     async with working(workers[0], cast(Any, gateway), after):
         await noticed(its)
         gateway.slow = len(gateway.look_ups) + 3
@@ -190,6 +189,7 @@ async def test_the_first_charge_that_gets_through(workers: list[Pool], its: asyn
     gateway = Gateway()
     async with at_work(workers[0], gateway) as worker, at_work(workers[1], gateway):
         await noticed(its)
+        await asyncio.sleep(0.2)  # by both
         assert await its.fetchval("SELECT returned_at FROM payment.gateway_health") is None
         gateway.charges_pass = True
         await worker.process([worker.message(pay(lease_id))])
@@ -246,7 +246,7 @@ async def test_old_news(workers: list[Pool], its: asyncpg.Connection) -> None:
 
         await until(under_way)
         await its.execute(
-            "INSERT INTO payment.gateway_health (returned_at) VALUES (now() + '1 second')"
+            "INSERT INTO payment.gateway_health (returned_at) VALUES (now() + '5 seconds')"
             " ON CONFLICT (one) DO UPDATE SET returned_at = excluded.returned_at"
         )
         gateway.charges_pass = False
@@ -286,6 +286,7 @@ async def test_an_outage_of_a_moment(
     after = (timedelta(milliseconds=50), *HOUR)
     async with working(workers[0], cast(Any, gateway), after):
         await noticed(its)
+        await asyncio.sleep(0.2)  # until that it was asked about in vain is noted
         await its.execute(
             "UPDATE payment.attempts SET next_check_at = now() + '1 hour' WHERE attempt_id = $1", untouched
         )
