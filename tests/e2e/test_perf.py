@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from perf import resolution
+from perf import outages, resolution
 from tests.e2e.invariants import come_to_rest
 from tests.e2e.system import System
 
@@ -31,7 +31,7 @@ async def test_demo(system: System) -> None:
     assert "✗" not in output
 
 
-@pytest.mark.parametrize("form", resolution.FORMS)
+@pytest.mark.parametrize("form", outages.FORMS)
 async def test_resolution(system: System, form: str) -> None:
     """An outage of some seconds amid attempts: each is resolved soon after it, and no money moves twice."""
     found = await resolution.measure(system.stack, form, 60, 5.0, lambda *_: None)
