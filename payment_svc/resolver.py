@@ -59,6 +59,9 @@ class Resolver:
                 try:
                     if restarted:
                         await self._pool.execute(store.queries.recheck_unknown_now)
+                        await self._health.refresh()
+                        if self._health.away:  # until a moment ago; whoever starts finds out for itself
+                            await self._probing()
                         restarted = False
                     await self._health.refresh()
                     await self._find_out()
