@@ -66,8 +66,8 @@ collections: servers ## Measure collections on a private system, also killed hal
 reconcile: $(STAMP) ## Compare the ledger with the outboxes, name and heal what differs (SINCE=2026-11-01, JSON=1)
 	@$(WITH_STACK) .venv/bin/python -m ledger_svc reconcile $(if $(SINCE),--since $(SINCE)) $(if $(JSON),--json)
 
-resolution: up ## Start it, then let a third of 1,000 attempts time out at the gateway, and compare the records
-	@$(WITH_STACK) .venv/bin/python -m perf.resolution
+resolution: servers ## Take the gateway away amid attempts, on a private system: how soon is each resolved after its return? (ATTEMPTS=1000 OUTAGE=60s)
+	@.venv/bin/python -m perf.resolution --attempts $(or $(ATTEMPTS),1000) --outage $(or $(OUTAGE),60s)
 
 bench: servers ## Benchmark single operations against thresholds and this machine's stored figures (K=lease SAVE=1)
 	@.venv/bin/python -m perf.bench $(if $(K),-k "$(K)") $(if $(SAVE),--save)

@@ -55,7 +55,12 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     token: str | None = None  # Consistency-Token
     replayed: bool = False  # an earlier answer to the same Idempotency-Key
     original_id: str | None = None  # the command whose answer this is, where it is not this one's own
-    completed_at: datetime | None = None  # UTC
+    completed_at: datetime | None = None  # UTC; None while pending
+
+    @property
+    def has_answer(self) -> bool:
+        """Whether a client can be answered with it: it is final, or says how things stand so far."""
+        return self.status != "pending" or bytes(self.body) != b"null"
 
 
 encode = msgspec.json.Encoder().encode

@@ -1,6 +1,7 @@
 """The inbox of commands: each is carried out once, and its outcome is kept for whoever asks again."""
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -78,19 +79,26 @@ async def record(connection: Connection, results: Sequence[tuple[Command, Outcom
         *_status_columns(found),
         [outcome.original_id for outcome in found],
         [command.submitted_at for command in commands],
-        [None if outcome.status == "pending" else utcnow() for outcome in found],
+        _completed(found),
     )
 
 
 async def complete(connection: Connection, found: Sequence[Outcome]) -> None:
-    """Record the outcomes of commands that were pending; one that has an outcome keeps it."""
+    """Record the outcomes of commands that were pending; one that has its final outcome keeps it.
+
+    An outcome that is pending itself is what is known so far; the final one replaces it.
+    """
     if found:
         await connection.execute(
             queries.complete_commands,
             [outcome.command_id for outcome in found],
             *_status_columns(found),
-            [utcnow()] * len(found),
+            _completed(found),
         )
+
+
+def _completed(found: Sequence[Outcome]) -> list[datetime | None]:
+    return [None if outcome.status == "pending" else utcnow() for outcome in found]
 
 
 def _status_columns(found: Sequence[Outcome]) -> tuple[list[object], ...]:

@@ -1,9 +1,11 @@
 -- name: find_commands
--- Commands seen before, by id ($1) or by idempotency key ($2).
-SELECT command_id::text, idempotency_key, fingerprint, status, http_status, body, location, token,
-       original_id::text, completed_at
-  FROM commands
- WHERE command_id = ANY($1::uuid[]) OR idempotency_key = ANY($2::text[])
+-- Commands seen before, by id ($1) or by idempotency key ($2); a twin has the outcome of its original.
+SELECT c.command_id::text, c.idempotency_key, c.fingerprint, o.status, o.http_status, o.body, o.location, o.token,
+       c.original_id::text, o.completed_at
+  FROM commands AS c
+  JOIN commands AS o
+    ON o.command_id = coalesce((SELECT command_id FROM commands WHERE command_id = c.original_id), c.command_id)
+ WHERE c.command_id = ANY($1::uuid[]) OR c.idempotency_key = ANY($2::text[])
 
 -- name: record_commands
 -- One row for each command of a batch, with its outcome where there is one already.
@@ -13,7 +15,7 @@ SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[],
                      $8::text[], $9::text[], $10::uuid[], $11::timestamptz[], $12::timestamptz[])
 
 -- name: complete_commands
--- The outcome of commands that were recorded as pending.
+-- The outcome of commands that are pending: the final one, or what is known so far.
 UPDATE commands AS c
    SET status = o.status, http_status = o.http_status, body = o.body, location = o.location, token = o.token,
        completed_at = o.completed_at
@@ -66,10 +68,16 @@ DELETE FROM outbox
    AND id NOT IN (SELECT id FROM outbox_pending)
 
 -- name: prune_commands
--- Forget outcomes of commands older than the UUIDv7 $1; a bounded number at a time.
+-- Forget outcomes of commands older than the UUIDv7 $1; a bounded number at a time. Not while a twin shows them: its
+-- own record may be of a time when the outcome was still to come.
 DELETE FROM commands
- WHERE command_id IN (SELECT command_id FROM commands WHERE command_id < $1::uuid ORDER BY command_id LIMIT $2)
-   AND (status <> 'pending' OR original_id IS NOT NULL)
+ WHERE command_id IN (SELECT c.command_id FROM commands AS c
+                       WHERE c.command_id < $1::uuid
+                         AND (c.original_id IS NOT NULL
+                              OR (c.status <> 'pending'
+                                  AND NOT EXISTS (SELECT FROM commands AS t WHERE t.original_id = c.command_id)))
+                       ORDER BY c.command_id
+                       LIMIT $2)
 
 -- name: outbox_ranges
 -- Of leases, the events with numbers in a range, written since $4, $5 at most of each; with the place of the range,

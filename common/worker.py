@@ -120,12 +120,12 @@ class CommandProcessor:
         await self._replies.send(
             (delivery.reply_to, answer)
             for (delivery, _), answer in zip(received, answers, strict=True)
-            if answer.status != "pending"
+            if answer.has_answer
         )
         pending = [
             Pending(delivery, command, command.command_id in fresh)
             for (delivery, command), answer in zip(received, answers, strict=True)
-            if answer.status == "pending" and answer.original_id is None
+            if not answer.has_answer and answer.original_id is None
         ]
         if pending and self._resume is not None:
             for each in pending:

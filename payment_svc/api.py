@@ -46,7 +46,10 @@ class PaymentApi:
     def routes(self) -> list[Route]:
         """All routes of this service."""
         others: dict[int, tuple[str, object]] = {
-            202: ("nobody knows yet whether money moved, the attempt is `unknown`", AttemptView),
+            202: (
+                "nobody knows yet whether money moved, the attempt is `unknown` and the command `pending`",
+                AttemptView,
+            ),
             402: ("The issuer declined; `attempt_id` and `decline` say more", PROBLEM),
         }
         return [
@@ -105,7 +108,10 @@ class PaymentApi:
                 body=NewRefund,
                 answers={
                     201: ("Money was given back", AttemptView),
-                    202: ("nobody knows yet whether money moved, the refund is `unknown`", AttemptView),
+                    202: (
+                        "nobody knows whether money moved, the refund is `unknown` and the command `pending`",
+                        AttemptView,
+                    ),
                     402: (
                         "The gateway declined; `attempt_id` (of the refund) and `decline` say more",
                         "application/problem+json",

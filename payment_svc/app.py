@@ -75,7 +75,7 @@ async def worker(settings: Settings) -> AsyncIterator[None]:
         replies = ReplySender(settings.amqp_url, "payment-worker")
         relay = Relay("payment", pool, publisher, prune_quotes)
         unit = WithReconciliation(PaymentUnit())
-        settler = Settler(pool, gateway, replies, relay.wake, settings.resolve_after())
+        settler = Settler(pool, gateway, replies, relay.wake, settings.resolve_after(), gateway.half_open)
         returning = Returns(pool, settler.give_back)
         claim = timedelta(seconds=3 * settings.gateway_timeout_s)
         collector = Collector(pool, settler, replies, relay.wake, claim)

@@ -323,12 +323,16 @@ def next_check(attempt: Attempt, now: datetime, ask_after: Sequence[timedelta] =
     attempt.next_check_at = now + ask_after[min(attempt.checks, len(ask_after) - 1)]
 
 
-def put_off(attempt: Attempt, now: datetime, ask_after: Sequence[timedelta] = ASK_AFTER) -> None:
-    """It was made once more and the gateway was not reached: it is `started` still, to be made again later.
+def put_off(
+    attempt: Attempt, now: datetime, ask_after: Sequence[timedelta] = ASK_AFTER, *, called: bool = True
+) -> datetime:
+    """It was made once more and the gateway was not reached: it is `started` still, to be made again then.
 
-    Whoever made it before may have got through, so it has not failed. Money for a closed lease goes back at
-    times of its own, see `returns`.
+    Whoever made it before may have got through, so it has not failed. `called` False: the gateway was not
+    even tried. Refunds that no message asks for have a time of their own, see `returns`.
     """
+    again_at = now + ask_after[min(attempt.failures, len(ask_after) - 1) if called else 0]
+    attempt.failures = attempt.failures + 1 if called else max(attempt.failures, 1)
     if attempt.next_check_at is not None:
-        attempt.next_check_at = now + ask_after[min(attempt.failures, len(ask_after) - 1)]
-    attempt.failures += 1
+        attempt.next_check_at = again_at
+    return again_at

@@ -53,6 +53,7 @@ class Batch:
         self.runs: dict[date, Run] = {}  # collection runs that commands ask for
         self.waiting: list[tuple[str, str]] = []  # commands, each with the run it waits for
         self.noted: dict[str, Attempt] = {}  # of which the gateway has told how they ended
+        self.put_off: dict[str, datetime] = {}  # attempts that are made again, and when
         self.completed: list[Outcome] = []  # of earlier commands that were pending until now
         self.touched_accounts: dict[str, Account] = {}
         self.touched_payments: dict[str, Payment] = {}

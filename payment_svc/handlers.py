@@ -250,6 +250,7 @@ async def save(connection: Connection, batch: Batch) -> None:
         connection, list(batch.touched_accounts.values()), list(batch.touched_payments.values())
     )
     await run_store.insert_waiters(connection, batch.waiting)
+    await returns.put_off(connection, batch)
     await returns.give_back(connection, batch)
 
 

@@ -63,6 +63,7 @@ LEFT_OUT = {
     "collection_runs": "who asked for a run, when it began and ended, and its counts",
     "collection_waiters": "who waits for a run",
     "commands": "what was asked, and the answers",
+    "gateway_health": "whether the gateway answers just now",
     "outbox": "what was told",
     "outbox_pending": "what is still to be published",
 }

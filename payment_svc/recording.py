@@ -21,6 +21,7 @@ from common.errors import Retry
 from payment_svc import store
 from payment_svc.attempt import Attempt, may_repeat, never_made
 from payment_svc.batch import Batch
+from payment_svc.gateway_health import GatewayHealth, answered
 from payment_svc.gateways.port import ChargeResult, NoAnswer, NotReached
 from payment_svc.handlers import load, save
 from payment_svc.noting import compare
@@ -52,6 +53,7 @@ class Recorder:
         gather: Callable[[], Awaitable[None]],
         ended: Callable[[str], list[Delivery]],
         ask_after: Sequence[timedelta],
+        health: GatewayHealth,
         retry_pause_s: float,
     ) -> None:
         """`gather`: returns when a batch is to be recorded, of which the first answer has come.
@@ -64,6 +66,7 @@ class Recorder:
         self._gather = gather
         self._ended = ended
         self._ask_after = ask_after
+        self._health = health
         self._retry_pause_s = retry_pause_s
         self._answers: asyncio.Queue[Answer] = asyncio.Queue()
 
@@ -132,7 +135,12 @@ class Recorder:
             # read again: another worker may have settled one before the account was locked
             attempts = {each.attempt_id: each for each in await store.attempts(connection, ids=ids)}
             batch.ask_after = self._ask_after
-            outcomes = [_become(batch, attempts[answer.attempt_id], answer) for answer in answers]
+            returned_at = None
+            if any(_not_arrived(attempts[answer.attempt_id], answer) for answer in answers):
+                returned_at = await self._health.doubt(connection, batch.now)
+            outcomes = [
+                _become(batch, attempts[answer.attempt_id], answer, returned_at) for answer in answers
+            ]
             await save(connection, batch)
             await outbox.append(connection, batch.events)
             await inbox.complete(connection, [outcome for outcome in outcomes if outcome is not None])
@@ -141,8 +149,21 @@ class Recorder:
         return outcomes
 
 
-def _become(batch: Batch, attempt: Attempt, answer: Answer) -> Outcome | None:
-    """What an answer makes of an attempt as it is by now; the command's outcome, where it has one by this."""
+def _not_arrived(attempt: Attempt, answer: Answer) -> bool:
+    """Whether it was made once more in vain, because the gateway may be away."""
+    result = answer.result
+    return bool(
+        isinstance(result, NotReached) and result.outage and attempt.checks and attempt.status == "started"
+    )
+
+
+def _become(
+    batch: Batch, attempt: Attempt, answer: Answer, returned_at: datetime | None
+) -> Outcome | None:
+    """What an answer makes of an attempt as it is by now; the command's outcome, where it has one by this.
+
+    `returned_at`: when the gateway last answered again after an outage; a call from before says nothing.
+    """
     result = answer.result
     if not attempt.in_flight:  # recorded before, by another worker
         compare(attempt, result)
@@ -150,14 +171,15 @@ def _become(batch: Batch, attempt: Attempt, answer: Answer) -> Outcome | None:
     if attempt.status == "unknown" and (result is None or isinstance(result, NoAnswer | NotReached)):
         if result is None and never_made(attempt, answer.called_at):
             return settle(batch, attempt, None)
-        keep_asking(batch, attempt)
+        keep_asking(batch, attempt, answered=answered(result))
         return None
     assert result is not None
     if isinstance(result, NotReached) and attempt.checks:
         # certain of this call only: whoever made it before, or makes it now, may get through
         if may_repeat(attempt, batch.now):
             log.info("attempt.put_off", attempt_id=attempt.attempt_id, reason=result.reason)
-            put_off(batch, attempt)
+            old_news = returned_at is not None and answer.called_at <= returned_at
+            put_off(batch, attempt, called=result.called and not old_news)
             return None
         result = NoAnswer(reason=f"made again, and then {result.reason}"[:200])
     return settle(batch, attempt, result)

@@ -91,6 +91,12 @@ async def give_back(
         )
 
 
+async def put_off(connection: Connection, batch: Batch) -> None:
+    """Note when those refunds that did not reach the gateway are to be carried out again."""
+    if batch.put_off:
+        await connection.execute(queries.put_off, list(batch.put_off), list(batch.put_off.values()))
+
+
 def _never_arrived(refund: Attempt) -> bool:
     return refund.reason == REASON and refund.decline is not None and refund.decline.code == NO_RECORD
 

@@ -32,6 +32,13 @@ RETURNING attempt_id::text
 -- After a restart, what was left behind is taken up at once.
 UPDATE returns SET next_try_at = now() WHERE next_try_at > now()
 
+-- name: put_off
+-- Refunds that are to be carried out again, each at its time; others have no row here.
+UPDATE returns AS r
+   SET next_try_at = n.next_try_at
+  FROM unnest($1::uuid[], $2::timestamptz[]) AS n (attempt_id, next_try_at)
+ WHERE r.attempt_id = n.attempt_id AND r.next_try_at IS NOT NULL
+
 -- name: done
 -- Settled, or asked about like any other attempt that is `unknown`.
 UPDATE returns SET next_try_at = NULL WHERE attempt_id = ANY($1::uuid[])

@@ -41,6 +41,8 @@ async def open_run(connection: Connection, as_of: date, command: Command, now: d
     row = await connection.fetchrow(queries.hold_run, run_id)
     if row["status"] == "completed":
         row = await connection.fetchrow(queries.reopen_run, run_id) or row
+    if row["status"] == "completed":  # attempts that were unknown then may have ended since
+        return _run({**dict(row.items()), **await _ends(connection, run_id)})
     return _run(row)
 
 
@@ -55,10 +57,9 @@ async def read(connection: Connection, run_id: str) -> tuple[Run, int] | None:
     row = await connection.fetchrow(queries.get_run, run_id)
     if row is None:
         return None
-    if row["status"] == "completed":
-        return _run(row), 0
     ends = await _ends(connection, run_id)
-    remaining = await connection.fetchval(queries.count_remaining, row["as_of"])
+    completed = row["status"] == "completed"
+    remaining = 0 if completed else await connection.fetchval(queries.count_remaining, row["as_of"])
     return _run({**dict(row.items()), **ends}), remaining
 
 

@@ -55,7 +55,7 @@ class RunResult(msgspec.Struct, frozen=True, kw_only=True):
     attempted: int  # autopay attempts started; what the next three leave of it did not get through
     succeeded: int
     declined: int
-    unknown: int  # the gateway had not said by the end of the run
+    unknown: int  # the gateway has not said yet, to the run's attempts as they are when it is asked for
     late_fees: int  # late fees assessed
     delinquent: int  # leases that became delinquent
     cured: int  # leases that are no longer delinquent

@@ -65,16 +65,20 @@ def settle(batch: Batch, attempt: Attempt, result: ChargeResult | None) -> Outco
     return outcome
 
 
-def put_off(batch: Batch, attempt: Attempt) -> None:
+def put_off(batch: Batch, attempt: Attempt, *, called: bool = True) -> None:
     """It was made once more and the gateway was not reached: it is made again later, under its key."""
-    domain.put_off(attempt, batch.now, batch.ask_after)
+    again_at = domain.put_off(attempt, batch.now, batch.ask_after, called=called)
+    batch.put_off[attempt.attempt_id] = again_at
     batch.settled.append(attempt)
 
 
-def keep_asking(batch: Batch, attempt: Attempt) -> None:
-    """The gateway was asked about an unknown attempt and could not say: it will be asked again."""
-    attempt.checks += 1
-    domain.next_check(attempt, batch.now, batch.ask_after)
+def keep_asking(batch: Batch, attempt: Attempt, *, answered: bool = True) -> None:
+    """The gateway was asked about an unknown attempt and could not say: it will be asked again.
+
+    `answered` False: it said nothing at all; that is as if it had not been asked yet.
+    """
+    attempt.checks += answered
+    domain.next_check(attempt, batch.now, batch.ask_after if answered else batch.ask_after[:1])
     batch.settled.append(attempt)
 
 
@@ -233,7 +237,7 @@ def _outcome(account: Account, payment: Payment | None, attempt: Attempt, http_s
         return None
     return Outcome(
         command_id=attempt.command_id,
-        status="succeeded",
+        status="pending" if attempt.status == "unknown" else "succeeded",
         http_status=http_status,
         body=msgspec.Raw(encode(attempt_view(attempt, payment))),
         location=attempt_url(attempt.attempt_id),

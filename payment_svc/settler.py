@@ -17,6 +17,7 @@ from common.tasks import together
 from common.worker import Pending
 from payment_svc import store
 from payment_svc.attempt import ASK_AFTER, Attempt, may_repeat
+from payment_svc.gateway_health import GatewayHealth
 from payment_svc.gateways.port import Charged, ChargeRequest, ChargeResult, Gateway, NoAnswer
 from payment_svc.recording import Answer, Recorder
 from payment_svc.resolver import Resolver
@@ -38,7 +39,9 @@ class Settler:
         replies: ReplySender,
         committed: Callable[[], None],
         ask_after: Sequence[timedelta] = ASK_AFTER,
+        returned: Callable[[], None] = lambda: None,
     ) -> None:
+        """`returned`: called when the gateway answers again after an outage, whoever has noticed it."""
         self._pool = pool
         self._gateway = gateway
         self._charging: dict[str, list[Delivery]] = {}  # by attempt, until its answer is recorded
@@ -46,6 +49,7 @@ class Settler:
         self._run_places = asyncio.Semaphore(RUN_CHARGES)
         self._pacer = Pacer(RUN_PACE_S)
         self._tasks: set[asyncio.Task[None]] = set()
+        self._health = GatewayHealth(pool, returned)
         self._recorder = Recorder(
             pool,
             replies,
@@ -53,9 +57,10 @@ class Settler:
             gather=self._gather,
             ended=self._ended,
             ask_after=ask_after,
+            health=self._health,
             retry_pause_s=RETRY_PAUSE_S,
         )
-        self._resolver = Resolver(pool, gateway, self._recorder.put, RESOLVE_EVERY_S)
+        self._resolver = Resolver(pool, gateway, self._recorder.put, self._health, RESOLVE_EVERY_S)
 
     async def resume(self, pending: Sequence[Pending]) -> None:
         """Charge for commands that are pending; those delivered again may have been charged before."""
@@ -76,7 +81,7 @@ class Settler:
             if under_way is not None:  # the same message a second time
                 under_way.append(each.delivery)
                 continue
-            if not attempt.in_flight:  # another worker has just recorded its end, and answered
+            if attempt.status != "started":  # another worker has just recorded what it heard, and answered
                 await each.delivery.ack()
                 continue
             self._charging[attempt.attempt_id] = [each.delivery]
@@ -153,20 +158,24 @@ class Settler:
             result = Charged(reference="")
         elif not may_repeat(attempt, called_at):
             result = NoAnswer(reason="interrupted, and too long ago to be repeated")
-        elif attempt.refunds is not None:
-            assert charge is not None  # what has collected money has the gateway's reference of it
-            result = await self._gateway.refund(refund_request(attempt, charge))
         else:
-            result = await self._gateway.charge(
-                ChargeRequest(
-                    idempotency_key=attempt.attempt_id,
-                    amount=attempt.amount,
-                    currency=attempt.currency,
-                    payment_method=attempt.payment_method,
-                    lease_id=attempt.lease_id,
-                    payment_id=attempt.payment_id,
-                    attempt_id=attempt.attempt_id,
-                )
-            )
+            result = await self._call(attempt, charge)
+            self._health.heard(result, called_at)
         hops.stamp(attempt.traceparent, "gateway.answered")
         self._recorder.put(Answer(attempt_id=attempt.attempt_id, result=result, called_at=called_at))
+
+    async def _call(self, attempt: Attempt, charge: str | None) -> ChargeResult:
+        if attempt.refunds is not None:
+            assert charge is not None  # what has collected money has the gateway's reference of it
+            return await self._gateway.refund(refund_request(attempt, charge))
+        return await self._gateway.charge(
+            ChargeRequest(
+                idempotency_key=attempt.attempt_id,
+                amount=attempt.amount,
+                currency=attempt.currency,
+                payment_method=attempt.payment_method,
+                lease_id=attempt.lease_id,
+                payment_id=attempt.payment_id,
+                attempt_id=attempt.attempt_id,
+            )
+        )

@@ -110,6 +110,12 @@ class Collections(_Table, frozen=True, kw_only=True):
     worker_growth_mb: float
 
 
+class Resolution(_Table, frozen=True, kw_only=True):
+    """Of attempts in doubt when the gateway returns from an outage."""
+
+    p99_s: float  # from its return
+
+
 class Thresholds(_Table, frozen=True, kw_only=True):
     """The whole file."""
 
@@ -118,6 +124,7 @@ class Thresholds(_Table, frozen=True, kw_only=True):
     load: Load
     figures: Figures
     collections: Collections
+    resolution: Resolution
     e2e_latency: E2eLatency
     capacity: Capacity
     soak: Soak

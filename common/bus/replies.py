@@ -104,7 +104,7 @@ class ReplyInbox:
                 continue
             try:
                 for outcome in await self._look_up(late):
-                    if outcome.status != "pending":
+                    if outcome.has_answer:
                         self._resolve(outcome)
             except Exception as error:  # the database is away: the next round asks again
                 log.warning("replies.look_up_failed", error=repr(error))

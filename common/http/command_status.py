@@ -25,10 +25,10 @@ class CommandStatus(msgspec.Struct, frozen=True, kw_only=True):
 
     command_id: str
     status: str  # pending, succeeded or rejected
-    http_status: int | None  # of the synchronous answer
-    outcome: msgspec.Raw  # the body of the synchronous answer; null while pending
+    http_status: int | None  # of the synchronous answer; null until there is one
+    outcome: msgspec.Raw  # the body of the synchronous answer; while pending the attempt so far, or null
     submitted_at: str  # RFC 3339
-    completed_at: str | None  # RFC 3339
+    completed_at: str | None  # RFC 3339; null while pending
 
 
 def status_url(command_id: str) -> str:
@@ -45,12 +45,11 @@ def status_route(pool: Pool) -> Route:
         recorded = await inbox.outcomes(pool, [command_id])
         if recorded:
             submitted_at, outcome = recorded[0]
-            pending = outcome.status == "pending"
             found = CommandStatus(
                 command_id=command_id,
                 status=outcome.status,
-                http_status=None if pending else outcome.http_status,
-                outcome=msgspec.Raw(b"null") if pending else outcome.body,
+                http_status=outcome.http_status if outcome.has_answer else None,
+                outcome=outcome.body,
                 submitted_at=rfc3339(submitted_at),
                 completed_at=rfc3339(outcome.completed_at) if outcome.completed_at else None,
             )
@@ -81,6 +80,11 @@ def status_route(pool: Pool) -> Route:
         handler=status,
         summary="What became of a command",
         query=NoQuery,
-        answers={200: ("The command's status and outcome", CommandStatus)},
+        answers={
+            200: (
+                "Its status and outcome; while `pending`, that is an attempt that is `unknown`, or null",
+                CommandStatus,
+            )
+        },
         problems=(404,),
     )

@@ -238,7 +238,7 @@ def _recorded(known: inbox.Known) -> tuple[Submission, Outcome | None]:
     confirmed.set_result(None)
     resource_url = outcome.location or status_url(outcome.command_id)
     submission = Submission(outcome.command_id, known.fingerprint, resource_url, confirmed)
-    return submission, None if outcome.status == "pending" else outcome
+    return submission, outcome if outcome.has_answer else None
 
 
 def _not_taken(error: BrokerUnavailable, command_id: str) -> ProblemError:

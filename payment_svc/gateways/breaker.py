@@ -46,6 +46,7 @@ class Breaker:
 
     Look-ups pass through, unhindered and unheard. Unhindered, because they are how an unknown attempt is
     settled, and asking cannot hurt; unheard, because a gateway that answers them may still take no charges.
+    Only with the end of an outage, which they notice first, is a charge let through at once (`half_open`).
     """
 
     def __init__(
@@ -85,7 +86,7 @@ class Breaker:
         probe = self._opened_at is not None
         if probe and not self._may_probe():
             self._refused.inc()
-            return NotReached(reason="circuit open")
+            return NotReached(reason="circuit open", called=False)
         self._begun += 1
         number = self._begun
         if probe:
@@ -101,6 +102,11 @@ class Breaker:
         if probe or self._opened_at is None:  # else it began before the circuit opened: old news
             self._learn(number, result)
         return result
+
+    def half_open(self) -> None:
+        """The gateway answers look-ups again: one charge is let through before the pause is over."""
+        if self._opened_at is not None:
+            self._opened_at = min(self._opened_at, self._clock() - self._open_s)
 
     async def find(self, idempotency_key: str) -> Found:
         """See `Gateway.find`."""

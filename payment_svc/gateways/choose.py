@@ -5,13 +5,12 @@ from contextlib import asynccontextmanager
 
 from common.config import Settings
 from payment_svc.gateways.breaker import Breaker
-from payment_svc.gateways.port import Gateway
 from payment_svc.gateways.sandbox import SandboxGateway
 from payment_svc.gateways.stripe import StripeGateway
 
 
 @asynccontextmanager
-async def gateway_of(settings: Settings, max_in_flight: int) -> AsyncIterator[Gateway]:
+async def gateway_of(settings: Settings, max_in_flight: int) -> AsyncIterator[Breaker]:
     """The gateway that `GATEWAY` names, behind its circuit breaker, while the block runs."""
     timeout_s = settings.gateway_timeout_s
     client: SandboxGateway | StripeGateway

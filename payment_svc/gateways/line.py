@@ -59,7 +59,7 @@ class Line:
     ) -> T | NotReached | NoAnswer:
         """Send what changes something, once. What `read` raises makes NoAnswer: such an answer is none."""
         if not await self._place(self._changing):
-            return NotReached(reason="too many charges in flight")
+            return NotReached(reason="too many charges in flight", called=False)
         try:
             # Following a redirect would send it twice, and make a failure to connect uncertain.
             async with self._session.post(

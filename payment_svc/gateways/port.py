@@ -54,13 +54,14 @@ class NotReached(msgspec.Struct, frozen=True, kw_only=True):
 
     reason: str
     outage: bool = True  # whether it speaks against the gateway's health; false: against this request only
+    called: bool = True  # false: it was held back here, and may be sent in a moment
 
 
 class NoAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """The money may or may not have moved: ask, never pay again."""
 
     reason: str
-    outage: bool = True  # whether it speaks against the gateway's health; false: it is at work on this charge
+    outage: bool = True  # whether it speaks against the gateway's health; false: it answers, but not on this
 
 
 ChargeResult = Charged | Declined | NotReached | NoAnswer

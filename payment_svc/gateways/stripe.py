@@ -125,7 +125,7 @@ class StripeGateway:
         def read(answer: Answer) -> Found:
             match msgspec.json.decode(answer.body, type=_Search).data:
                 case []:
-                    return NoAnswer(reason="the search does not show it (yet)")
+                    return NoAnswer(reason="the search does not show it (yet)", outage=False)
                 # the search does not tell upper from lower case
                 case [intent] if intent.metadata.get(KEY) == idempotency_key:
                     return settled(intent)

@@ -183,12 +183,51 @@ async def test_attempt_without_an_answer(client: Client) -> None:
     assert (await _payment(client, refused))["status"] == "scheduled"
     for payment_id, status in ((took, "succeeded"), (refused, "declined")):
         assert [charge["status"] for charge in await client.charges(payment_id=payment_id)] == [status]
-    for payment_id, method, key, answer in zip((took, refused), methods, keys, answers, strict=True):
+    for payment_id, method, key, attempt, status in zip(
+        (took, refused), methods, keys, settled, (201, 402), strict=True
+    ):
         again = await client.attempt(payment_id, method, None, **key)
-        assert (again.status, again.body) == (202, answer.body)  # the first answer, also now
+        assert (again.status, again.json["attempt_id"]) == (status, attempt["attempt_id"])
+        assert again.headers["Idempotency-Replayed"] == "true"
     last = await client.attempt(refused)
     assert last.status == 201
     await _told_in_order(client, lease["lease_id"], settled, after=last)
+
+
+@pytest.mark.parametrize(
+    ("method", "status", "http_status"),
+    [("pm_timeout_then_declined", "rejected", 402), ("pm_timeout_then_ok", "succeeded", 201)],
+)
+async def test_a_command_is_pending_while_its_attempt_is_unknown(
+    client: Client, method: str, status: str, http_status: int
+) -> None:
+    """Asked for with `respond-async`: `/commands/{id}` shows the attempt so far, and then how it ended.
+
+    Whoever repeats the request meanwhile, also with `wait=30`, is told at once what is known so far.
+    """
+    _, (payment_id, *_) = await _new_lease(client)
+    key = {"Idempotency-Key": fresh_key()}
+    asked = await client.attempt(payment_id, method, None, Prefer="respond-async", **key)
+    assert (asked.status, asked.json["status"]) == (202, "pending")
+
+    async def unknown() -> dict[str, Any] | None:
+        found: dict[str, Any] = (await client.payments.get(asked.json["status_url"])).json
+        assert found["status"] == "pending"
+        return found if found["outcome"] else None
+
+    so_far = await eventually(unknown, "the gateway has not answered")
+    assert so_far is not None
+    assert (so_far["http_status"], so_far["completed_at"]) == (202, None)
+    assert so_far["outcome"]["status"] == "unknown"
+    repeated = await client.attempt(payment_id, method, None, Prefer="wait=30", **key)
+    if repeated.status == 202:  # the resolver has not been faster
+        assert repeated.json == so_far["outcome"]
+    outcome = await client.payments.outcome(asked)
+    assert (outcome["status"], outcome["http_status"]) == (status, http_status)
+    assert outcome["outcome"]["attempt_id"] == so_far["outcome"]["attempt_id"]
+    assert outcome["completed_at"] is not None
+    again = await client.attempt(payment_id, method, None, **key)
+    assert (again.status, again.json) == (http_status, outcome["outcome"])
 
 
 async def _settled(client: Client, answer: Answer) -> dict[str, Any]:

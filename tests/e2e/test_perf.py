@@ -4,6 +4,9 @@ import asyncio
 import os
 import sys
 
+import pytest
+
+from perf import outages, resolution
 from tests.e2e.invariants import come_to_rest
 from tests.e2e.system import System
 
@@ -28,10 +31,13 @@ async def test_demo(system: System) -> None:
     assert "✗" not in output
 
 
-async def test_resolution(system: System) -> None:
-    """Attempts without an answer, a few of them: the gateway's record and ours agree one to one."""
-    code, output = await _run(system, "perf.resolution", "--attempts", "48")
-    assert code == 0, output
+@pytest.mark.parametrize("form", outages.FORMS)
+async def test_resolution(system: System, form: str) -> None:
+    """An outage of some seconds amid attempts: each is resolved soon after it, and no money moves twice."""
+    found = await resolution.measure(system.stack, form, 60, 5.0, lambda *_: None)
+    assert found.in_doubt > 0
+    assert (len(found.resolved_s), found.agree, found.twice) == (found.in_doubt, True, 0)
+    assert found.p99_s <= 60
     await come_to_rest(system)
 
 

@@ -237,6 +237,7 @@ class World:
             ("attempts", ("created_at", "next_check_at", "taken_up_at")),
             ("quotes", ("expires_at",)),
             ("returns", ("next_try_at",)),
+            ("gateway_health", ("away_since", "next_probe_at", "returned_at")),
         ):
             older = ", ".join(f"{each} = {each} - make_interval(hours => $1)" for each in columns)
             await self.owner.execute(f"UPDATE payment.{table} SET {older}", hours)

@@ -10,7 +10,7 @@ import asyncpg
 import msgspec
 import pytest
 
-from common import outbox
+from common import inbox, outbox
 from common.bus import topology
 from common.bus.publisher import Publisher
 from common.clock import rfc3339, utcnow
@@ -242,6 +242,31 @@ async def test_pruning(servers: Servers, its: asyncpg.Connection) -> None:
     assert [row["id"] for row in await its.fetch("SELECT id FROM lease.outbox ORDER BY id")] == [2, 4]
     left = await its.fetch("SELECT command_id::text FROM lease.commands ORDER BY command_id")
     assert [row["command_id"] for row in left] == sorted([old[1], young[0]])
+
+
+async def test_an_outcome_that_a_repetition_shows(servers: Servers, its: asyncpg.Connection) -> None:
+    """It is kept as long as the repetition, whose own record is of a time when it was still to come."""
+    original, other = old_id(utcnow() - outbox.HORIZON - timedelta(days=1))
+    await its.execute(
+        "INSERT INTO lease.commands (command_id, type, status, http_status, body, submitted_at)"
+        " VALUES ($1, 'Test', 'rejected', 402, '{}', now()), ($2, 'Test', 'rejected', 402, '{}', now())",
+        original,
+        other,
+    )
+    twin = uuid7()
+    await its.execute(
+        "INSERT INTO lease.commands (command_id, type, status, http_status, body, submitted_at, original_id)"
+        " VALUES ($1, 'Test', 'pending', 202, '{}', now(), $2)",
+        twin,
+        original,
+    )
+    async with pools(servers, "lease") as [pool]:
+        async with pool.acquire() as connection:
+            await outbox.prune(connection)
+        [(_, shown)] = await inbox.outcomes(pool, [twin])
+    assert (shown.status, shown.http_status) == ("rejected", 402)
+    left = await its.fetch("SELECT command_id::text FROM lease.commands ORDER BY command_id")
+    assert [row["command_id"] for row in left] == [original, twin]
 
 
 async def test_pruning_keeps_up(servers: Servers, its: asyncpg.Connection) -> None:

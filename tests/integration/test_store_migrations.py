@@ -17,7 +17,7 @@ TABLES = {
     "lease": {"commands", "outbox", "outbox_pending", "leases", "history"},
     "payment": {
         *("commands", "outbox", "outbox_pending", "accounts", "payments", "attempts"),
-        *("quotes", "returns", "collection_runs", "collection_waiters"),
+        *("quotes", "returns", "collection_runs", "collection_waiters", "gateway_health"),
     },
     "ledger": {
         *("entries", "batches", "nodes", "places", "event_ids", "closings", "keys", "openings"),
@@ -47,6 +47,7 @@ GRANTS: dict[str, dict[str, dict[str, set[str]]]] = {
             "collection_runs": {"SELECT", "INSERT", "UPDATE"},
             "collection_waiters": {"SELECT", "INSERT", "UPDATE", "DELETE"},
             "returns": {"SELECT", "INSERT", "UPDATE"},
+            "gateway_health": {"SELECT", "INSERT", "UPDATE"},
         }
     },
     "ledger_writer": {"ledger": {table: {"SELECT", "INSERT"} for table in TABLES["ledger"]}},

@@ -182,7 +182,7 @@ async def test_charged_without_an_answer(both: Both, trouble: str) -> None:
     assert isinstance(await gateway.charge(REQUEST), NoAnswer)
     server.trouble = None
     lagging = await gateway.find("0197-key")
-    assert lagging == NoAnswer(reason="the search does not show it (yet)")
+    assert lagging == NoAnswer(reason="the search does not show it (yet)", outage=False)
     server.index()
     assert await gateway.find("0197-key") == Charged(reference="pi_1")
     assert len(server.intents) == 1

@@ -13,7 +13,7 @@ from payment_svc.allocation import Allocation
 from payment_svc.attempt import ASK_AFTER, REPEAT_WITHIN, Account, Attempt, Payment, Refused
 from payment_svc.batch import Batch
 from payment_svc.gateways.port import Charged, ChargeResult, Declined, NoAnswer, NotReached
-from payment_svc.settlement import keep_asking, settle
+from payment_svc.settlement import keep_asking, put_off, settle
 
 LEASE = "01890a5d-ac96-774b-8bce-b302099a8057"
 NOW = datetime(2027, 2, 1, 8, 0, tzinfo=UTC)
@@ -195,8 +195,9 @@ def test_not_reached(payoff: bool) -> None:
 
 @pytest.mark.parametrize("payoff", [False, True])
 def test_no_answer(payoff: bool) -> None:
-    """Nobody knows: 202, the payment stays taken, and the gateway is asked later."""
+    """Nobody knows: 202, the command is pending, the payment stays taken, and the gateway is asked later."""
     batch, attempt, outcome = settled(NoAnswer(reason="timeout"), payoff=payoff)
+    assert (outcome.status, outcome.has_answer) == ("pending", True)
     assert (attempt.status, attempt.settled_at, outcome.http_status) == ("unknown", None, 202)
     assert attempt.next_check_at == NOW + ASK_AFTER[0]
     assert [event.type for event in batch.events] == ["payment.unknown"]
@@ -234,6 +235,35 @@ def test_asking_again_and_again() -> None:
     assert waited == [*ASK_AFTER, ASK_AFTER[-1], ASK_AFTER[-1]]
     assert waited == sorted(waited)
     assert len(batch.events) == 1  # only the first time is news
+
+
+def test_asked_in_vain() -> None:
+    """A look-up that was not answered is as if it had not been made: it does not make the pauses grow."""
+    of, both = account(), payments()
+    attempt = start(of, both[0])
+    batch = Batch({LEASE: of}, both, NOW)
+    settle(batch, attempt, NoAnswer(reason="timeout"))
+    for _ in range(2):
+        keep_asking(batch, attempt)
+    for _ in range(5):
+        keep_asking(batch, attempt, answered=False)
+        assert (attempt.checks, attempt.next_check_at) == (2, NOW + ASK_AFTER[0])
+    keep_asking(batch, attempt)
+    assert (attempt.checks, attempt.next_check_at) == (3, NOW + ASK_AFTER[3])
+
+
+def test_held_back_here() -> None:
+    """What was not even sent is made again soon, however often that happens; what was sent in vain later."""
+    of, both = account(), payments()
+    attempt = start(of, both[0])
+    attempt.next_check_at = NOW
+    batch = Batch({LEASE: of}, both, NOW)
+    for _ in range(4):
+        put_off(batch, attempt, called=False)
+        assert (attempt.failures, attempt.next_check_at) == (1, NOW + ASK_AFTER[0])
+    put_off(batch, attempt)
+    assert (attempt.failures, attempt.next_check_at) == (2, NOW + ASK_AFTER[1])
+    assert batch.put_off == {attempt.attempt_id: NOW + ASK_AFTER[1]}
 
 
 def test_payoff() -> None:

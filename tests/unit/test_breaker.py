@@ -33,7 +33,7 @@ OK = Charged(reference="ch_1")
 NO = Declined(code="lost_card", reference="ch_2")
 DOWN = NotReached(reason="refused")
 SILENT = NoAnswer(reason="TimeoutError")
-OPEN = NotReached(reason="circuit open")
+OPEN = NotReached(reason="circuit open", called=False)
 
 
 class FakeGateway:
@@ -205,6 +205,21 @@ async def test_look_ups_pass(
     assert await charged(breaker, gateway, DOWN, OK) == [DOWN, OPEN]
     assert await breaker.find("k") == found
     assert await charged(breaker, gateway, OK) == [OPEN]
+
+
+async def test_the_end_of_an_outage_is_noticed_elsewhere(breaker: Breaker, gateway: FakeGateway) -> None:
+    """One charge is let through before the pause is over, and decides; told while closed, nothing changes."""
+    breaker.half_open()
+    await charged(breaker, gateway, DOWN, DOWN, DOWN)
+    breaker.half_open()
+    assert await charged(breaker, gateway, DOWN, OK) == [DOWN, OPEN]
+    breaker.half_open()
+    probe = await held(breaker, gateway)
+    gateway.holding = False
+    assert await charged(breaker, gateway, OK) == [OPEN]
+    gateway.held[-1].set_result(OK)
+    assert await probe == OK
+    assert await charged(breaker, gateway, OK, OK) == [OK, OK]
 
 
 async def test_a_gateway_that_raises_is_not_hidden(breaker: Breaker, gateway: FakeGateway) -> None:

@@ -82,10 +82,13 @@ class Replies:
 
 
 class Pool:
-    """An inbox in which nothing is."""
+    """An inbox in which nothing is, unless it is told to have it."""
+
+    def __init__(self) -> None:
+        self.rows: list[Any] = []
 
     async def fetch(self, *_arguments: object) -> list[Any]:
-        return []
+        return self.rows
 
 
 @pytest.fixture
@@ -99,8 +102,15 @@ def replies() -> Replies:
 
 
 @pytest.fixture
-async def client(publisher: Publisher, replies: Replies) -> AsyncIterator[TestClient[Any, Any]]:
-    front = CommandFront("queue", cast(Any, publisher), cast(Any, replies), cast(Any, Pool()))
+def pool() -> Pool:
+    return Pool()
+
+
+@pytest.fixture
+async def client(
+    publisher: Publisher, replies: Replies, pool: Pool
+) -> AsyncIterator[TestClient[Any, Any]]:
+    front = CommandFront("queue", cast(Any, publisher), cast(Any, replies), cast(Any, pool))
 
     async def wish(request: web.Request) -> web.Response:
         value, fingerprint = await front.read(request, Wish)
@@ -275,6 +285,35 @@ async def test_a_twin_of_what_was_not_taken(
     assert {status for status, _, _ in answers} == {503}
     named = [headers["Command-Id"] for _, _, headers in answers if "Command-Id" in headers]
     assert (len(named), len(set(named))) == (5 * ids, ids)
+
+
+async def test_a_twin_of_what_is_known_so_far(
+    client: TestClient[Any, Any], publisher: Publisher, replies: Replies, pool: Pool
+) -> None:
+    """While the record is pending with an answer, that is given at once; afterwards its end is."""
+    key = uuid7()
+    assert (await send(client, Idempotency_Key=key, Prefer="respond-async"))[0] == 202
+    [command] = publisher.commands
+    row = {
+        "command_id": command.command_id,
+        "idempotency_key": key,
+        "fingerprint": command.fingerprint,
+        "status": "pending",
+        "http_status": 202,
+        "body": b'{"status":"unknown"}',
+        "location": "/x",
+        "token": None,
+        "original_id": None,
+        "completed_at": None,
+    }
+    pool.rows = [row]
+    for preference in ("wait=30", "respond-async"):
+        status, body, headers = await send(client, Idempotency_Key=key, Prefer=preference)
+        assert (status, body, headers["Idempotency-Replayed"]) == (202, {"status": "unknown"}, "true")
+    pool.rows = [row | {"status": "rejected", "http_status": 402, "body": b'{"decline":{}}'}]
+    assert (await send(client, Idempotency_Key=key))[:2] == (402, {"decline": {}})
+    assert len(publisher.commands) == 1
+    assert replies.waiting == 0
 
 
 async def test_too_many_waiting(

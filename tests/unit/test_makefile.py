@@ -8,7 +8,7 @@ from pathlib import Path
 PROJECT = Path(__file__).parents[2]
 MAKEFILE = (PROJECT / "Makefile").read_text()
 RECIPES = re.findall(r"^([a-z0-9-]+):([^#\n]*)## .*\n((?:\t.*\n)+)", MAKEFILE, re.MULTILINE)
-ASKING = ("figures", "demo", "history", "resolution", "loadtest", "reconcile", "replay")
+ASKING = ("figures", "demo", "history", "loadtest", "reconcile", "replay")
 # As though .venv were up to date: nothing is installed.
 MAKE = ("make", "--no-print-directory", "-o", ".venv/installed-requirements.txt")
 
