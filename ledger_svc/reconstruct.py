@@ -84,7 +84,7 @@ def snapshot(state: LeaseState) -> Snapshot | None:
                 number=row.number,
                 payment_id=row.payment_id,
                 status=status,
-                amount=row.amount + progress.late_fee if progress.amount is None else progress.amount,
+                amount=progress.asked(row.amount),
                 amount_paid=progress.amount_paid,
             )
         )

@@ -129,7 +129,16 @@ def taken_back(batch: Batch, attempt: Attempt, cause: Cause) -> None:
     account, payments = _touched(batch, original)
     known = batch.originals | batch.noted  # the batch may have settled the payoff that stands
     standing = known[account.payoff_standing].payoff if account.payoff_standing else None
-    undone = domain.take_back(account, payments, original, attempt.amount, standing)
+    due_of = attempt.refund_due_of
+    if due_of is not None and due_of == account.payoff_standing:
+        batch.given[attempt.attempt_id] = attempt
+        undone = domain.give_due(original, attempt.amount)
+    else:
+        due_of = None  # by now the payoff is undone: then this is a refund like any other
+        if standing is not None and standing.of_nothing:
+            payments = batch.payments_of(account.lease_id)
+        given = _given(batch, account)
+        undone = domain.take_back(account, payments, original, attempt.amount, standing, given)
     batch.taken_back[original.attempt_id] = original
     batch.touch(account, undone.changed)
     for payment in undone.changed:
@@ -156,6 +165,9 @@ def taken_back(batch: Batch, attempt: Attempt, cause: Cause) -> None:
             for payment in undone.changed
         ],
         interest_owed_again=undone.interest_owed_again,
+        late_fees_owed_again=undone.late_fees_owed_again,
+        refund_due_of=due_of,
+        refund_lapsed=undone.refund_lapsed,
     )
     type_ = "payment.refunded" if attempt.kind == "refund" else "payment.charged_back"
     batch.tell(account, type_, told, cause)
@@ -170,6 +182,8 @@ def attempt_started(attempt: Attempt) -> AttemptStarted:
         quote_id=attempt.payoff.quote_id if attempt.payoff else None,
         refunded_attempt_id=attempt.refunds,
         reason=attempt.reason,
+        formula=attempt.payoff.formula if attempt.payoff else None,
+        refund_due_of=attempt.refund_due_of,
     )
 
 
@@ -185,6 +199,18 @@ def common_fields(attempt: Attempt) -> dict[str, Any]:
         "currency": attempt.currency,
         "payment_method": attempt.payment_method,
     }
+
+
+def _given(batch: Batch, account: Account) -> list[domain.Given]:
+    """What has gone back of what the standing payoff owes to the customer, in one order for everybody."""
+    return [
+        domain.Given(batch.originals[each.refunds], each.amount)
+        for _, each in sorted(batch.given.items())
+        if account.payoff_standing is not None
+        and each.refund_due_of == account.payoff_standing
+        and each.status == "succeeded"
+        and each.refunds is not None
+    ]
 
 
 def _touched(batch: Batch, original: Attempt) -> tuple[Account, list[Payment]]:
