@@ -106,7 +106,7 @@ async def give_due(connection: Connection, batch: Batch) -> None:
     asked = {row["payoff"]: row["amount"] for row in rows}
     leases = {payoff.lease_id for payoff in payoffs}
     theirs = [each.payment_id for each in batch.payments.values() if each.lease_id in leases]
-    rows = await connection.fetch(queries.with_money, theirs, list(leases))
+    rows = await connection.fetch(queries.with_money, theirs, list(leases), NO_RECORD)
     with_money = await store.attempts(connection, ids=[row["attempt_id"] for row in rows])
     started: list[Attempt] = []
     for payoff in payoffs:
@@ -126,15 +126,18 @@ def begin_due(batch: Batch, payoff: Attempt, asked: int, with_money: Sequence[At
     newest = sorted(with_money, key=lambda each: (each.settled_at, each.attempt_id), reverse=True)
     for original in newest:
         part = min(left, original.left)
+        if not part:
+            break
         concerned = [
             payment
             for payment in batch.payments_of(payoff.lease_id)
             if original.payment_id in (None, payment.payment_id)
         ]
-        refund = _begin(batch, concerned, original, part, payoff) if part else None
-        if refund is not None:
-            left -= part
-            started.append(refund)
+        refund = _begin(batch, concerned, original, part, payoff)
+        if refund is None:  # its instalment has another in flight, whose end calls this again
+            break
+        left -= part
+        started.append(refund)
     return started
 
 

@@ -45,9 +45,12 @@ SELECT refund_due_of::text AS payoff, sum(amount)::bigint AS amount
  GROUP BY refund_due_of
 
 -- name: with_money
--- Attempts on these payments ($1) and payoffs of these leases ($2) whose money has not all gone back.
+-- Attempts on these payments ($1) and payoffs of these leases ($2) whose money has not all gone back; but not where the
+-- gateway has refused to give it back by itself before (its code is not $3).
 SELECT attempt_id::text
   FROM (SELECT * FROM attempts WHERE payment_id = ANY($1::uuid[])
         UNION ALL
         SELECT * FROM attempts WHERE lease_id = ANY($2::uuid[]) AND kind = 'payoff') AS a
  WHERE a.kind IN ('instalment', 'payoff') AND a.status = 'succeeded' AND a.refunded < a.amount
+   AND NOT EXISTS (SELECT FROM returns AS r JOIN attempts AS d ON d.attempt_id = r.attempt_id
+                    WHERE r.refunds = a.attempt_id AND d.status = 'declined' AND d.decline ->> 'code' <> $3)

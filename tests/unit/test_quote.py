@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from common.envelope import Command, Outcome
 from common.http import consistency
+from lease_svc import schedule
 from payment_svc import attempt as domain
 from payment_svc import collecting, refund
 from payment_svc.allocation import Allocation
@@ -30,6 +31,7 @@ from payment_svc.quote import (
 from payment_svc.quoting import quote_payoff
 from payment_svc.settlement import settle
 from payment_svc.store import decode_payoff, encode
+from tests.unit.payment_samples import payment
 from tests.unit.test_attempt import LEASE, NOW, TODAY, account, payments
 
 OTHER_LEASE = "01890a5d-ac96-774b-8bce-b302099a8058"
@@ -219,6 +221,46 @@ def test_what_the_lender_does_breaks_no_quote(first_digest: bool) -> None:
     assert decode_payoff(encode(attempt.payoff)) == attempt.payoff
 
 
+def test_the_quote_of_a_lease_that_is_late_since() -> None:
+    """1,200.00 at 12 % from 15 October, quoted on 30 November for 5 December: 121937, with a fee or without.
+
+    120000 + 1200 for number 1, and 20 of 360 days on the 110538 after it: 736.92.
+    """
+    start, now = date(2026, 10, 15), datetime(2026, 11, 30, 8, tzinfo=UTC)
+    terms = schedule.Terms(
+        currency="USD", principal=120_000, annual_rate="0.12", term=12, frequency="monthly",
+        day_count="30/360", start_date=start, first_due_date=None, fees=0,
+    )  # fmt: skip
+    of = Account(
+        lease_id=LEASE,
+        currency="USD",
+        principal=120_000,
+        annual_rate="0.12",
+        day_count="30/360",
+        start_date=start,
+        grace_days=5,
+        late_fee=1500,
+    )
+    all_of_them = [
+        payment(
+            row.number,
+            row.due_date,
+            Allocation(interest=row.interest, principal=row.principal),
+            row.principal_balance,
+        )
+        for row in schedule.build(terms).rows
+    ]
+    given = quote(of, all_of_them, "q1", date(2026, 12, 5), now)
+    assert given.payoff.amount == 121_937
+    decided = collecting.decide(of, all_of_them[:1], None, now.date())
+    assert decided.instalments[0].late_fee
+    assess(all_of_them[0])
+    attempt = take(of, all_of_them, given, now)
+    settle(Batch({LEASE: of}, all_of_them, now), attempt, Charged(reference="ch_1"))
+    assert (attempt.amount, attempt.late_fees_waived) == (121_937, 1500)
+    assert sum(each.amount_due for each in all_of_them) == 0
+
+
 def test_a_fee_assessed_while_a_payoff_is_under_way_is_waived() -> None:
     """The gateway has not said yet what became of it; its amount was reckoned without the fee."""
     of, both = account(), payments()
@@ -284,8 +326,8 @@ def test_what_a_quote_stands_on(
 ) -> None:
     """Paid, closed, owed but for late fees, and how often money has moved: these alone make the state."""
     first, second, of = payments(), payments(), account()
-    for row, payment in zip((*one, *two), (*first, *second), strict=True):
-        payment.owed, payment.paid, payment.status = row  # type: ignore[assignment]
+    for row, each in zip((*one, *two), (*first, *second), strict=True):
+        each.owed, each.paid, each.status = row  # type: ignore[assignment]
 
     def known(rows: list[tuple[Allocation, ...]]) -> list[object]:
         no_fee = [msgspec.structs.replace(owed, late_fees=0) for owed, _, _ in rows]
