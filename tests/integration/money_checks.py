@@ -54,6 +54,11 @@ SELECT lease_id FROM payment.accounts AS p
                                            WHERE a.lease_id = p.lease_id AND a.payment_id IS NULL
                                              AND a.status IN ('started', 'unknown'))
 """
+_NOT_COUNTED = """
+SELECT lease_id FROM payment.accounts AS a
+ WHERE money_moves <> (SELECT count(*) FROM payment.attempts AS t
+                        WHERE t.lease_id = a.lease_id AND t.status = 'succeeded')
+"""
 _TWICE_A_DAY = """
 SELECT payment_id FROM payment.attempts WHERE run_id IS NOT NULL
  GROUP BY payment_id, as_of HAVING count(*) > 1
@@ -87,6 +92,7 @@ async def check_always(world: World) -> None:
     over = [each for each in world.gateway.records.values() if each.left < 0]
     assert not over, f"more was taken back than there was: {over}"
     assert await world.owner.fetch(_NOT_IN_FLIGHT) == []
+    assert await world.owner.fetch(_NOT_COUNTED) == []
     assert await world.owner.fetch(_TWICE_A_DAY) == []
     assert await world.owner.fetch(_OUT_OF_ORDER) == []
     for attempt in await world.owner.fetch(_ATTEMPTS):
