@@ -119,10 +119,10 @@ UPDATE attempts AS a SET payoff = n.payoff
  WHERE a.attempt_id = n.attempt_id
 
 -- name: find_given
--- Refunds that gave back what these payoffs owe to customers.
+-- Refunds that gave back what these payoffs owe to customers, or may be doing so.
 SELECT attempt_id::text, refunds::text
   FROM attempts
- WHERE refund_due_of = ANY($1::uuid[]) AND status = 'succeeded'
+ WHERE refund_due_of = ANY($1::uuid[]) AND status IN ('started', 'unknown', 'succeeded')
 
 -- name: get_attempts
 -- Attempts by id ($1) or by the command that asked for them ($2).

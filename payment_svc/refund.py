@@ -14,6 +14,8 @@ from payment_svc.attempt import Account, Attempt, Payment, Refused
 from payment_svc.payoff import Payoff
 from payment_svc.reversal import Reversal
 
+REFUND_DUE = "refund_due"  # the reason of a refund that gives back what a payoff owes to the customer
+
 
 class Given(NamedTuple):
     """A part of a payoff's `refund_due` that has gone back."""

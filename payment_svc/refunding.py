@@ -57,20 +57,47 @@ def start_refund(batch: Batch, command: Command, asked: RefundAttempt) -> Attemp
         return refusal(command, NO_SUCH_ATTEMPT, None)
     account, payments = _touched(batch, original)
     try:
+        payoff, amount = _due(batch, account, original, asked)
         attempt = domain.start(
             account,
             payments,
             original,
             asked.attempt_id,
             command.command_id,
-            asked.amount,
+            amount,
             asked.reason,
             batch.now,
         )
     except Refused as refused:
         return refusal(command, refused, account)
+    if payoff is not None:
+        attempt.refund_due_of = payoff
+        batch.given[attempt.attempt_id] = attempt
     batch.touch(account, payments if original.payment_id else ())
     return attempt
+
+
+def _due(
+    batch: Batch, account: Account, original: Attempt, asked: RefundAttempt
+) -> tuple[str | None, int | None]:
+    """The payoff whose `refund_due` is to be given back, and how much of it; None: any other refund.
+
+    What the gateway has refused to give back by itself somebody asks for by that reason, perhaps of other
+    money. Raises Refused: 409 where no more is due, 422 for more than that.
+    """
+    payoff = batch.originals.get(account.payoff_standing or "")
+    if asked.reason != domain.REFUND_DUE or payoff is None or not payoff.refund_due:
+        return None, asked.amount
+    left = payoff.refund_due - sum(
+        each.amount
+        for each in batch.given.values()
+        if each.refund_due_of == payoff.attempt_id and (each.in_flight or each.status == "succeeded")
+    )
+    if not left:
+        raise Refused(409, "Nothing of what the payoff owes to the customer is left to be given back.")
+    if asked.amount is not None and asked.amount > left:
+        raise Refused(422, f"must be at most {left}, what the payoff still owes to the customer", "/amount")
+    return payoff.attempt_id, asked.amount or min(left, original.left) or None
 
 
 def record_chargeback(batch: Batch, command: Command, asked: RecordChargeback) -> Outcome:

@@ -32,7 +32,6 @@ log = structlog.get_logger()
 queries = Queries(Path(__file__).with_name("returns.sql"))
 
 REASON = "the lease was closed before the payment came in"
-REFUND_DUE = "refund_due"  # of a payoff
 MAX_AT_ONCE = 50  # taken up by a worker in one round
 LOOK_EVERY_S = 0.5
 # Then a refund that was taken up and is not settled is taken up again: its worker has died, or not reached
@@ -126,7 +125,7 @@ def begin_due(batch: Batch, payoff: Attempt, asked: int, with_money: Sequence[At
     newest = sorted(with_money, key=lambda each: (each.settled_at, each.attempt_id), reverse=True)
     for original in newest:
         part = min(left, original.left)
-        if not part:
+        if part <= 0:
             break
         concerned = [
             payment
@@ -179,7 +178,7 @@ def _begin(
     payoff: Attempt | None = None,
 ) -> Attempt | None:
     account = batch.accounts[original.lease_id]
-    command_id, reason = uuid7(), REASON if payoff is None else REFUND_DUE
+    command_id, reason = uuid7(), REASON if payoff is None else domain.REFUND_DUE
     try:
         refund = domain.start(account, payments, original, uuid7(), command_id, amount, reason, batch.now)
     except Refused:

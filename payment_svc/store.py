@@ -174,7 +174,7 @@ async def update_payoffs(connection: Connection, settled: Sequence[Attempt]) -> 
 
 
 async def given(connection: Connection, payoffs: Sequence[str]) -> tuple[list[Attempt], list[Attempt]]:
-    """The refunds that gave back what these payoffs owe to customers, and the attempts whose money it was."""
+    """The refunds that give back what these payoffs owe to customers, and the attempts whose money it is."""
     rows = await connection.fetch(queries.find_given, payoffs)
     ids = {row["attempt_id"] for row in rows}
     found = await attempts(connection, ids=[*ids, *{row["refunds"] for row in rows}]) if rows else []

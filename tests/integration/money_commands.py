@@ -11,6 +11,7 @@ from tests.integration.money_gateway import Plan
 from tests.integration.money_steps import ALIVE, ANY, HOW_OFTEN, PLAN, SHARE, WORKER, Steps, To, step
 
 DAYS = st.sampled_from([0, 0, 0, 3, 61])
+REASONS = st.sampled_from(["broken", "broken", "refund_due"])
 
 
 class Commands(Steps):
@@ -127,8 +128,10 @@ class Commands(Steps):
 
         self.do(doing())
 
-    @step(weight=2, of=ANY, share=SHARE, plan=PLAN, to=WORKER, times=HOW_OFTEN)
-    def refund(self, of: int, share: int | None, plan: Plan | None, to: To, times: int) -> None:
+    @step(weight=2, of=ANY, share=SHARE, plan=PLAN, to=WORKER, times=HOW_OFTEN, reason=REASONS)
+    def refund(
+        self, of: int, share: int | None, plan: Plan | None, to: To, times: int, reason: str = "broken"
+    ) -> None:
         """Money is given back."""
 
         async def doing() -> None:
@@ -139,7 +142,7 @@ class Commands(Steps):
             if collected:
                 original, left = collected[of % len(collected)]
                 asked = RefundAttempt(
-                    attempt_id=uuid7(), refunds=original, amount=_part(left, share), reason="broken"
+                    attempt_id=uuid7(), refunds=original, amount=_part(left, share), reason=reason
                 )
                 await self.issue("payment", "RefundAttempt", asked, plan, to, times)
 

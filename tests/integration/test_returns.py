@@ -370,16 +370,34 @@ async def test_what_a_payoff_below_zero_owes_goes_back(workers: list[Pool], its:
 
 
 async def test_a_refund_due_that_the_gateway_refuses(workers: list[Pool], its: asyncpg.Connection) -> None:
-    """It is owed to the customer, and an operator's: not tried again, nor from other money; the rest goes."""
+    """It is owed to the customer, and not tried again by itself; the rest goes.
+
+    Somebody gives it back from other money, by that reason; no more than is due.
+    """
     lease_id, gateway = (
         await paid_ahead(workers[0]),
         Gateway(Declined(code="charge_too_old", reference="re_0")),
     )
     async with at_work(workers[0], gateway) as carry_out:
-        await pay_off_ahead(carry_out, lease_id)
+        *made, payoff = await pay_off_ahead(carry_out, lease_id)
         await eventually_given_back(its, ("declined", 1504, "ch_1504"), ("succeeded", 1505, "ch_50000"))
         await asyncio.sleep(0.6)
-    assert len(gateway.asked) == 2
+        assert len(gateway.asked) == 2
+
+        def by_hand(amount: int | None) -> RefundAttempt:
+            return RefundAttempt(attempt_id=uuid7(), refunds=made[0], amount=amount, reason="refund_due")
+
+        await carry_out(by_hand(1505))  # more than is due: refused
+        await carry_out(by_hand(None))
+        await carry_out(by_hand(None))  # nothing is due any longer: refused
+        await eventually_given_back(
+            its,
+            ("declined", 1504, "ch_1504"),
+            ("succeeded", 1505, "ch_50000"),
+            ("succeeded", 1504, "ch_51505"),
+        )
+    standing = await its.fetchval("SELECT payoff_standing::text FROM payment.accounts")
+    assert standing == payoff
 
 
 async def test_a_refund_due_that_was_never_made(workers: list[Pool], its: asyncpg.Connection) -> None:

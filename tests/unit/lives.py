@@ -229,7 +229,8 @@ class Lives:
         original = self.random.choice(self.with_money)
         amount = self.random.choice([None, self.random.randint(1, original.left)])
         batch = self._batch()
-        asked = RefundAttempt(attempt_id=uuid7(), refunds=original.attempt_id, amount=amount, reason="broken")
+        reason = self.random.choice(["broken", "broken", "refund_due"])
+        asked = RefundAttempt(attempt_id=uuid7(), refunds=original.attempt_id, amount=amount, reason=reason)
         outcome = handlers.refund_attempt(batch, _command(), asked)
         self._done(batch)
         return outcome

@@ -210,7 +210,10 @@ class World:
             original = self.random.choice(list(self.attempts.values()))
             amount = self.random.choice([None, max(1, original.amount // 2)])
             asked = RefundAttempt(
-                attempt_id=uuid7(), refunds=original.attempt_id, amount=amount, reason="broken"
+                attempt_id=uuid7(),
+                refunds=original.attempt_id,
+                amount=amount,
+                reason=self.random.choice(["broken", "broken", "refund_due"]),
             )
             batch = self._batch()
             handlers.refund_attempt(batch, self._command(), asked)
