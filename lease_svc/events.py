@@ -127,12 +127,19 @@ class PaymentSucceeded(msgspec.Struct, frozen=True, kw_only=True):
     allocation: Allocation  # what the money was for
 
 
+class Waived(msgspec.Struct, frozen=True, kw_only=True):
+    """What a payoff has waived."""
+
+    late_fees: int = 0  # minor units
+
+
 class SettledInstalment(msgspec.Struct, frozen=True, kw_only=True):
     """What a payoff made of an instalment."""
 
     number: int
     status: Literal["paid", "cancelled"]
     amount_paid: int  # minor units
+    late_fees_waived: int = 0  # minor units that it asks for no longer
 
 
 class PayoffSucceeded(msgspec.Struct, frozen=True, kw_only=True):
@@ -141,7 +148,9 @@ class PayoffSucceeded(msgspec.Struct, frozen=True, kw_only=True):
     attempt_id: str
     amount: int  # minor units collected
     allocation: Allocation  # what the money was for; interest, net of credits, may be negative
-    interest_saved: int  # minor units no longer owed
+    interest_saved: int  # minor units no longer owed, or paid ahead and not earned
+    refund_due: int = 0  # minor units of these that were paid ahead and go back to the customer
+    waived: Waived = Waived()  # what was owed beside and is no longer
     instalments: list[SettledInstalment]  # those that were open
 
 
@@ -162,6 +171,7 @@ class MoneyTakenBack(msgspec.Struct, frozen=True, kw_only=True):
     amount: int  # minor units
     allocation: Allocation  # what was undone
     instalments: list[ChangedInstalment]  # those it changed
+    late_fees_owed_again: int = 0  # minor units that a payoff had waived
 
 
 class LateFeeAssessed(msgspec.Struct, frozen=True, kw_only=True):

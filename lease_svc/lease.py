@@ -74,16 +74,25 @@ class Lease(msgspec.Struct, kw_only=True):
         return self._collected("payment.succeeded", payment.amount, payment.amount, data, now)
 
     def pay_off(self, payoff: PayoffSucceeded, data: bytes, now: datetime) -> list[Change]:
-        """Everything still owed was settled at once; the interest saved is owed no longer."""
+        """Everything still owed was settled at once; what was saved or waived is owed no longer.
+
+        Interest that goes back to the customer was never part of the balance.
+        """
         now_are = self._instalments()
+        waived = payoff.waived.late_fees
         for each in payoff.instalments:
             self.paid[each.number - 1] = each.amount_paid
-            if each.status == "cancelled":
-                was = now_are[each.number - 1]
-                now_are[each.number - 1] = msgspec.structs.replace(was, cancelled=True)
+            was = now_are[each.number - 1]
+            now_are[each.number - 1] = Due(
+                due_date=was.due_date,
+                amount=was.amount if self.closed else was.amount - each.late_fees_waived,
+                cancelled=was.cancelled or each.status == "cancelled",
+            )
         self._amend(now_are)
         self._allocate(payoff.allocation, -1)
-        settled = payoff.amount + payoff.interest_saved
+        if not self.closed:
+            self.late_fees_left -= waived
+        settled = payoff.amount + payoff.interest_saved - payoff.refund_due + waived
         return self._collected("payoff.succeeded", payoff.amount, settled, data, now)
 
     def take_back(
@@ -102,6 +111,8 @@ class Lease(msgspec.Struct, kw_only=True):
             )
         self._amend(now_are)
         self._allocate(taken.allocation, +1)
+        if not self.closed:
+            self.late_fees_left += taken.late_fees_owed_again
         self.amount_paid -= taken.amount
         changes = [self._change(type_, self.status, data, now)]
         reopened = self.status == "paid_off" and self.balance > 0

@@ -21,6 +21,7 @@ PRINCIPAL = "receivable:principal"
 FEES = "receivable:fees"
 FUNDING = "funding"
 CUSTOMERS = "payable:customers"
+REFUNDS = "payable:refunds"
 INCOME_FEES = "income:fees"
 INCOME_LATE_FEES = "income:late_fees"
 INCOME_INTEREST = "income:interest"
@@ -34,6 +35,7 @@ CHART: dict[str, str] = {
     FEES: "fees and late fees that customers owe",
     FUNDING: "what the leases' principal was paid out of",
     CUSTOMERS: "money of customers that paid nothing and goes back to them",
+    REFUNDS: "interest that was paid ahead and not earned, until it has gone back to the customer",
     INCOME_FEES: "fees agreed",
     INCOME_LATE_FEES: "late fees assessed",
     INCOME_INTEREST: "interest, once it is collected",
@@ -76,8 +78,20 @@ TABLE: dict[type[Booked], tuple[Line, ...]] = {
     ),
     facts.LateFeeAssessed: (_debit(FEES, "amount"), _credit(INCOME_LATE_FEES, "amount")),
     facts.PaymentSucceeded: COLLECTED,
-    facts.PayoffSucceeded: COLLECTED,
-    facts.MoneyTakenBack: tuple((account, -sign, parts) for account, sign, parts in COLLECTED),
+    facts.PayoffSucceeded: (
+        *COLLECTED,
+        _debit(INCOME_INTEREST, "refund_due"),
+        _credit(REFUNDS, "refund_due"),
+        _debit(INCOME_LATE_FEES, "waived.late_fees"),
+        _credit(FEES, "waived.late_fees"),
+    ),
+    facts.MoneyTakenBack: (
+        *((account, -sign, parts) for account, sign, parts in COLLECTED),
+        _credit(INCOME_INTEREST, "earlier_due", "refund_lapsed"),
+        _debit(REFUNDS, "earlier_due", "refund_lapsed"),
+        _debit(FEES, "late_fees_owed_again"),
+        _credit(INCOME_LATE_FEES, "late_fees_owed_again"),
+    ),
     facts.LeaseChargedOff: (
         _debit(LOSS, "left.principal", "left.fees", "left.late_fees"),
         _credit(PRINCIPAL, "left.principal"),
@@ -99,7 +113,9 @@ UNSAID: dict[type[Closing], tuple[Line, ...]] = {
 # Money mends the loss of a lease that was charged off; of one that was cancelled it is the customer's.
 INSTEAD: dict[type[Closing], Mapping[str, str]] = {
     facts.LeaseChargedOff: {PRINCIPAL: LOSS, FEES: LOSS},
-    facts.LeaseCancelled: dict.fromkeys((PRINCIPAL, FEES, INCOME_INTEREST, INCOME_LATE_FEES), CUSTOMERS),
+    facts.LeaseCancelled: dict.fromkeys(
+        (PRINCIPAL, FEES, REFUNDS, INCOME_INTEREST, INCOME_LATE_FEES), CUSTOMERS
+    ),
 }
 _AS_THEY_ARE: Mapping[str, str] = {}
 

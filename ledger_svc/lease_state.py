@@ -29,6 +29,11 @@ class Progress(msgspec.Struct, frozen=True):
     amount_paid: int = 0  # minor units
     amount: int | None = None  # minor units it asks for, where that is not what the schedule says
     late_fee: int = 0  # minor units of late fees, ever; `amount` holds them too
+    waived: int = 0  # minor units of these that a payoff waived while `amount` was None
+
+    def asked(self, agreed: int) -> int:
+        """Minor units that it asks for; `agreed`: what the schedule says."""
+        return agreed + self.late_fee - self.waived if self.amount is None else self.amount
 
 
 class LeaseState(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,7 +47,7 @@ class LeaseState(msgspec.Struct, frozen=True, kw_only=True):
     delinquent: bool = False
     progress: dict[int, Progress] = {}  # by number; never changed in place
     collected: int = 0  # all money taken and not given back
-    waived: int = 0  # interest no longer owed after an early payoff
+    waived: int = 0  # interest and late fees no longer owed after an early payoff
 
     @property
     def closed(self) -> bool:
@@ -145,20 +150,24 @@ def _open(before: Progress, status: str) -> Progress:
 
 
 def _paid_off(state: LeaseState, data: facts.PayoffSucceeded) -> LeaseState:
-    closed = {
-        each.number: replace(
-            _progress(state, each.number),
-            status=each.status,
-            open_status=each.status,
-            amount_paid=each.amount_paid,
-        )
-        for each in data.instalments
-    }
+    closed = {each.number: _settled(_progress(state, each.number), each) for each in data.instalments}
     return replace(
         state,
         progress=state.progress | closed,
         collected=state.collected + data.amount,
-        waived=state.waived + data.interest_saved,
+        waived=state.waived + data.settled - data.amount,
+    )
+
+
+def _settled(before: Progress, by_payoff: facts.ClosedInstalment) -> Progress:
+    waived = by_payoff.late_fees_waived
+    return replace(
+        before,
+        status=by_payoff.status,
+        open_status=by_payoff.status,
+        amount_paid=by_payoff.amount_paid,
+        amount=None if before.amount is None else before.amount - waived,
+        waived=before.waived + waived if before.amount is None else before.waived,
     )
 
 

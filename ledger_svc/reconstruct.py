@@ -93,7 +93,7 @@ def snapshot(state: LeaseState) -> Snapshot | None:
         status = progress.status
         if state.closed and status not in (PAID, PROCESSING):
             status = CANCELLED  # the payment service tells of no instalment that it cancels for this
-        amount = row.amount + progress.late_fee if progress.amount is None else progress.amount
+        amount = progress.asked(row.amount)
         due = 0 if state.closed or progress.open_status == CANCELLED else amount - progress.amount_paid
         payments.append(
             PaymentState(

@@ -142,7 +142,7 @@ def _settled(data: Move) -> int:
         return -data.owed_again
     if isinstance(data, facts.LateFeeAssessed):
         return -data.amount
-    return data.amount + (data.interest_saved if isinstance(data, facts.PayoffSucceeded) else 0)
+    return data.settled if isinstance(data, facts.PayoffSucceeded) else data.amount
 
 
 def _counted(totals: Totals, *, succeeded: int = 0, declined: int = 0, unknown: int = 0) -> Totals:

@@ -73,9 +73,15 @@ def given_back(data: facts.MoneyTakenBack, term: int) -> tuple[str, str]:
     else:
         title, text = "Money given back", f"{subject(data, term)}: {price(data)} given back"
     text = f"{text} ({plain(data.reason)})"
-    if not data.interest_owed_again:
-        return title, text
-    return title, f"{text}; {money(data.interest_owed_again, data.currency)} of interest is owed again"
+    if data.refund_due_of:
+        return title, f"{text}: interest paid ahead that the early payoff has saved"
+    if data.interest_owed_again:
+        text = f"{text}; {money(data.interest_owed_again, data.currency)} of interest is owed again"
+    if data.late_fees_owed_again:
+        text = f"{text}; {money(data.late_fees_owed_again, data.currency)} of late fees is owed again"
+    if data.refund_lapsed:
+        text = f"{text}; {money(data.refund_lapsed, data.currency)} is not due back any longer"
+    return title, text
 
 
 def paid_early(data: facts.PayoffSucceeded) -> tuple[str, str]:
@@ -83,7 +89,12 @@ def paid_early(data: facts.PayoffSucceeded) -> tuple[str, str]:
     text = f"Early payoff as of {day(data.as_of)}: {price(data)} by {data.payment_method}"
     if not data.instalments:  # there was nothing left to settle
         return _AFTER_CLOSING, f"{text}, {_UNDER_WAY}"
-    return "Lease paid early", f"{text}; {money(data.interest_saved, data.currency)} of interest saved"
+    text = f"{text}; {money(data.interest_saved, data.currency)} of interest saved"
+    if data.refund_due:
+        text = f"{text}, of which {money(data.refund_due, data.currency)} was paid ahead and goes back"
+    if data.waived.late_fees:
+        text = f"{text}; {money(data.waived.late_fees, data.currency)} of late fees waived"
+    return "Lease paid early", text
 
 
 def quoted(data: facts.PayoffQuoted) -> str:
@@ -91,6 +102,8 @@ def quoted(data: facts.PayoffQuoted) -> str:
     until = data.expires_at.astimezone(UTC)
     text = f"Early payoff as of {day(data.as_of)} would cost {money(data.amount, data.currency)}"
     text = f"{text} and save {money(data.interest_saved, data.currency)} of interest"
+    if data.refund_due:
+        text = f"{text}, of which {money(data.refund_due, data.currency)} was paid ahead and goes back"
     return f"{text}; the quote is good for one payoff before {day(until.date())}, {until:%H:%M} UTC"
 
 

@@ -104,7 +104,8 @@ class PaymentApi:
                 method="POST",
                 path="/api/v1/attempts/{attempt_id}/refund",
                 handler=self.refund,
-                summary="Give back what an attempt collected, or a part of it; it is owed again",
+                summary="Give back what an attempt collected, or a part of it; it is owed again, unless the"
+                " reason is `refund_due`, and a payoff owes that much to the customer",
                 body=NewRefund,
                 answers={
                     201: ("Money was given back", AttemptView),

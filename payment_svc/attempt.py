@@ -62,6 +62,7 @@ class Account(msgspec.Struct, kw_only=True):
     payoff_in_flight: str | None = None  # the payoff, or the refund of one
     payoff_standing: str | None = None  # the payoff that settled the lease and is not taken back whole
     closed: Closed | None = None  # how the lease was closed before it was paid
+    money_moves: int = 0  # how often money was collected, given or taken back on the lease
     event_sequence: int = 0
     lease_sequence: int = 1
 
@@ -90,6 +91,7 @@ class Payment(msgspec.Struct, kw_only=True):
     autopay_failures: int = 0  # autopay attempts that could not be made as they were
     autopay_over: bool = False  # no collection run is to try (again)
     cancelled_by_payoff: bool = False  # by the standing one, whose share is not in `paid`
+    late_fees_waived: int = 0  # minor units; by a payoff, so they are in `owed` no longer
 
     @property
     def open(self) -> bool:
@@ -137,6 +139,7 @@ class Attempt(msgspec.Struct, kw_only=True):
     notice_id: str | None = None  # of a chargeback: the gateway's
     refunded: int = 0  # minor units of it that have been taken back
     after_closing: bool = False  # a payoff that found the lease closed: it has settled no instalment
+    refund_due_of: str | None = None  # the payoff whose `refund_due` a refund gives back
 
     @property
     def in_flight(self) -> bool:
@@ -147,6 +150,16 @@ class Attempt(msgspec.Struct, kw_only=True):
     def left(self) -> int:
         """Minor units that it has collected and that have not been taken back."""
         return self.amount - self.refunded if self.status == "succeeded" else 0
+
+    @property
+    def refund_due(self) -> int:
+        """Minor units that a payoff gives back to the customer, given back or not."""
+        return 0 if self.payoff is None or self.after_closing else self.payoff.refund_due
+
+    @property
+    def late_fees_waived(self) -> int:
+        """Minor units of late fees that a payoff has waived."""
+        return 0 if self.payoff is None else self.payoff.late_fees_waived
 
 
 def may_repeat(attempt: Attempt, now: datetime) -> bool:
@@ -202,11 +215,16 @@ def start_payoff(
     method: str,
     today: date,
     now: datetime,
+    *,
+    formula: str = payoffs.FORMULA,
 ) -> Attempt:
-    """Begin to collect all that is left. Raises Refused: 409 for the lease's state, 422 before it starts."""
+    """Begin to collect all that is left; `formula` as in `payoff`.
+
+    Raises Refused: 409 for the lease's state, 422 before it starts.
+    """
     nothing_in_flight(account, payments)
     try:
-        payoff = payoff_of(account, payments, today)
+        payoff = payoff_of(account, payments, today, formula=formula)
     except payoffs.PayoffError:
         raise Refused(
             422, f"The lease starts on {account.start_date}; it cannot be paid off before."
@@ -227,8 +245,13 @@ def something_left(payments: list[Payment]) -> None:
         raise Refused(409, "Nothing is left to be paid on this lease.")
 
 
-def payoff_of(account: Account, payments: list[Payment], as_of: date) -> Payoff:
-    """What it costs to pay the lease off on a day. Raises Refused 409 where nothing is left, PayoffError."""
+def payoff_of(
+    account: Account, payments: list[Payment], as_of: date, *, formula: str = payoffs.FORMULA
+) -> Payoff:
+    """What it costs to pay the lease off on a day; `formula` as in `payoff`.
+
+    Raises Refused 409 where nothing is left, PayoffError.
+    """
     something_left(payments)
     instalments = [
         payoffs.Instalment(
@@ -249,7 +272,7 @@ def payoff_of(account: Account, payments: list[Payment], as_of: date) -> Payoff:
         day_count=account.day_count,
         start_date=account.start_date,
     )
-    return payoffs.payoff(terms, instalments, as_of)
+    return payoffs.payoff(terms, instalments, as_of, formula=formula)
 
 
 def begin_payoff(
@@ -291,7 +314,11 @@ def collect(payment: Payment, amount: int) -> Allocation:
 
 
 def settle_payoff(account: Account, payments: list[Payment], attempt: Attempt) -> None:
-    """Money came in for all that was left: every open instalment is paid or cancelled."""
+    """Money came in for all that was left: every open instalment is paid or cancelled.
+
+    It is settled for the amount that was promised or worked out when the payoff began: a late fee that was
+    assessed since is waived.
+    """
     payoff = attempt.payoff
     assert payoff is not None
     account.payoff_in_flight = None
@@ -303,12 +330,24 @@ def settle_payoff(account: Account, payments: list[Payment], attempt: Attempt) -
     settled = {instalment.number: instalment for instalment in payoff.instalments}
     for payment in payments:
         if payment.number in settled:
+            _waive(payment, settled)
             payment.status = settled[payment.number].status
             payment.cancelled_by_payoff = payment.status == "cancelled"
             payment.next_retry_at = None
             if payment.status == "paid":
                 payment.paid = payment.owed
                 _done(payment)
+    attempt.payoff = msgspec.structs.replace(payoff, instalments=tuple(settled.values()))
+
+
+def _waive(payment: Payment, settled: dict[int, payoffs.Settled]) -> None:
+    """Late fees that were assessed since the payoff was worked out are owed no longer."""
+    its = settled[payment.number]
+    waived = payment.owed.late_fees - its.owed.late_fees
+    if waived:
+        payment.owed = its.owed
+        payment.late_fees_waived += waived
+        settled[payment.number] = msgspec.structs.replace(its, late_fees_waived=waived)
 
 
 def _done(payment: Payment) -> None:

@@ -48,6 +48,7 @@ class Batch:
         self.freed: list[str] = []  # attempts that moved no money: a quote used by one can be used again
         self.originals: dict[str, Attempt] = {}  # whose money is to be taken back, and payoffs that stand
         self.taken_back: dict[str, Attempt] = {}  # of these, those of which money was taken back
+        self.given: dict[str, Attempt] = {}  # refunds that give back what payoffs that stand owe to customers
         self.owing: dict[str, Payment] = {}  # instalments that may ask for another amount than before
         self.notices: dict[str, Attempt] = {}  # chargebacks by the gateway's notice
         self.runs: dict[date, Run] = {}  # collection runs that commands ask for

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 
 from msgspec.structs import replace
 
+from payment_svc.allocation import Allocation
 from payment_svc.attempt import Account, Closed, Payment
 from payment_svc.payoff import Payoff
 
@@ -32,5 +33,9 @@ def forget(account: Account) -> None:
 
 
 def settles_nothing(payoff: Payoff) -> Payoff:
-    """What a payoff tells that succeeds after the lease was closed: money, and nothing it was owed for."""
-    return replace(payoff, interest_saved=0, instalments=())
+    """What a payoff tells that succeeds after the lease was closed: money, and nothing it was owed for.
+
+    One that has collected nothing has moved nothing either.
+    """
+    allocation = Allocation() if payoff.of_nothing else payoff.allocation
+    return replace(payoff, allocation=allocation, interest_saved=0, instalments=())

@@ -191,7 +191,7 @@ def _retry_on(payment: Payment, day: date) -> date:
 
 def _late_fee_open(account: Account, payment: Payment) -> bool:
     """Whether a late fee may still be assessed: once in an instalment's life."""
-    return account.late_fee > 0 and payment.owed.late_fees == 0
+    return account.late_fee > 0 and not (payment.owed.late_fees or payment.late_fees_waived)
 
 
 def _autopay_wanted(account: Account, payment: Payment) -> bool:

@@ -39,7 +39,9 @@ class AttemptStarted(AttemptEvent, frozen=True, kw_only=True):
     as_of: date | None = None  # of that run
     reason: str | None = None  # of a run: "due", or "retry"; of a refund: why; null: it was asked for
     quote_id: str | None = None  # of a payoff: the quote that it pays; null: it cites none
+    formula: str | None = None  # of a payoff: the version of its formula
     refunded_attempt_id: str | None = None  # of a refund: the attempt that had collected the money
+    refund_due_of: str | None = None  # of a refund: the payoff whose `refund_due` it gives back
 
 
 class PaymentSucceeded(AttemptEvent, frozen=True, kw_only=True):
@@ -86,23 +88,32 @@ class PaymentResolved(AttemptEvent, frozen=True, kw_only=True):
     outcome: Literal["succeeded", "declined", "not_found"]  # not_found: no record of it after a day
 
 
-class SettledInstalment(msgspec.Struct, frozen=True, kw_only=True):
+class Waived(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a payoff has waived; nothing: `{}`."""
+
+    late_fees: int = 0  # minor units; assessed after the payoff was quoted or begun
+
+
+class SettledInstalment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a payoff made of an instalment that was open."""
 
     number: int
     payment_id: str
     status: Literal["paid", "cancelled"]
     amount_paid: int  # minor units
+    late_fees_waived: int = 0  # minor units of late fees that it asks for no longer; absent: none
 
 
 class PayoffSucceeded(AttemptEvent, frozen=True, kw_only=True):
     """`payoff.succeeded`: everything that was left was collected at once."""
 
-    gateway_reference: str | None  # null: nothing was left to be charged
+    gateway_reference: str | None  # null: the amount is 0, nothing was charged
     as_of: date
     breakdown: Breakdown
-    allocation: Allocation  # what the money was for; interest is net of credits
-    interest_saved: int  # minor units no longer owed
+    allocation: Allocation  # what the amount was for; interest is net of credits
+    interest_saved: int  # minor units no longer owed, or paid ahead and not earned
+    refund_due: int = 0  # minor units of interest paid ahead that go back; above 0 only where the amount is 0
+    waived: Waived = Waived()  # what was owed beside and is no longer
     formula: str  # version of the formula
     quote_id: str | None  # the quote that had promised the amount; null: worked out on the day
     instalments: list[SettledInstalment]
@@ -117,7 +128,8 @@ class PayoffQuoted(msgspec.Struct, frozen=True, kw_only=True):
     as_of: date
     amount: int  # minor units
     breakdown: Breakdown
-    interest_saved: int  # minor units that would no longer be owed
+    interest_saved: int  # minor units that would no longer be owed, or were paid ahead and are not earned
+    refund_due: int = 0  # minor units that would go back; above 0 only where the amount is 0
     formula: str  # version of the formula
     expires_at: str  # RFC 3339, exclusive: the midnight (UTC) that ends the day
 
@@ -142,7 +154,10 @@ class MoneyTakenBack(AttemptEvent, frozen=True, kw_only=True):
     reason: str  # the client's words, or the gateway's
     allocation: Allocation  # what was undone; interest is negative where a payoff's credits are undone
     instalments: list[ChangedInstalment]  # those it changed
-    interest_owed_again: int  # minor units a payoff had saved, once all of the payoff is taken back; else 0
+    interest_owed_again: int  # minor units a payoff had saved, once all of it is taken back or undone; else 0
+    late_fees_owed_again: int = 0  # minor units of late fees a payoff had waived, likewise
+    refund_due_of: str | None = None  # the payoff whose `refund_due` this gives back; null: any other money
+    refund_lapsed: int = 0  # minor units that an undone payoff had not given back yet, and now does not
 
 
 class PaymentRefunded(MoneyTakenBack, frozen=True, kw_only=True):

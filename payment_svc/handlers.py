@@ -4,7 +4,7 @@ A command that moves money ends in two steps: here the attempt is persisted as `
 says is recorded by settlement.py, in a transaction of its own.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date, timedelta
 
 import msgspec
@@ -220,17 +220,33 @@ async def load(
     if not leases:
         return Batch({}, [], utcnow())
     accounts = await store.lock_accounts(connection, list(leases))
+    known, given = await _whose_money(connection, accounts, originals) if originals else ({}, {})
     singly = {*payment_ids, *(each.payment_id for each in originals if each.payment_id)}
     whole = {*payoff_leases, *(each.lease_id for each in originals if not each.payment_id)}
+    whole.update(each.lease_id for each in known.values() if each.payoff and each.payoff.of_nothing)
     payments = await store.payments(connection, ids=list(singly), lease_ids=list(whole)) if accounts else []
     batch = Batch(accounts, payments, utcnow())
-    if originals:
-        standing = [each.payoff_standing for each in accounts.values() if each.payoff_standing]
-        ids = [*(each.attempt_id for each in originals), *standing]
-        batch.originals = {each.attempt_id: each for each in await store.attempts(connection, ids=ids)}
+    batch.originals, batch.given = known, given
     if notices:
         batch.notices = await store.charged_back(connection, notices)
     return batch
+
+
+async def _whose_money(
+    connection: Connection, accounts: Mapping[str, Account], originals: Sequence[Attempt]
+) -> tuple[dict[str, Attempt], dict[str, Attempt]]:
+    """By id: attempts whose money may be taken back, with payoffs that stand; and what those gave back."""
+    standing = [each.payoff_standing for each in accounts.values() if each.payoff_standing]
+    ids = [*(each.attempt_id for each in originals), *standing]
+    known = {each.attempt_id: each for each in await store.attempts(connection, ids=ids)}
+    owing = [each for each in standing if known[each].refund_due]
+    if not owing:
+        return known, {}
+    refunds, whose = await store.given(connection, owing)
+    return (
+        {each.attempt_id: each for each in whose} | known,
+        {each.attempt_id: each for each in refunds},
+    )
 
 
 async def save(connection: Connection, batch: Batch) -> None:
@@ -241,6 +257,7 @@ async def save(connection: Connection, batch: Batch) -> None:
     await store.update_attempts(connection, [each for each in batch.settled if each.attempt_id not in begun])
     await store.insert_attempts(connection, batch.started)
     await store.update_attempts(connection, [each for each in batch.settled if each.attempt_id in begun])
+    await store.update_payoffs(connection, batch.settled)
     await quote_store.insert(connection, batch.quoted)
     await quote_store.claim(connection, batch.claimed)
     await quote_store.free(connection, batch.freed)
@@ -252,6 +269,7 @@ async def save(connection: Connection, batch: Batch) -> None:
     await run_store.insert_waiters(connection, batch.waiting)
     await returns.put_off(connection, batch)
     await returns.give_back(connection, batch)
+    await returns.give_due(connection, batch)
 
 
 def _cure_paid_off(batch: Batch, account: Account, event: Event) -> None:

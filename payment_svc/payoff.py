@@ -3,6 +3,8 @@
 The borrower owes all principal, the interest that the days up to then have earned, and fees. Interest follows
 the schedule, not the payments: paying ahead does not lower the running period's interest, but the interest
 already paid on instalments not yet due is given back as credit; paying late costs nothing beyond late fees.
+Credit beyond what is owed is unearned interest and belongs to the customer (15 U.S.C. 1615): then the payoff
+costs nothing, and the rest of the credit is due back (`refund_due`).
 """
 
 from collections.abc import Iterable
@@ -16,7 +18,8 @@ from common.calendar import DayCount, year_fraction
 from common.money import half_even, rate_ratio
 from payment_svc.allocation import Allocation
 
-FORMULA: Final = "payoff/1"  # named in every payoff, so that an old amount can be worked out again later
+FORMULA: Final = "payoff/2"  # named in every payoff, so that an old amount can be worked out again later
+CUT: Final = "payoff/1"  # the same, but cut to zero where it fell below: nothing was due back
 REST: Final = "rest/1"  # of what a payoff taken back in part has left open: see `rest`
 
 
@@ -51,10 +54,10 @@ class Breakdown(Struct, frozen=True, kw_only=True):
     accrued_interest: int  # unpaid interest of instalments due, and what the running period has earned so far
     fees: int
     late_fees: int
-    credits: int  # interest already paid on instalments not yet due, at most the sum of the other parts
+    credits: int  # interest already paid on instalments not yet due; may exceed the sum of the other parts
 
 
-class Settled(Struct, frozen=True, kw_only=True):
+class Settled(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What the payoff makes of an instalment that was open."""
 
     number: int
@@ -63,6 +66,7 @@ class Settled(Struct, frozen=True, kw_only=True):
     owed: Allocation  # all it asked for before
     paid: Allocation  # what had been paid of that before
     share: Allocation  # what of the payoff's amount is for it; no part is negative
+    late_fees_waived: int = 0  # late fees assessed since the payoff was worked out
 
     @property
     def saved(self) -> Allocation:
@@ -76,18 +80,39 @@ class Payoff(Struct, frozen=True, kw_only=True):
     as_of: date
     amount: int  # never negative
     breakdown: Breakdown
-    interest_saved: int  # the balance of the open instalments less the amount; never negative
-    allocation: Allocation  # what the amount pays; interest = accrued_interest - credits, may be negative
+    interest_saved: int  # the balance of the open instalments - amount + refund_due; never negative
+    allocation: Allocation  # what the amount pays; interest is net of credits and may be negative
     instalments: tuple[Settled, ...]  # those that were open, in order of number
     formula: str = FORMULA
     quote_id: str | None = None  # the binding quote that promised it; null: worked out when it was paid
 
+    @property
+    def refund_due(self) -> int:
+        """What the formula falls below zero by: unearned interest, to be given back to the customer."""
+        parts = self.breakdown
+        gross = parts.principal + parts.accrued_interest + parts.fees + parts.late_fees
+        return self.amount - gross + parts.credits
 
-def payoff(terms: Terms, instalments: Iterable[Instalment], as_of: date) -> Payoff:
+    @property
+    def late_fees_waived(self) -> int:
+        """Late fees assessed since it was worked out, of all instalments."""
+        return sum(each.late_fees_waived for each in self.instalments)
+
+    @property
+    def of_nothing(self) -> bool:
+        """Whether it collects nothing and so stands only while all stands that was collected before.
+
+        Those that the old formula cut to zero stand whatever is taken back: nothing was given back by them.
+        """
+        return self.amount == 0 and self.formula not in (CUT, REST)
+
+
+def payoff(terms: Terms, instalments: Iterable[Instalment], as_of: date, *, formula: str = FORMULA) -> Payoff:
     """The payoff of a lease as of a day, from its instalments in order of number, none of them left out.
 
     Paid ones matter too: they say where the running period starts, and interest paid ahead is given back.
-    Raises PayoffError where `as_of` lies before the start date, ValueError for a malformed rate.
+    `formula`: the version, CUT for a payoff of before. Raises PayoffError where `as_of` lies before the start
+    date, ValueError for a malformed rate.
     """
     if as_of < terms.start_date:
         raise PayoffError(f"as_of must not lie before {terms.start_date}, the day the lease starts")
@@ -118,8 +143,9 @@ def payoff(terms: Terms, instalments: Iterable[Instalment], as_of: date) -> Payo
         accrued += earned
 
     gross = unpaid.principal + accrued + unpaid.fees + unpaid.late_fees
-    credit = min(paid_ahead, gross)  # where more was paid ahead, the payoff is free but pays nothing out
-    amount = gross - credit
+    credit = min(paid_ahead, gross) if formula == CUT else paid_ahead
+    amount = max(0, gross - credit)
+    refund_due = amount - gross + credit
     claims = [_claim(each, as_of, earned if each is running else 0) for each in opened]
     return Payoff(
         as_of=as_of,
@@ -131,17 +157,17 @@ def payoff(terms: Terms, instalments: Iterable[Instalment], as_of: date) -> Payo
             late_fees=unpaid.late_fees,
             credits=credit,
         ),
-        interest_saved=unpaid.total - amount,
+        interest_saved=unpaid.total - amount + refund_due,
         allocation=Allocation(
             late_fees=unpaid.late_fees,
             fees=unpaid.fees,
-            interest=accrued - credit,
+            interest=accrued - credit + refund_due,
             principal=unpaid.principal,
         ),
         instalments=tuple(
-            _settled(each, as_of, share)
-            for each, share in zip(opened, _shares(claims, amount), strict=True)
+            _settled(each, as_of, share) for each, share in zip(opened, _shares(claims, amount), strict=True)
         ),
+        formula=formula,
     )
 
 

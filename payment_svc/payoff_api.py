@@ -87,10 +87,10 @@ class PayoffApi:
                 summary="Pay off all that is left of a lease, for what it costs today (UTC) or as quoted",
                 body=NewPayoff,
                 answers={
-                    201: ("Paid off", AttemptView),
+                    201: ("Paid off; `refund_due` goes back by itself, `waived` is not owed", AttemptView),
                     409: (
                         "Nothing is left to be paid, an attempt on the lease is in flight, or the quote is"
-                        " used, expired, or out of date because the lease has changed since",
+                        " used, expired, or broken because money has moved on the lease since",
                         PROBLEM,
                     ),
                     422: ("A field is wrong; also a `quote_id` that is no quote of this lease", PROBLEM),

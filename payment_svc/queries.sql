@@ -14,7 +14,7 @@ SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::int[], $4::date[], $5::bigint[]
 -- Locked in one order, so that two workers never wait for each other.
 SELECT lease_id::text, currency, principal, annual_rate, day_count, start_date, payment_method, autopay, grace_days,
        late_fee, delinquent, next_look_on, collected_as_of, payoff_in_flight::text, payoff_standing::text, closed,
-       event_sequence, lease_sequence
+       money_moves, event_sequence, lease_sequence
   FROM accounts
  WHERE lease_id = ANY($1::uuid[])
  ORDER BY accounts.lease_id
@@ -28,7 +28,7 @@ SELECT DISTINCT lease_id::text FROM payments WHERE payment_id = ANY($1::uuid[])
 SELECT payment_id::text, lease_id::text, number, due_date, principal, interest, fees, late_fees, paid_principal,
        paid_interest, paid_fees, paid_late_fees, principal_balance, status, in_flight::text, attempts,
        next_retry_at, last_attempt_id::text, autopay_since, autopay_declines, autopay_failures, autopay_over,
-       cancelled_by_payoff
+       cancelled_by_payoff, late_fees_waived
   FROM payments
  WHERE payment_id = ANY($1::uuid[]) OR lease_id = ANY($2::uuid[])
  ORDER BY payments.lease_id, number
@@ -37,10 +37,12 @@ SELECT payment_id::text, lease_id::text, number, due_date, principal, interest, 
 UPDATE accounts AS a
    SET payoff_in_flight = n.payoff_in_flight, payoff_standing = n.payoff_standing,
        event_sequence = n.event_sequence, lease_sequence = n.lease_sequence,
-       delinquent = n.delinquent, next_look_on = n.next_look_on, collected_as_of = n.collected_as_of
-  FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::int[], $5::int[], $6::boolean[], $7::date[], $8::date[])
+       delinquent = n.delinquent, next_look_on = n.next_look_on, collected_as_of = n.collected_as_of,
+       money_moves = n.money_moves
+  FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::int[], $5::int[], $6::boolean[], $7::date[], $8::date[],
+              $9::int[])
        AS n (lease_id, payoff_in_flight, payoff_standing, event_sequence, lease_sequence, delinquent, next_look_on,
-             collected_as_of)
+             collected_as_of, money_moves)
  WHERE a.lease_id = n.lease_id
 
 -- name: close_accounts
@@ -57,13 +59,13 @@ UPDATE payments AS p
        last_attempt_id = n.last_attempt_id, late_fees = n.late_fees, next_retry_at = n.next_retry_at,
        autopay_since = n.autopay_since, autopay_declines = n.autopay_declines,
        autopay_failures = n.autopay_failures, autopay_over = n.autopay_over,
-       cancelled_by_payoff = n.cancelled_by_payoff
+       cancelled_by_payoff = n.cancelled_by_payoff, late_fees_waived = n.late_fees_waived
   FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::text[], $7::uuid[], $8::int[],
               $9::uuid[], $10::bigint[], $11::timestamptz[], $12::date[], $13::int[], $14::int[], $15::boolean[],
-              $16::boolean[])
+              $16::boolean[], $17::bigint[])
        AS n (payment_id, paid_principal, paid_interest, paid_fees, paid_late_fees, status, in_flight, attempts,
              last_attempt_id, late_fees, next_retry_at, autopay_since, autopay_declines, autopay_failures, autopay_over,
-             cancelled_by_payoff)
+             cancelled_by_payoff, late_fees_waived)
  WHERE p.payment_id = n.payment_id
 
 -- name: update_owed
@@ -77,10 +79,10 @@ UPDATE payments AS p
 -- name: insert_attempts
 INSERT INTO attempts (attempt_id, command_id, lease_id, payment_id, number, kind, amount, currency, payment_method,
                       status, payoff, traceparent, created_at, refunds, reason, notice_id, next_check_at, run_id,
-                      as_of)
+                      as_of, refund_due_of)
 SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::int[], $6::text[], $7::bigint[], $8::text[],
                      $9::text[], $10::text[], $11::json[], $12::text[], $13::timestamptz[], $14::uuid[],
-                     $15::text[], $16::text[], $17::timestamptz[], $18::uuid[], $19::date[])
+                     $15::text[], $16::text[], $17::timestamptz[], $18::uuid[], $19::date[], $20::uuid[])
 
 -- name: update_attempts
 -- What became of attempts whose accounts are locked.
@@ -110,12 +112,24 @@ UPDATE attempts AS a
   FROM unnest($1::uuid[], $2::bigint[]) AS n (attempt_id, refunded)
  WHERE a.attempt_id = n.attempt_id
 
+-- name: update_payoffs
+-- What payoffs have waived, which is known when they have succeeded.
+UPDATE attempts AS a SET payoff = n.payoff
+  FROM unnest($1::uuid[], $2::json[]) AS n (attempt_id, payoff)
+ WHERE a.attempt_id = n.attempt_id
+
+-- name: find_given
+-- Refunds that gave back what these payoffs owe to customers, or may be doing so.
+SELECT attempt_id::text, refunds::text
+  FROM attempts
+ WHERE refund_due_of = ANY($1::uuid[]) AND status IN ('started', 'unknown', 'succeeded')
+
 -- name: get_attempts
 -- Attempts by id ($1) or by the command that asked for them ($2).
 SELECT attempt_id::text, command_id::text, lease_id::text, payment_id::text, number, kind, amount, currency,
        payment_method, status, decline, gateway_reference, payoff, traceparent, created_at, settled_at,
        checks, next_check_at, taken_up_at, failures, refunds::text, reason, notice_id, refunded, run_id::text, as_of,
-       after_closing
+       after_closing, refund_due_of::text
   FROM attempts
  WHERE attempt_id = ANY($1::uuid[]) OR (command_id = ANY($2::uuid[]) AND run_id IS NULL)
 
@@ -129,7 +143,7 @@ SELECT attempt_id::text
 SELECT attempt_id::text, command_id::text, lease_id::text, payment_id::text, number, kind, amount, currency,
        payment_method, status, decline, gateway_reference, payoff, traceparent, created_at, settled_at,
        checks, next_check_at, taken_up_at, failures, refunds::text, reason, notice_id, refunded, run_id::text, as_of,
-       after_closing
+       after_closing, refund_due_of::text
   FROM attempts
  WHERE notice_id = ANY($1::text[])
 
@@ -138,7 +152,7 @@ SELECT attempt_id::text, command_id::text, lease_id::text, payment_id::text, num
 SELECT attempt_id::text, command_id::text, lease_id::text, payment_id::text, number, kind, amount, currency,
        payment_method, status, decline, gateway_reference, payoff, traceparent, created_at, settled_at,
        checks, next_check_at, taken_up_at, failures, refunds::text, reason, notice_id, refunded, run_id::text, as_of,
-       after_closing
+       after_closing, refund_due_of::text
   FROM attempts
  WHERE payment_id = $1 AND ($2::uuid IS NULL OR attempt_id > $2)
  ORDER BY attempts.attempt_id

@@ -9,6 +9,7 @@ from payment_svc.attempt import Refused
 from payment_svc.batch import Batch, Cause, token
 from payment_svc.commands import QuotePayoff
 from payment_svc.events import PayoffQuoted
+from payment_svc.payoff import FORMULA
 from payment_svc.quote import quote
 from payment_svc.refusal import refusal
 from payment_svc.render import quote_view
@@ -16,8 +17,8 @@ from payment_svc.render import quote_view
 decode_quote = msgspec.json.Decoder(QuotePayoff).decode
 
 
-def quote_payoff(batch: Batch, command: Command, asked: QuotePayoff) -> Outcome:
-    """QuotePayoff: 201 with the quote, or refused as things stand.
+def quote_payoff(batch: Batch, command: Command, asked: QuotePayoff, *, formula: str = FORMULA) -> Outcome:
+    """QuotePayoff: 201 with the quote, or refused as things stand; `formula` as in `payoff`.
 
     Its Location is the command's own status, which shows the quote as its outcome: a quote has no page.
     """
@@ -25,7 +26,8 @@ def quote_payoff(batch: Batch, command: Command, asked: QuotePayoff) -> Outcome:
     if account is None:
         return refusal(command, Refused(404, "There is no such lease."), None)
     try:
-        given = quote(account, batch.payments_of(asked.lease_id), asked.quote_id, asked.as_of, batch.now)
+        payments = batch.payments_of(asked.lease_id)
+        given = quote(account, payments, asked.quote_id, asked.as_of, batch.now, formula=formula)
     except Refused as refused:
         return refusal(command, refused, account)
     batch.quotes[given.quote_id] = given
@@ -36,6 +38,7 @@ def quote_payoff(batch: Batch, command: Command, asked: QuotePayoff) -> Outcome:
         currency=account.currency,
         as_of=given.payoff.as_of,
         amount=given.payoff.amount,
+        refund_due=given.payoff.refund_due,
         breakdown=given.payoff.breakdown,
         interest_saved=given.payoff.interest_saved,
         formula=given.payoff.formula,

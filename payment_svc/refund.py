@@ -4,12 +4,24 @@ A refund is an attempt of its own: it has its own idempotency key and goes throu
 other. A chargeback has happened already when it is told of; nothing is asked of the gateway.
 """
 
+from collections.abc import Sequence
 from datetime import datetime
+from typing import NamedTuple
 
 from payment_svc import reversal
+from payment_svc.allocation import Allocation
 from payment_svc.attempt import Account, Attempt, Payment, Refused
 from payment_svc.payoff import Payoff
 from payment_svc.reversal import Reversal
+
+REFUND_DUE = "refund_due"  # the reason of a refund that gives back what a payoff owes to the customer
+
+
+class Given(NamedTuple):
+    """A part of a payoff's `refund_due` that has gone back."""
+
+    original: Attempt  # whose money it was
+    amount: int  # minor units
 
 
 def start(
@@ -67,6 +79,7 @@ def charge_back(
     _may_be_taken_back(account, payments, original)
     if amount > original.left:
         raise Refused(422, f"must be at most {original.left}, what is left of this attempt", "/amount")
+    account.money_moves += 1
     return _attempt(
         original,
         attempt_id=attempt_id,
@@ -82,24 +95,79 @@ def charge_back(
     )
 
 
+def give_due(original: Attempt, amount: int) -> Reversal:
+    """What a payoff owed to the customer has gone back: interest that was paid ahead and is not earned.
+
+    The payoff has seen to that; no instalment changes, and nothing is owed again.
+    """
+    original.refunded += amount
+    return Reversal(allocation=Allocation(interest=amount), interest_owed_again=0, changed=[])
+
+
 def take_back(
-    account: Account, payments: list[Payment], original: Attempt, amount: int, standing: Payoff | None
+    account: Account,
+    payments: list[Payment],
+    original: Attempt,
+    amount: int,
+    standing: Payoff | None,
+    given: Sequence[Given] = (),
 ) -> Reversal:
     """The money is gone: undo what it had paid. `standing`: the payoff that `payoff_standing` names.
 
-    On a lease that was closed nothing is owed again.
+    On a lease that was closed nothing is owed again. Where `standing` is of nothing, `payments` are all of
+    the lease, and `given` what of its `refund_due` has gone back.
     """
+    if standing is not None and standing.of_nothing and not account.closed:
+        return _undo(account, payments, original, amount, standing, given)
     before = original.refunded
     original.refunded += amount
     closed = account.closed is not None
     if original.payoff is None:
-        return reversal.of_instalment(payments[0], amount, standing, closed=closed)
+        [payment] = [each for each in payments if each.payment_id == original.payment_id]
+        return reversal.of_instalment(payment, amount, standing, closed=closed)
     if original.after_closing:
         return reversal.of_arrived(original.payoff, before, amount)
     undone = reversal.of_payoff(payments, original.payoff, before, amount, standing, closed=closed)
     if not original.left and account.payoff_standing == original.attempt_id:
         account.payoff_standing = None
     return undone
+
+
+def _undo(
+    account: Account,
+    payments: list[Payment],
+    original: Attempt,
+    amount: int,
+    standing: Payoff,
+    given: Sequence[Given],
+) -> Reversal:
+    """Undo a payoff of nothing, on which the taking back of any money ends, and take the money back.
+
+    The lease is as had the payoff never been. What it gave back stays given back: it is taken off the
+    instalments which that money had paid. What it has not given back yet is not due any longer.
+    """
+    before = {each.number: (each.owed, each.paid, each.status) for each in payments}
+    account.payoff_standing = None
+    reversal.of_nothing(payments, standing)
+    interest, late_fees = standing.interest_saved, standing.late_fees_waived
+    undone = standing.allocation
+    lapsed = standing.refund_due
+    for each, part in given:
+        each.refunded -= part  # counted when it went back; and once more, now that it is taken off
+        lapsed -= part
+        undone -= Allocation(interest=part)  # as which it was told of
+    for each, part in (*given, Given(original, amount)):
+        taken = take_back(account, payments, each, part, None)
+        undone += taken.allocation
+        interest += taken.interest_owed_again
+        late_fees += taken.late_fees_owed_again
+    return Reversal(
+        allocation=undone,
+        interest_owed_again=interest - lapsed,
+        late_fees_owed_again=late_fees,
+        refund_lapsed=lapsed,
+        changed=[each for each in payments if before[each.number] != (each.owed, each.paid, each.status)],
+    )
 
 
 def _may_be_taken_back(account: Account, payments: list[Payment], original: Attempt) -> None:

@@ -57,20 +57,47 @@ def start_refund(batch: Batch, command: Command, asked: RefundAttempt) -> Attemp
         return refusal(command, NO_SUCH_ATTEMPT, None)
     account, payments = _touched(batch, original)
     try:
+        payoff, amount = _due(batch, account, original, asked)
         attempt = domain.start(
             account,
             payments,
             original,
             asked.attempt_id,
             command.command_id,
-            asked.amount,
+            amount,
             asked.reason,
             batch.now,
         )
     except Refused as refused:
         return refusal(command, refused, account)
+    if payoff is not None:
+        attempt.refund_due_of = payoff
+        batch.given[attempt.attempt_id] = attempt
     batch.touch(account, payments if original.payment_id else ())
     return attempt
+
+
+def _due(
+    batch: Batch, account: Account, original: Attempt, asked: RefundAttempt
+) -> tuple[str | None, int | None]:
+    """The payoff whose `refund_due` is to be given back, and how much of it; None: any other refund.
+
+    What the gateway has refused to give back by itself somebody asks for by that reason, perhaps of other
+    money. Raises Refused: 409 where no more is due, 422 for more than that.
+    """
+    payoff = batch.originals.get(account.payoff_standing or "")
+    if asked.reason != domain.REFUND_DUE or payoff is None or not payoff.refund_due:
+        return None, asked.amount
+    left = payoff.refund_due - sum(
+        each.amount
+        for each in batch.given.values()
+        if each.refund_due_of == payoff.attempt_id and (each.in_flight or each.status == "succeeded")
+    )
+    if not left:
+        raise Refused(409, "Nothing of what the payoff owes to the customer is left to be given back.")
+    if asked.amount is not None and asked.amount > left:
+        raise Refused(422, f"must be at most {left}, what the payoff still owes to the customer", "/amount")
+    return payoff.attempt_id, asked.amount or min(left, original.left) or None
 
 
 def record_chargeback(batch: Batch, command: Command, asked: RecordChargeback) -> Outcome:
@@ -129,7 +156,16 @@ def taken_back(batch: Batch, attempt: Attempt, cause: Cause) -> None:
     account, payments = _touched(batch, original)
     known = batch.originals | batch.noted  # the batch may have settled the payoff that stands
     standing = known[account.payoff_standing].payoff if account.payoff_standing else None
-    undone = domain.take_back(account, payments, original, attempt.amount, standing)
+    due_of = attempt.refund_due_of
+    if due_of is not None and due_of == account.payoff_standing:
+        batch.given[attempt.attempt_id] = attempt
+        undone = domain.give_due(original, attempt.amount)
+    else:
+        due_of = None  # by now the payoff is undone: then this is a refund like any other
+        if standing is not None and standing.of_nothing:
+            payments = batch.payments_of(account.lease_id)
+        given = _given(batch, account)
+        undone = domain.take_back(account, payments, original, attempt.amount, standing, given)
     batch.taken_back[original.attempt_id] = original
     batch.touch(account, undone.changed)
     for payment in undone.changed:
@@ -156,6 +192,9 @@ def taken_back(batch: Batch, attempt: Attempt, cause: Cause) -> None:
             for payment in undone.changed
         ],
         interest_owed_again=undone.interest_owed_again,
+        late_fees_owed_again=undone.late_fees_owed_again,
+        refund_due_of=due_of,
+        refund_lapsed=undone.refund_lapsed,
     )
     type_ = "payment.refunded" if attempt.kind == "refund" else "payment.charged_back"
     batch.tell(account, type_, told, cause)
@@ -170,6 +209,8 @@ def attempt_started(attempt: Attempt) -> AttemptStarted:
         quote_id=attempt.payoff.quote_id if attempt.payoff else None,
         refunded_attempt_id=attempt.refunds,
         reason=attempt.reason,
+        formula=attempt.payoff.formula if attempt.payoff else None,
+        refund_due_of=attempt.refund_due_of,
     )
 
 
@@ -185,6 +226,18 @@ def common_fields(attempt: Attempt) -> dict[str, Any]:
         "currency": attempt.currency,
         "payment_method": attempt.payment_method,
     }
+
+
+def _given(batch: Batch, account: Account) -> list[domain.Given]:
+    """What has gone back of what the standing payoff owes to the customer, in one order for everybody."""
+    return [
+        domain.Given(batch.originals[each.refunds], each.amount)
+        for _, each in sorted(batch.given.items())
+        if account.payoff_standing is not None
+        and each.refund_due_of == account.payoff_standing
+        and each.status == "succeeded"
+        and each.refunds is not None
+    ]
 
 
 def _touched(batch: Batch, original: Attempt) -> tuple[Account, list[Payment]]:

@@ -8,7 +8,7 @@ import msgspec
 from common.clock import rfc3339
 from payment_svc.attempt import Account, Attempt, AttemptStatus, Payment
 from payment_svc.declines import Decline
-from payment_svc.events import Kind, PaymentStatus
+from payment_svc.events import Kind, PaymentStatus, Waived
 from payment_svc.payoff import Breakdown, Payoff
 from payment_svc.quote import Quote
 
@@ -48,6 +48,8 @@ class AttemptView(msgspec.Struct, frozen=True, kw_only=True):
     payment: PaymentView | None  # the instalment now; null: a payoff
     breakdown: Breakdown | None  # of a payoff: how the amount comes about
     quote_id: str | None  # of a payoff: the quote it was to pay; null: none was cited
+    refund_due: int = 0  # of a payoff: minor units of interest paid ahead that go back by themselves
+    waived: Waived = Waived()  # of a payoff: late fees assessed after its amount was fixed, no longer owed
     amount_refunded: int  # minor units of it that were given or taken back
     refunds: str | None  # of a refund or chargeback: the attempt whose money it takes back
     reason: str | None  # of a refund or chargeback
@@ -61,7 +63,8 @@ class PayoffEstimate(msgspec.Struct, frozen=True, kw_only=True):
     amount: int  # minor units
     currency: str  # ISO 4217
     breakdown: Breakdown
-    interest_saved: int  # minor units that would no longer be owed
+    interest_saved: int  # minor units that would no longer be owed, or were paid ahead and are not earned
+    refund_due: int = 0  # minor units that would go back to the customer; above 0 only where the amount is 0
 
 
 class PayoffQuote(PayoffEstimate, frozen=True, kw_only=True):
@@ -112,6 +115,8 @@ def attempt_view(attempt: Attempt, payment: Payment | None) -> AttemptView:
         payment=payment_view(payment, attempt.currency) if payment else None,
         breakdown=attempt.payoff.breakdown if attempt.payoff else None,
         quote_id=attempt.payoff.quote_id if attempt.payoff else None,
+        refund_due=attempt.refund_due,
+        waived=Waived(late_fees=attempt.late_fees_waived),
         amount_refunded=attempt.refunded,
         refunds=attempt.refunds,
         reason=attempt.reason,
@@ -138,4 +143,5 @@ def _payoff(account: Account, payoff: Payoff) -> dict[str, Any]:
         "currency": account.currency,
         "breakdown": payoff.breakdown,
         "interest_saved": payoff.interest_saved,
+        "refund_due": payoff.refund_due,
     }

@@ -26,6 +26,7 @@ from payment_svc.declines import NO_RECORD
 from payment_svc.gateways.port import Charged, ChargeResult, Declined, NoAnswer, NotReached
 from payment_svc.news import EVENTS as NEWS
 from payment_svc.opening import account_of, payments_of
+from payment_svc.payoff import CUT
 from payment_svc.quote import Quote, start_quoted_payoff
 from payment_svc.settlement import settle
 
@@ -61,7 +62,7 @@ def fold(events: Sequence[Event]) -> Folded:
     for event in own:
         _learn(folded, leases[: event.seensequence or 1])
         batch = Batch({event.subject: folded.account}, folded.payments.values(), _time(event))
-        batch.originals = folded.attempts
+        batch.originals = batch.given = folded.attempts
         batch.quotes = folded.quotes
         try:
             _APPLY[event.type](folded, batch, event, _decode[event.type](event.data))
@@ -104,9 +105,11 @@ def _started(folded: Folded, batch: Batch, event: Event, told: catalogue.Attempt
         concerned = _concerned(folded, original)
         reason = told.reason or ""
         attempt = refund.start(account, concerned, original, *names, told.amount, reason, now)
+        attempt.refund_due_of = told.refund_due_of
     elif told.quote_id is None:
-        payments = batch.payments_of(told.lease_id)
-        attempt = domain.start_payoff(account, payments, *names, told.payment_method, now.date(), now)
+        payments, formula = batch.payments_of(told.lease_id), told.formula or CUT
+        today, method = now.date(), told.payment_method
+        attempt = domain.start_payoff(account, payments, *names, method, today, now, formula=formula)
     else:
         payments, quote = batch.payments_of(told.lease_id), folded.quotes.get(told.quote_id)
         attempt = start_quoted_payoff(account, payments, quote, *names, told.payment_method, now)
@@ -138,7 +141,8 @@ def _quoted(_folded: Folded, batch: Batch, event: Event, told: catalogue.PayoffQ
     command = Command(
         command_id=event.correlationid, type="QuotePayoff", submitted_at=batch.now, data=event.data
     )
-    quoting.quote_payoff(batch, command, asked)  # where it is refused, the event follows from nothing
+    # where it is refused, the event follows from nothing
+    quoting.quote_payoff(batch, command, asked, formula=told.formula)
 
 
 def _settled(result: Callable[[Any], ChargeResult | None]) -> Callable[..., None]:

@@ -1,15 +1,16 @@
-"""Money that came in for a closed lease goes back by itself.
+"""Money that came in for a closed lease goes back by itself, and so does what a payoff below zero gives back.
 
 Such a refund is an attempt like any other, begun in the transaction that finds the money. But no command and
 so no message stands behind it: its row in `returns` says that it is to be carried out, and by when a worker
 that took it up has to be done. Where the gateway is not reached it is tried again under the same key.
 
 Of a cancelled lease everything goes back, for cancelling means that nothing had been collected; of one that
-was charged off only what comes in afterwards.
+was charged off only what comes in afterwards. The `refund_due` of a payoff goes back from the newest money
+first. A refund that the gateway declines is not tried again by itself: it is an operator's to look at.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 
@@ -78,11 +79,85 @@ async def give_back(
             started.append(refund)
             if original.payment_id is not None:
                 changed.update((payment.payment_id, payment) for payment in concerned)
+    await _write(connection, batch, started, list(changed.values()))
+
+
+async def give_due(connection: Connection, batch: Batch) -> None:
+    """Begin to give back what payoffs owe to customers; what the batch has settled is written already.
+
+    Where something on the same money is in flight it waits for its end, which calls this again.
+    """
+    for attempt in batch.settled:
+        if attempt.refund_due_of and attempt.decline and attempt.decline.code != NO_RECORD:
+            log.error(
+                "return.declined",
+                attempt_id=attempt.attempt_id,
+                lease_id=attempt.lease_id,
+                amount=attempt.amount,
+                currency=attempt.currency,
+                code=attempt.decline.code,
+            )
+    payoffs = owing(batch)
+    if not payoffs:
+        return
+    ids = [payoff.attempt_id for payoff in payoffs]
+    rows = await connection.fetch(queries.asked_for, ids, NO_RECORD)
+    asked = {row["payoff"]: row["amount"] for row in rows}
+    leases = {payoff.lease_id for payoff in payoffs}
+    theirs = [each.payment_id for each in batch.payments.values() if each.lease_id in leases]
+    rows = await connection.fetch(queries.with_money, theirs, list(leases), NO_RECORD)
+    with_money = await store.attempts(connection, ids=[row["attempt_id"] for row in rows])
+    started: list[Attempt] = []
+    for payoff in payoffs:
+        held = [each for each in with_money if each.lease_id == payoff.lease_id]
+        started += begin_due(batch, payoff, asked.get(payoff.attempt_id, 0), held)
+    refunded = [batch.payments[each.payment_id] for each in started if each.payment_id]
+    await _write(connection, batch, started, refunded)
+
+
+def begin_due(batch: Batch, payoff: Attempt, asked: int, with_money: Sequence[Attempt]) -> list[Attempt]:
+    """The refunds that give back what a payoff owes to the customer, the newest money first.
+
+    `asked`: what of it has been asked for before, whatever came of it; `with_money`: what the lease holds.
+    """
+    left = payoff.refund_due - asked
+    started = []
+    newest = sorted(with_money, key=lambda each: (each.settled_at, each.attempt_id), reverse=True)
+    for original in newest:
+        part = min(left, original.left)
+        if part <= 0:
+            break
+        concerned = [
+            payment
+            for payment in batch.payments_of(payoff.lease_id)
+            if original.payment_id in (None, payment.payment_id)
+        ]
+        refund = _begin(batch, concerned, original, part, payoff)
+        if refund is None:  # its instalment has another in flight, whose end calls this again
+            break
+        left -= part
+        started.append(refund)
+    return started
+
+
+def owing(batch: Batch) -> list[Attempt]:
+    """Payoffs that stand and may still have something to give back, now that an attempt has ended."""
+    found = {}
+    for attempt in batch.settled:
+        account = batch.accounts[attempt.lease_id]
+        standing = account.payoff_standing or ""
+        payoff = attempt if attempt.attempt_id == standing else batch.originals.get(standing)
+        if payoff is not None and payoff.refund_due and account.closed != "cancelled":
+            found[payoff.attempt_id] = payoff
+    return list(found.values())
+
+
+async def _write(
+    connection: Connection, batch: Batch, started: Sequence[Attempt], changed: Sequence[Payment]
+) -> None:
     if started:
         await store.insert_attempts(connection, started)
-        await store.update(
-            connection, [batch.accounts[refund.lease_id] for refund in started], list(changed.values())
-        )
+        await store.update(connection, [batch.accounts[refund.lease_id] for refund in started], changed)
         await connection.execute(
             queries.insert_returns,
             [refund.attempt_id for refund in started],
@@ -101,13 +176,20 @@ def _never_arrived(refund: Attempt) -> bool:
     return refund.reason == REASON and refund.decline is not None and refund.decline.code == NO_RECORD
 
 
-def _begin(batch: Batch, payments: list[Payment], original: Attempt) -> Attempt | None:
+def _begin(
+    batch: Batch,
+    payments: list[Payment],
+    original: Attempt,
+    amount: int | None = None,
+    payoff: Attempt | None = None,
+) -> Attempt | None:
     account = batch.accounts[original.lease_id]
-    command_id = uuid7()
+    command_id, reason = uuid7(), REASON if payoff is None else domain.REFUND_DUE
     try:
-        refund = domain.start(account, payments, original, uuid7(), command_id, None, REASON, batch.now)
+        refund = domain.start(account, payments, original, uuid7(), command_id, amount, reason, batch.now)
     except Refused:
         return None
+    refund.refund_due_of = None if payoff is None else payoff.attempt_id
     refund.traceparent = original.traceparent
     cause = Cause(correlation_id=command_id, causation_id=command_id, traceparent=refund.traceparent)
     batch.tell(account, "payment.attempt_started", attempt_started(refund), cause)

@@ -42,3 +42,22 @@ UPDATE returns AS r
 -- name: done
 -- Settled, or asked about like any other attempt that is `unknown`.
 UPDATE returns SET next_try_at = NULL WHERE attempt_id = ANY($1::uuid[])
+
+-- name: asked_for
+-- What is under way or has gone back, or was refused, of what these payoffs ($1) owe to customers: what the gateway has
+-- never heard of (its code is $2) has to be asked for again.
+SELECT refund_due_of::text AS payoff, sum(amount)::bigint AS amount
+  FROM attempts
+ WHERE refund_due_of = ANY($1::uuid[]) AND NOT (status = 'declined' AND decline ->> 'code' = $2)
+ GROUP BY refund_due_of
+
+-- name: with_money
+-- Attempts on these payments ($1) and payoffs of these leases ($2) whose money has not all gone back; but not where the
+-- gateway has refused to give it back by itself before (its code is not $3).
+SELECT attempt_id::text
+  FROM (SELECT * FROM attempts WHERE payment_id = ANY($1::uuid[])
+        UNION ALL
+        SELECT * FROM attempts WHERE lease_id = ANY($2::uuid[]) AND kind = 'payoff') AS a
+ WHERE a.kind IN ('instalment', 'payoff') AND a.status = 'succeeded' AND a.refunded < a.amount
+   AND NOT EXISTS (SELECT FROM returns AS r JOIN attempts AS d ON d.attempt_id = r.attempt_id
+                    WHERE r.refunds = a.attempt_id AND d.status = 'declined' AND d.decline ->> 'code' <> $3)

@@ -3,8 +3,11 @@
 On an instalment, the order of allocation is reversed: principal is undone first, then interest, fees and late
 fees. What a payoff has collected is put back from the last instalment it settled backwards, on each at most
 what the payoff had put on it; so while only a part is taken back, exactly that part is owed again. The
-interest which the payoff saved is owed again only once all of it has been taken back: then every instalment
-asks for what it asked for before.
+interest which the payoff saved, and the late fees which it waived, are owed again only once all of it has
+been taken back: then every instalment asks for what it asked for before.
+
+A payoff of nothing has collected nothing that could be taken back. It stands on what was collected before,
+and is undone as a whole (`of_nothing`) when any of that is taken back.
 """
 
 from msgspec import Struct
@@ -21,6 +24,8 @@ class Reversal(Struct, frozen=True, kw_only=True):
 
     allocation: Allocation  # by what it had been collected for; of a payoff, interest may be negative
     interest_owed_again: int  # what a payoff had saved, once all of the payoff is taken back
+    late_fees_owed_again: int = 0  # what a payoff had waived, likewise
+    refund_lapsed: int = 0  # what an undone payoff would still have given back to the customer
     changed: list[Payment]  # in order of number
 
 
@@ -102,11 +107,31 @@ def of_payoff(
         undone += _take(payment, share)
         if whole:
             undone += _owe_savings_again(payment, settled)
+            if not closed:
+                _owe_late_fees_again(payment, settled)
         _restate(payment, closed)
         if was != (payment.owed, payment.paid, payment.status):
             changed.append(payment)
-    owed_again = payoff.interest_saved if whole and not closed else 0
-    return Reversal(allocation=undone, interest_owed_again=owed_again, changed=changed)
+    again = whole and not closed
+    return Reversal(
+        allocation=undone,
+        interest_owed_again=payoff.interest_saved if again else 0,
+        late_fees_owed_again=payoff.late_fees_waived if again else 0,
+        changed=changed,
+    )
+
+
+def of_nothing(payments: list[Payment], payoff: Payoff) -> None:
+    """Undo a payoff that has collected nothing: its instalments are open and paid as they were before."""
+    settled = {each.number: each for each in payoff.instalments}
+    for payment in payments:
+        if payment.number in settled:
+            before = settled[payment.number]
+            payment.cancelled_by_payoff = False
+            payment.paid = before.paid
+            _owe_late_fees_again(payment, before)
+            payment.status = "paid"
+            _restate(payment, closed=False)
 
 
 def _shares_undone(payoff: Payoff, amount: int) -> dict[int, Allocation]:
@@ -163,6 +188,11 @@ def _owe_savings_again(payment: Payment, settled: Settled) -> Allocation:
         interest=saved.interest - saved.total,
         principal=saved.principal,
     )
+
+
+def _owe_late_fees_again(payment: Payment, settled: Settled) -> None:
+    payment.owed += Allocation(late_fees=settled.late_fees_waived)
+    payment.late_fees_waived -= settled.late_fees_waived
 
 
 def _restate(payment: Payment, closed: bool) -> None:

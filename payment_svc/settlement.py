@@ -25,6 +25,7 @@ from payment_svc.events import (
     PayoffSucceeded,
     RetryScheduled,
     SettledInstalment,
+    Waived,
 )
 from payment_svc.gateways.port import Charged, ChargeResult, Declined, NoAnswer, NotReached
 from payment_svc.refunding import common_fields, taken_back
@@ -89,6 +90,7 @@ def _succeeded(
     attempt.settled_at = batch.now
     attempt.next_check_at = None
     attempt.gateway_reference = result.reference or None
+    account.money_moves += 1
     if attempt.kind == "refund":
         _land(batch, account, payment, attempt)
         taken_back(batch, attempt, cause)
@@ -108,8 +110,8 @@ def _succeeded(
     else:
         assert attempt.payoff is not None
         payments = batch.payments_of(attempt.lease_id)
-        payoff = closing.settles_nothing(attempt.payoff) if account.closed else attempt.payoff
         domain.settle_payoff(account, payments, attempt)
+        payoff = closing.settles_nothing(attempt.payoff) if account.closed else attempt.payoff
         batch.touch(account, payments)
         by_number = {payment.number: payment.payment_id for payment in payments}
         paid_off = PayoffSucceeded(
@@ -119,6 +121,8 @@ def _succeeded(
             breakdown=payoff.breakdown,
             allocation=payoff.allocation,
             interest_saved=payoff.interest_saved,
+            refund_due=attempt.refund_due,
+            waived=Waived(late_fees=payoff.late_fees_waived),
             formula=payoff.formula,
             quote_id=payoff.quote_id,
             instalments=[
@@ -127,6 +131,7 @@ def _succeeded(
                     payment_id=by_number[each.number],
                     status=each.status,
                     amount_paid=each.amount_paid,
+                    late_fees_waived=each.late_fees_waived,
                 )
                 for each in payoff.instalments
             ],

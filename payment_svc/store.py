@@ -142,6 +142,7 @@ async def insert_attempts(connection: Connection, started: Sequence[Attempt]) ->
             [attempt.next_check_at for attempt in started],
             [attempt.run_id for attempt in started],
             [attempt.as_of for attempt in started],
+            [attempt.refund_due_of for attempt in started],
         )
 
 
@@ -160,6 +161,26 @@ async def update_attempts(connection: Connection, settled: Sequence[Attempt]) ->
             [attempt.failures for attempt in settled],
             [attempt.after_closing for attempt in settled],
         )
+
+
+async def update_payoffs(connection: Connection, settled: Sequence[Attempt]) -> None:
+    """Write what payoffs that have succeeded have waived, where they have."""
+    if payoffs := [attempt for attempt in settled if attempt.late_fees_waived]:
+        await connection.execute(
+            queries.update_payoffs,
+            [attempt.attempt_id for attempt in payoffs],
+            [encode(attempt.payoff) for attempt in payoffs],
+        )
+
+
+async def given(connection: Connection, payoffs: Sequence[str]) -> tuple[list[Attempt], list[Attempt]]:
+    """The refunds that give back what these payoffs owe to customers, and the attempts whose money it is."""
+    rows = await connection.fetch(queries.find_given, payoffs)
+    ids = {row["attempt_id"] for row in rows}
+    found = await attempts(connection, ids=[*ids, *{row["refunds"] for row in rows}]) if rows else []
+    return [each for each in found if each.attempt_id in ids], [
+        each for each in found if each.attempt_id not in ids
+    ]
 
 
 async def update_refunded(connection: Connection, taken_back: Sequence[Attempt]) -> None:
@@ -198,6 +219,7 @@ async def update(connection: Connection, accounts: Sequence[Account], changed: S
             [account.delinquent for account in accounts],
             [account.next_look_on for account in accounts],
             [account.collected_as_of for account in accounts],
+            [account.money_moves for account in accounts],
         )
     if changed:
         await connection.execute(
@@ -218,6 +240,7 @@ async def update(connection: Connection, accounts: Sequence[Account], changed: S
             [payment.autopay_failures for payment in changed],
             [payment.autopay_over for payment in changed],
             [payment.cancelled_by_payoff for payment in changed],
+            [payment.late_fees_waived for payment in changed],
         )
 
 
@@ -273,4 +296,5 @@ def payment_from(row: Any) -> Payment:
         autopay_failures=row["autopay_failures"],
         autopay_over=row["autopay_over"],
         cancelled_by_payoff=row["cancelled_by_payoff"],
+        late_fees_waived=row["late_fees_waived"],
     )

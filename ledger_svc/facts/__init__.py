@@ -33,7 +33,7 @@ from ledger_svc.facts.leases import (
     LeaseReopened,
     ScheduledInstalment,
 )
-from ledger_svc.facts.parts import Allocation
+from ledger_svc.facts.parts import Allocation, Waived
 
 Data = (
     LeaseCreated
@@ -84,4 +84,5 @@ __all__ = [
     "PayoffSucceeded",
     "RetryScheduled",
     "ScheduledInstalment",
+    "Waived",
 ]

@@ -6,7 +6,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from ledger_svc.facts.parts import Allocation
+from ledger_svc.facts.parts import Allocation, Waived
 
 
 class Attempt(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,6 +72,7 @@ class ClosedInstalment(msgspec.Struct, frozen=True, kw_only=True):
     number: int
     status: str  # "paid" or "cancelled"
     amount_paid: int
+    late_fees_waived: int = 0  # what it asks for no longer
 
 
 class PayoffSucceeded(Attempt, frozen=True, kw_only=True):
@@ -79,8 +80,15 @@ class PayoffSucceeded(Attempt, frozen=True, kw_only=True):
 
     as_of: date
     allocation: Allocation  # what the money was for; interest, net of credits, may be negative
-    interest_saved: int  # balance before - amount
+    interest_saved: int  # balance before - amount + refund_due - what is waived
+    refund_due: int = 0  # interest paid ahead and not earned, which goes back to the customer
+    waived: Waived = Waived()
     instalments: tuple[ClosedInstalment, ...]  # only those that were open
+
+    @property
+    def settled(self) -> int:
+        """What the balance falls by."""
+        return self.amount + self.interest_saved - self.refund_due + self.waived.late_fees
 
 
 class ChangedInstalment(msgspec.Struct, frozen=True, kw_only=True):
@@ -98,14 +106,22 @@ class MoneyTakenBack(Attempt, frozen=True, kw_only=True):
     reason: str
     allocation: Allocation  # what is undone; interest is negative where a payoff's credits are undone
     instalments: tuple[ChangedInstalment, ...]  # only those it changed
-    interest_owed_again: int  # what an early payoff had saved, once all of it is taken back
+    interest_owed_again: int  # what an early payoff had saved, once all of it is taken back or undone
+    late_fees_owed_again: int = 0  # what it had waived, likewise
+    refund_due_of: str | None = None  # the payoff whose `refund_due` this gives back; None: other money
+    refund_lapsed: int = 0  # of a payoff's `refund_due`: what it had not given back when it was undone
 
     @property
     def owed_again(self) -> int:
         """What the balance grows by; nothing on a closed lease, where no instalment is open again."""
         if all(each.status in ("paid", "cancelled") for each in self.instalments):
             return 0
-        return self.amount + self.interest_owed_again
+        return self.amount + self.interest_owed_again + self.late_fees_owed_again
+
+    @property
+    def earlier_due(self) -> int:
+        """The amount, where it gives back what a payoff owed to the customer; else 0."""
+        return self.amount if self.refund_due_of else 0
 
 
 class PayoffDeclined(Attempt, frozen=True, kw_only=True):
@@ -120,5 +136,6 @@ class PayoffQuoted(msgspec.Struct, frozen=True, kw_only=True):
     currency: str
     as_of: date
     amount: int
-    interest_saved: int  # where it is paid: balance before - amount
+    interest_saved: int  # where it is paid: balance before - amount + refund_due
+    refund_due: int = 0  # what would go back to the customer
     expires_at: Annotated[datetime, Meta(tz=True)]  # exclusive

@@ -34,7 +34,8 @@ UPDATE commands AS c
 
 UPDATE commands AS c
    SET status = 'rejected', http_status = 402, completed_at = a.settled_at,
-       body = json_build_object('type', 'about:blank',
+       body = json_build_object('type', CASE a.kind WHEN 'refund' THEN '/problems/refund-declined'
+                                            ELSE '/problems/payment-declined' END,
                                 'title', CASE a.kind WHEN 'refund' THEN 'Refund declined' ELSE 'Payment declined' END,
                                 'status', 402,
                                 'detail', CASE a.kind WHEN 'refund' THEN 'The gateway declined the refund: '

@@ -38,6 +38,8 @@ async def check_books(system: System, client: Client, folded: dict[str, Folded])
         assert now["receivable:principal"] + now["receivable:fees"] <= amounts[currency]["outstanding"]
         assert now["cash"] == amounts[currency]["collected"] - amounts[currency]["refunded"]
         assert now["suspense"] == 0
+    due_back = sum(state.due_back for state in folded.values() if state.status != "cancelled")
+    assert sum(balances(its)["payable:refunds"] for its in shown.values()) == -due_back
     held = sum(balances(its)["payable:customers"] for its in shown.values())
     assert held == -sum(state.collected for state in folded.values() if state.status == "cancelled")
 

@@ -25,6 +25,7 @@ class Folded:
     status: str = ""
     collected: int = 0  # minor units, less what was given back
     refunded: int = 0  # minor units
+    due_back: int = 0  # minor units that a payoff owes to the customer and that have not gone back
     instalments: dict[str, Instalment] = field(default_factory=dict)  # by payment_id
     last: dict[str, int] = field(default_factory=dict)  # sequence by source
     unsettled: set[str] = field(default_factory=set)  # attempts without an end
@@ -110,13 +111,28 @@ def _move_money(state: Folded, type_: str, data: dict[str, Any]) -> None:
         state.collected += data["amount"]
     elif type_ == "payoff.succeeded":
         for each in data["instalments"]:
-            state.instalments[each["payment_id"]].status = each["status"]
-            state.instalments[each["payment_id"]].paid = each["amount_paid"]
+            instalment = state.instalments[each["payment_id"]]
+            instalment.amount -= each.get("late_fees_waived", 0)
+            instalment.status, instalment.paid = each["status"], each["amount_paid"]
+        waived = sum(each.get("late_fees_waived", 0) for each in data["instalments"])
+        assert data["waived"] == ({"late_fees": waived} if waived else {})
+        assert sum(data["allocation"].values()) == data["amount"]
+        assert 0 in (data["amount"], data["refund_due"])
+        state.due_back = data["refund_due"]
         state.collected += data["amount"]
 
 
 def _take_back(state: Folded, data: dict[str, Any]) -> None:
     before = state.balance
+    assert sum(data["allocation"].values()) == data["amount"]
+    state.collected -= data["amount"]
+    state.refunded += data["amount"]
+    if data["refund_due_of"]:
+        assert (data["reason"], data["instalments"], data["interest_owed_again"]) == ("refund_due", [], 0)
+        state.due_back -= data["amount"]
+        assert state.due_back >= 0
+        return
+    state.due_back -= data["refund_lapsed"]
     knows = all(each["status"] in SETTLED for each in data["instalments"])  # that the lease was closed
     for each in data["instalments"]:
         instalment = state.instalments[each["payment_id"]]
@@ -133,7 +149,5 @@ def _take_back(state: Folded, data: dict[str, Any]) -> None:
     if knows:
         assert (state.closed, data["interest_owed_again"]) == (True, 0)
     else:
-        assert state.balance == before + data["amount"] + data["interest_owed_again"]
-    assert sum(data["allocation"].values()) == data["amount"]
-    state.collected -= data["amount"]
-    state.refunded += data["amount"]
+        again = data["interest_owed_again"] + data["late_fees_owed_again"]
+        assert state.balance == before + data["amount"] + again

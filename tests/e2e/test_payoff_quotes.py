@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.client import Answer, Client, fresh_key
+from tests.e2e.collecting import payment, run
 from tests.e2e.invariants import check
 from tests.e2e.payoff_by_hand import payoff
 from tests.e2e.system import System
@@ -65,6 +66,7 @@ async def test_quoted_and_paid(client: Client) -> None:
         "currency": "USD",
         "breakdown": by_hand,
         "interest_saved": balance - amount,
+        "refund_due": 0,
     }
     quote_id = quote["quote_id"]
     expires_at = f"{as_of + timedelta(days=1)}T00:00:00.000000Z"
@@ -93,7 +95,7 @@ async def test_quoted_and_paid(client: Client) -> None:
 
     trail = (await client.ledger.get(f"/api/v1/audit/leases/{lease['lease_id']}", **paid.token)).json["items"]
     told = {entry["type"]: entry["data"] for entry in trail}
-    assert told["payoff.quoted"] == quote | {"formula": "payoff/1"}
+    assert told["payoff.quoted"] == quote | {"formula": "payoff/2"}
     settled = told["payoff.succeeded"]
     for name in ("quote_id", "amount", "breakdown", "interest_saved", "as_of", "formula"):
         assert settled[name] == told["payoff.quoted"][name]
@@ -122,6 +124,99 @@ async def test_stale_after_a_payment(client: Client) -> None:
     fresh = await _quote(client, url)
     assert fresh["amount"] == quote["amount"] - 100
     assert (await _pay(client, url, fresh)).json["amount"] == fresh["amount"]
+
+
+async def test_a_late_fee_after_the_quote(client: Client) -> None:
+    """The lender breaks no promise: paid off for the quoted amount, and the fee assessed since is waived.
+
+    It is owed again, with the rest of the schedule, once all of the payoff has been given back.
+    """
+    late_fee = {"grace_days": 5, "amount": 1500}
+    lease, url = await _lease(client, start_date=days_ago(46), late_fee=late_fee)
+    lease_id = lease["lease_id"]
+    quote = await _quote(client, url, 5)
+    await run(client, today())
+    late = await payment(client, lease)
+    assert (late["status"], late["amount_due"]) == ("late", lease["schedule"][0]["amount"] + 1500)
+    paid = await _pay(client, url, quote)
+    assert (paid.status, paid.json["amount"]) == (201, quote["amount"])
+    assert (paid.json["waived"], paid.json["refund_due"]) == ({"late_fees": 1500}, 0)
+    [charge] = await client.charges(lease_id=lease_id)
+    assert charge["amount"] == quote["amount"]
+    assert await payment(client, lease) == late | {
+        "status": "paid",
+        "amount": lease["schedule"][0]["amount"],
+        "amount_paid": lease["schedule"][0]["amount"],
+        "amount_due": 0,
+    }
+    read = (await client.leases.get(url, **paid.token)).json
+    assert (read["status"], read["balance"], read["amount_paid"]) == ("paid_off", 0, quote["amount"])
+    journal = (await client.ledger.get(f"/api/v1/audit/leases/{lease_id}/journal", **paid.token)).json
+    [booked] = [each for each in journal["items"] if each["type"] == "payoff.succeeded"]
+    lines = {(each["account"], each["side"]): each["amount"] for each in booked["postings"]}
+    assert lines["income:late_fees", "debit"] == lines["receivable:fees", "credit"] == 1500
+    assert lines["cash", "debit"] == quote["amount"]
+
+    back = await client.refund(paid.json["attempt_id"])
+    read = (await client.leases.get(url, **back.token)).json
+    assert (read["status"], read["balance"]) == ("active", lease["total_payable"] + 1500)
+
+
+async def test_a_payoff_below_zero(client: Client) -> None:
+    """100,000 at 24 % in two, from today: number 2 is paid, number 1 but for one cent.
+
+    1 + 0 - (2000 + 1010) = -3009: nothing is charged, the lease is closed, and 3009 go back by themselves.
+    Then a part of what was collected is given back by hand: the schedule is owed again.
+    """
+    lease, url = await _lease(client, principal=100_000, annual_rate="0.24", term=2, start_date=days_ago(0))
+    lease_id, (one, two) = lease["lease_id"], lease["schedule"]
+    assert (one["interest"], two["interest"]) == (2000, 1010)
+    first = await client.attempt(two["payment_id"])
+    last = await client.attempt(one["payment_id"], amount=one["amount"] - 1)
+    as_of = lease["start_date"]
+    estimate = (await client.payments.get(f"{url}/payoff-quote?as_of={as_of}")).json
+    parts = {"principal": 1, "accrued_interest": 0, "fees": 0, "late_fees": 0, "credits": 3010}
+    assert estimate == {
+        "lease_id": lease_id,
+        "as_of": as_of,
+        "amount": 0,
+        "refund_due": 3009,
+        "currency": "USD",
+        "breakdown": parts,
+        "interest_saved": 3010,
+    }
+    quote = (await client.payments.post(f"{url}/payoff-quotes", {"as_of": as_of})).json
+    assert (quote["amount"], quote["refund_due"], quote["breakdown"]) == (0, 3009, parts)
+    paid = await _pay(client, url, quote)
+    assert (paid.status, paid.json["amount"], paid.json["refund_due"]) == (201, 0, 3009)
+    assert (paid.json["gateway_reference"], paid.json["breakdown"]) == (None, parts)
+    assert await client.charges(attempt_id=paid.json["attempt_id"]) == []
+
+    async def given_back() -> list[dict[str, Any]] | None:
+        refunds = await client.refunds(lease_id=lease_id)
+        read = (await client.leases.get(url)).json
+        return refunds if read["amount_paid"] == 100_000 else None
+
+    found = await eventually(given_back, "what is due back has gone back")
+    assert found is not None
+    [refund] = found
+    assert (refund["amount"], refund["charge_id"]) == (3009, last.json["gateway_reference"])
+    read = (await client.leases.get(url)).json
+    assert (read["status"], read["balance"]) == ("paid_off", 0)
+    attempt = (await client.payments.get(f"/api/v1/attempts/{refund['metadata']['attempt_id']}")).json
+    assert (attempt["kind"], attempt["reason"], attempt["refunds"]) == (
+        "refund",
+        "refund_due",
+        last.json["attempt_id"],
+    )
+
+    back = await client.refund(first.json["attempt_id"], 100)
+    assert back.status == 201
+    read = (await client.leases.get(url, **back.token)).json
+    assert (read["status"], read["balance"], read["amount_paid"]) == ("active", 1 + 3009 + 100, 99_900)
+    state = await client.ledger.get(f"/api/v1/audit/leases/{lease_id}/journal?limit=200", **back.token)
+    accounts = {each["account"]: each["balance"] for each in state.json["balances"]["USD"]["accounts"]}
+    assert (accounts["payable:refunds"], accounts["receivable:principal"]) == (0, 3110)
 
 
 async def test_payment_in_flight(client: Client) -> None:

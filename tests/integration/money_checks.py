@@ -6,9 +6,11 @@ from typing import Any
 import msgspec
 
 from ledger_svc import store as ledger_store
+from ledger_svc.books import trial_balance
 from ledger_svc.entry import Entry
 from ledger_svc.reconstruct import fold as fold_entries
 from ledger_svc.reconstruct import select, snapshot
+from ledger_svc.totals import Totals
 from payment_svc.collecting import MAX_ATTEMPTS
 from payment_svc.declines import NO_RECORD
 from payment_svc.gateways.port import Charged, Declined, RefundRequest
@@ -52,6 +54,11 @@ SELECT lease_id FROM payment.accounts AS p
                                            WHERE a.lease_id = p.lease_id AND a.payment_id IS NULL
                                              AND a.status IN ('started', 'unknown'))
 """
+_NOT_COUNTED = """
+SELECT lease_id FROM payment.accounts AS a
+ WHERE money_moves <> (SELECT count(*) FROM payment.attempts AS t
+                        WHERE t.lease_id = a.lease_id AND t.status = 'succeeded')
+"""
 _TWICE_A_DAY = """
 SELECT payment_id FROM payment.attempts WHERE run_id IS NOT NULL
  GROUP BY payment_id, as_of HAVING count(*) > 1
@@ -66,6 +73,11 @@ SELECT payment_id FROM payment.payments AS p
         OR paid_principal + paid_interest > 0 AND paid_fees < fees)
    AND NOT EXISTS (SELECT FROM payment.attempts AS a
                     WHERE a.lease_id = p.lease_id AND a.kind = 'payoff' AND a.status = 'succeeded')
+"""
+_RECEIVABLE = """
+SELECT coalesce(sum(principal - paid_principal), 0)::bigint AS principal,
+       coalesce(sum(fees + late_fees - paid_fees - paid_late_fees), 0)::bigint AS fees
+  FROM payment.payments WHERE status NOT IN ('paid', 'cancelled')
 """
 _NOT_GIVEN_BACK = """
 SELECT r.refunds::text FROM payment.returns AS r JOIN payment.attempts AS a USING (attempt_id)
@@ -95,6 +107,7 @@ async def check_always(world: World) -> None:
     over = [each for each in world.gateway.records.values() if each.left < 0]
     assert not over, f"more was taken back than there was: {over}"
     assert await world.owner.fetch(_NOT_IN_FLIGHT) == []
+    assert await world.owner.fetch(_NOT_COUNTED) == []
     assert await world.owner.fetch(_TWICE_A_DAY) == []
     assert await world.owner.fetch(_OUT_OF_ORDER) == []
     for attempt in await world.owner.fetch(_ATTEMPTS):
@@ -278,6 +291,20 @@ async def _check_totals(world: World, attempts: dict[str, Any], folded: dict[str
     assert amounts.refunded == sum(state.refunded for state in folded.values())
     assert amounts.collected - amounts.refunded == sum(state.collected for state in folded.values())
     assert amounts.outstanding == sum(state.balance for state in folded.values())
+    await _check_journal(world, totals, folded)
     payments = totals.payments
     assert (payments.succeeded, payments.declined) == (ends["succeeded"], ends["declined"])
     assert payments.unknown == ends["unknown"]
+
+
+async def _check_journal(world: World, totals: Totals, folded: dict[str, Folded]) -> None:
+    """Receivable is what is open, cash what is here; what payoffs owe to customers is a payable."""
+    assert totals.books is not None
+    shown = trial_balance(totals.books)["USD"]
+    its = Counter({each.account: each.balance for each in shown.accounts})
+    [open_now] = await world.owner.fetch(_RECEIVABLE)
+    assert its["receivable:principal"] == open_now["principal"]
+    assert its["receivable:fees"] == open_now["fees"]
+    assert its["cash"] == sum(state.collected for state in folded.values())
+    due_back = sum(state.due_back for state in folded.values() if state.status != "cancelled")
+    assert (its["payable:refunds"], its["suspense"], shown.difference) == (-due_back, 0, 0)

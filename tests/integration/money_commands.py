@@ -11,6 +11,7 @@ from tests.integration.money_gateway import Plan
 from tests.integration.money_steps import ALIVE, ANY, HOW_OFTEN, PLAN, SHARE, WORKER, Steps, To, step
 
 DAYS = st.sampled_from([0, 0, 0, 3, 61])
+REASONS = st.sampled_from(["broken", "broken", "refund_due"])
 
 
 class Commands(Steps):
@@ -58,6 +59,41 @@ class Commands(Steps):
 
         self.do(doing())
 
+    @step(lease=ANY, left=st.sampled_from([0, 1, 1, 500]), plan=PLAN, to=WORKER)
+    def pay_off_ahead(self, lease: int, left: int, plan: Plan | None, to: To) -> None:
+        """Somebody pays all instalments at once, the last one first, but for so much of the first; then the
+        lease is paid off: interest that was paid ahead is due back.
+        """
+
+        async def doing() -> None:
+            chosen = self.lease(lease)
+            due = await self.world.owner.fetch(
+                "SELECT payment_id::text, number, principal + interest + fees + late_fees - paid_principal"
+                " - paid_interest - paid_fees - paid_late_fees AS due FROM payment.payments"
+                " WHERE lease_id = $1 ORDER BY number DESC",
+                chosen,
+            )
+            for each in due:
+                amount = each["due"] - (left if each["number"] == 1 else 0)
+                asked = AttemptPayment(
+                    attempt_id=uuid7(),
+                    payment_id=each["payment_id"],
+                    payment_method="pm_1",
+                    amount=max(1, amount),
+                )
+                await self.issue("payment", "AttemptPayment", asked, "done", ALIVE, 1)
+            asked_for = PayOffLease(attempt_id=uuid7(), lease_id=chosen, payment_method="pm_1", quote_id=None)
+            await self.issue("payment", "PayOffLease", asked_for, plan, to, 1)
+
+        self.do(doing())
+
+    @step(lease=ANY, days=st.sampled_from([7, 31]), plan=PLAN, to=WORKER)
+    def pay_off_late(self, lease: int, days: int, plan: Plan | None, to: To) -> None:
+        """A payoff is quoted, then collections run, then somebody pays what was quoted."""
+        self.quote(lease=lease, days=3)
+        self.collect(days=days, to=ALIVE, times=1, works=3, plan="done")
+        self.pay_off(lease=lease, quoted="before", days=0, plan=plan, to=to, times=1)
+
     @step(lease=ANY, days=DAYS)
     def quote(self, lease: int, days: int) -> None:
         """Somebody asks what a payoff costs."""
@@ -92,8 +128,10 @@ class Commands(Steps):
 
         self.do(doing())
 
-    @step(weight=2, of=ANY, share=SHARE, plan=PLAN, to=WORKER, times=HOW_OFTEN)
-    def refund(self, of: int, share: int | None, plan: Plan | None, to: To, times: int) -> None:
+    @step(weight=2, of=ANY, share=SHARE, plan=PLAN, to=WORKER, times=HOW_OFTEN, reason=REASONS)
+    def refund(
+        self, of: int, share: int | None, plan: Plan | None, to: To, times: int, reason: str = "broken"
+    ) -> None:
         """Money is given back."""
 
         async def doing() -> None:
@@ -104,7 +142,7 @@ class Commands(Steps):
             if collected:
                 original, left = collected[of % len(collected)]
                 asked = RefundAttempt(
-                    attempt_id=uuid7(), refunds=original, amount=_part(left, share), reason="broken"
+                    attempt_id=uuid7(), refunds=original, amount=_part(left, share), reason=reason
                 )
                 await self.issue("payment", "RefundAttempt", asked, plan, to, times)
 

@@ -48,6 +48,9 @@ async def pool(servers: Servers) -> AsyncIterator[Pool]:
 QUERIES: dict[str, tuple[str, tuple[Any, ...]]] = {
     "given_back": (webhook_api.queries.given_back, ("ch_78",)),
     "to_give_back": (returns.queries.to_give_back, (SOME, SOME, SOME, NO_RECORD)),
+    "asked_for": (returns.queries.asked_for, (SOME, NO_RECORD)),
+    "with_money": (returns.queries.with_money, (SOME, SOME, NO_RECORD)),
+    "find_given": (store.queries.find_given, (SOME,)),
     "prune_quotes": (store.queries.prune_quotes, (NOW - timedelta(days=30), 5000)),
     "count_unknown": (store.queries.count_unknown, (NOW,)),
     "claim_unknown": (store.queries.claim_unknown, (NOW, NOW, 50)),

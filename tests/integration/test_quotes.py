@@ -18,6 +18,8 @@ from payment_svc.commands import PayOffLease, QuotePayoff
 from payment_svc.gateways.port import Charged, ChargeResult, Declined, NoAnswer
 from payment_svc.handlers import PaymentUnit, load, save
 from payment_svc.pruning import prune_quotes
+from payment_svc.quote import first_state_of
+from payment_svc.runs import Counts, Run, run_id_of, work_through
 from payment_svc.settlement import settle
 from tests.integration.database import empty, owner, pools
 from tests.servers import Servers
@@ -150,7 +152,7 @@ async def test_kept_whole(pool: Pool, its: asyncpg.Connection, clock: Clock) -> 
     quote = await quoted(pool, lease_id, TODAY + timedelta(days=1))
     [row] = await its.fetch("SELECT *, quote_id::text AS id, lease_id::text AS lease FROM payment.quotes")
     assert (row["id"], row["lease"], row["amount"]) == (quote["quote_id"], lease_id, quote["amount"])
-    assert (row["as_of"], row["formula"], row["used_by"]) == (date(2027, 1, 17), "payoff/1", None)
+    assert (row["as_of"], row["formula"], row["used_by"]) == (date(2027, 1, 17), "payoff/2", None)
     assert (row["created_at"], row["expires_at"]) == (NOON, datetime(2027, 1, 18, tzinfo=UTC))
     async with transaction(pool) as connection:
         [kept] = (await quote_store.get(connection, [quote["quote_id"]])).values()
@@ -173,6 +175,56 @@ async def test_expired_by_the_clock(pool: Pool, clock: Clock) -> None:
     assert outcome.http_status == 422
     clock.now -= timedelta(microseconds=1)
     assert (await pay(pool, lease_id, quote)).status == "pending"
+
+
+async def assess(pool: Pool, lease_id: str, as_of: date) -> None:
+    """A run of collections finds the first instalment late beyond the grace."""
+    async with transaction(pool) as connection:
+        batch = await load(connection, {lease_id}, payoff_leases=[lease_id])
+        [account] = batch.accounts.values()
+        account.late_fee = 1500
+        run = Run(
+            run_id=run_id_of(as_of),
+            as_of=as_of,
+            status="running",
+            command_id=uuid7(),
+            traceparent=None,
+            started_at=NOON,
+            completed_at=None,
+            counts=Counts(),
+        )
+        reached = [each for each in batch.payments.values() if each.due_date <= as_of]
+        work_through(batch, run, account, reached, None)
+        await save(connection, batch)
+
+
+@pytest.mark.parametrize("of_before", [False, True])
+async def test_the_lender_breaks_no_quote(
+    pool: Pool, its: asyncpg.Connection, clock: Clock, of_before: bool
+) -> None:
+    """A late fee is assessed after the quote: the lease is settled for the quoted amount, the fee is waived.
+
+    Also where the quote's row is one of the version before. What was waived is kept with the attempt.
+    """
+    lease_id, attempt_id = await new_lease(pool), uuid7()
+    quote = await quoted(pool, lease_id, TODAY + timedelta(days=20))
+    if of_before:
+        async with transaction(pool) as connection:
+            [kept] = (await quote_store.get(connection, [quote["quote_id"]])).values()
+            state = first_state_of(await store.payments(connection, lease_ids=[lease_id]), kept.payoff)
+        await its.execute("UPDATE payment.quotes SET state = $1", state)
+    await assess(pool, lease_id, TODAY)
+    assert await its.fetchval("SELECT sum(late_fees)::int FROM payment.payments") == 1500
+    assert (await pay(pool, lease_id, quote, attempt_id)).status == "pending"
+    await answer(pool, attempt_id, Charged(reference="ch_1"))
+    async with transaction(pool) as connection:
+        [attempt] = await store.attempts(connection, ids=[attempt_id])
+    assert (attempt.amount, attempt.late_fees_waived) == (quote["amount"], 1500)
+    row = await its.fetchrow(
+        "SELECT sum(late_fees)::int AS late_fees, sum(late_fees_waived)::int AS waived,"
+        " bool_and(status IN ('paid', 'cancelled')) AS settled FROM payment.payments"
+    )
+    assert tuple(row) == (0, 1500, True)
 
 
 async def test_two_workers_at_once(two: list[Pool], its: asyncpg.Connection, clock: Clock) -> None:

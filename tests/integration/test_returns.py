@@ -19,12 +19,14 @@ from common.tasks import end
 from common.worker import CommandProcessor
 from payment_svc import returns, store
 from payment_svc.attempt import Attempt
-from payment_svc.commands import AttemptPayment, PayOffLease
+from payment_svc.commands import AttemptPayment, PayOffLease, RefundAttempt
+from payment_svc.events import LeaseCreated, ScheduledInstalment
 from payment_svc.gateways.port import (
     Charged,
     ChargeRequest,
     ChargeResult,
     Declined,
+    NoAnswer,
     NotReached,
     RefundRequest,
 )
@@ -227,3 +229,193 @@ async def test_a_refund_that_the_gateway_never_heard_of(
     [asked] = gateway.asked
     assert asked.attempt_id != lost
     assert await its.fetchval("SELECT refunded FROM payment.attempts WHERE kind = 'instalment'") == AMOUNT
+
+
+DAY = timedelta(days=1)
+
+
+async def paid_ahead(pool: Pool) -> str:
+    """100,000 at 24 % in two monthly instalments from today: of 2000 and 1010 interest."""
+    lease_id, today = uuid7(), utcnow().date()
+    rows = [(1, 49_505, 2000, 50_495), (2, 50_495, 1010, 0)]
+    schedule = [
+        ScheduledInstalment(
+            number=number,
+            payment_id=payment_id(lease_id, number),
+            due_date=today + 30 * number * DAY,
+            principal=principal,
+            interest=interest,
+            fees=0,
+            principal_balance=left,
+        )
+        for number, principal, interest, left in rows
+    ]
+    lease = LeaseCreated(
+        lease_id=lease_id,
+        currency="USD",
+        principal=100_000,
+        annual_rate="0.24",
+        day_count="30/360",
+        start_date=today,
+        payment_method=None,
+        autopay=False,
+        late_fee=None,
+        schedule=schedule,
+    )
+    async with transaction(pool) as connection:
+        await store.insert_leases(connection, [lease], {lease_id: 1})
+    return lease_id
+
+
+@asynccontextmanager
+async def at_work(pool: Pool, gateway: Gateway) -> AsyncIterator[Any]:
+    """A worker; gives what carries out a command."""
+
+    async def charge(request: ChargeRequest) -> ChargeResult:
+        assert request.amount > 0
+        return Charged(reference=f"ch_{request.amount}")
+
+    gateway.charge = charge  # type: ignore[attr-defined]
+    replies = Replies()
+    settler = Settler(pool, cast(Any, gateway), cast(Any, replies), lambda: None)
+    process = CommandProcessor(pool, PaymentUnit(), cast(Any, replies), lambda: None, settler.resume)
+    tasks = [asyncio.ensure_future(each.run()) for each in (settler, Returns(pool, settler.give_back))]
+
+    async def carry_out(asked: AttemptPayment | PayOffLease | RefundAttempt) -> None:
+        made = Command(
+            command_id=uuid7(),
+            type=type(asked).__name__,
+            submitted_at=utcnow(),
+            data=msgspec.Raw(encode(asked)),
+        )
+        await process([delivery(encode(made), COMMAND_CONTENT_TYPE)])
+        async with asyncio.timeout(10):
+            while await in_flight(pool, asked.attempt_id):  # noqa: ASYNC110 in the database
+                await asyncio.sleep(0.02)
+
+    yield carry_out
+    await end(tasks)
+
+
+async def in_flight(pool: Pool, attempt_id: str) -> bool:
+    query = "SELECT status IN ('started', 'unknown') FROM payment.attempts WHERE attempt_id = $1"
+    return bool(await pool.fetchval(query, attempt_id))
+
+
+async def pay_off_ahead(carry_out: Any, lease_id: str) -> list[str]:
+    """Number 2 is paid, number 1 in two parts but for one cent; then the lease is paid off. The attempts."""
+    made = []
+    for number, amount in ((2, 51_505), (1, 50_000), (1, 1504)):
+        asked = AttemptPayment(
+            attempt_id=uuid7(),
+            payment_id=payment_id(lease_id, number),
+            payment_method="pm",
+            amount=amount,
+        )
+        await carry_out(asked)
+        made.append(asked.attempt_id)
+    pay_off = PayOffLease(attempt_id=uuid7(), lease_id=lease_id, payment_method="pm")
+    await carry_out(pay_off)
+    return [*made, pay_off.attempt_id]
+
+
+async def given_back(its: asyncpg.Connection) -> list[tuple[str, int, str]]:
+    """Refunds by how they ended, amount and the charge they take it from."""
+    query = (
+        "SELECT r.status, r.amount, c.gateway_reference FROM payment.attempts AS r"
+        " JOIN payment.attempts AS c ON c.attempt_id = r.refunds ORDER BY r.attempt_id"
+    )
+    return [tuple(row) for row in await its.fetch(query)]
+
+
+async def eventually_given_back(its: asyncpg.Connection, *expected: tuple[str, int, str]) -> None:
+    async with asyncio.timeout(10):
+        while await given_back(its) != list(expected):  # noqa: ASYNC110 in the database
+            await asyncio.sleep(0.02)
+
+
+async def test_what_a_payoff_below_zero_owes_goes_back(workers: list[Pool], its: asyncpg.Connection) -> None:
+    """3009 go back by themselves, from the newest money first, then from the one before.
+
+    Nothing is charged. The lease stays settled; until any other money is taken back.
+    """
+    lease_id, gateway = await paid_ahead(workers[0]), Gateway()
+    async with at_work(workers[0], gateway) as carry_out:
+        *made, payoff = await pay_off_ahead(carry_out, lease_id)
+        await eventually_given_back(its, ("succeeded", 1504, "ch_1504"), ("succeeded", 1505, "ch_50000"))
+        [row] = await its.fetch(
+            "SELECT amount, status, payoff ->> 'formula' FROM payment.attempts WHERE kind = 'payoff'"
+        )
+        assert tuple(row) == (0, "succeeded", "payoff/2")
+        reasons = await its.fetch("SELECT DISTINCT reason FROM payment.attempts WHERE kind = 'refund'")
+        assert [row["reason"] for row in reasons] == ["refund_due"]
+        statuses = "SELECT status FROM payment.payments ORDER BY number"
+        assert [row["status"] for row in await its.fetch(statuses)] == ["cancelled", "paid"]
+
+        by_hand = RefundAttempt(attempt_id=uuid7(), refunds=made[0], amount=100, reason="goodwill")
+        await carry_out(by_hand)
+    assert [row["status"] for row in await its.fetch(statuses)] == ["scheduled", "scheduled"]
+    row = await its.fetchrow(
+        "SELECT payoff_standing, (SELECT sum(principal + interest - paid_principal - paid_interest)::int"
+        " FROM payment.payments) AS due FROM payment.accounts"
+    )
+    assert tuple(row) == (None, 1 + 3009 + 100)
+    told = [msgspec.json.decode(row["body"]) for row in await its.fetch("SELECT body FROM payment.outbox")]
+    last = max(told, key=lambda each: each["sequence"])
+    assert (last["type"], last["data"]["interest_owed_again"]) == ("payment.refunded", 3010)
+    dues = [each["data"] for each in told if each["data"].get("reason") == "refund_due"]
+    assert {each["refund_due_of"] for each in dues} == {payoff}
+
+
+async def test_a_refund_due_that_the_gateway_refuses(workers: list[Pool], its: asyncpg.Connection) -> None:
+    """It is owed to the customer, and not tried again by itself; the rest goes.
+
+    Somebody gives it back from other money, by that reason; no more than is due.
+    """
+    lease_id, gateway = (
+        await paid_ahead(workers[0]),
+        Gateway(Declined(code="charge_too_old", reference="re_0")),
+    )
+    async with at_work(workers[0], gateway) as carry_out:
+        *made, payoff = await pay_off_ahead(carry_out, lease_id)
+        await eventually_given_back(its, ("declined", 1504, "ch_1504"), ("succeeded", 1505, "ch_50000"))
+        await asyncio.sleep(0.6)
+        assert len(gateway.asked) == 2
+
+        def by_hand(amount: int | None) -> RefundAttempt:
+            return RefundAttempt(attempt_id=uuid7(), refunds=made[0], amount=amount, reason="refund_due")
+
+        await carry_out(by_hand(1505))  # more than is due: refused
+        await carry_out(by_hand(None))
+        await carry_out(by_hand(None))  # nothing is due any longer: refused
+        await eventually_given_back(
+            its,
+            ("declined", 1504, "ch_1504"),
+            ("succeeded", 1505, "ch_50000"),
+            ("succeeded", 1504, "ch_51505"),
+        )
+    standing = await its.fetchval("SELECT payoff_standing::text FROM payment.accounts")
+    assert standing == payoff
+
+
+async def test_a_refund_due_that_was_never_made(workers: list[Pool], its: asyncpg.Connection) -> None:
+    """A day without a record of it at the gateway: it has given nothing back, and another one is begun."""
+    lease_id, gateway = await paid_ahead(workers[0]), Gateway(NoAnswer(reason="timeout"))
+
+    async def find_refund(_key: str, _reference: str) -> None:
+        return None
+
+    gateway.find_refund = find_refund  # type: ignore[method-assign]
+    async with at_work(workers[0], gateway) as carry_out:
+        await pay_off_ahead(carry_out, lease_id)
+        await eventually_given_back(its, ("unknown", 1504, "ch_1504"))
+        await its.execute(
+            "UPDATE payment.attempts SET next_check_at = now(), taken_up_at = NULL,"
+            " created_at = created_at - make_interval(hours => 25) WHERE kind = 'refund'"
+        )
+        await eventually_given_back(
+            its,
+            ("declined", 1504, "ch_1504"),
+            ("succeeded", 1504, "ch_1504"),
+            ("succeeded", 1505, "ch_50000"),
+        )

@@ -18,13 +18,21 @@ from lease_svc import lease as leases
 from lease_svc import render
 from lease_svc.batch import Batch as LeaseBatch
 from lease_svc.commands import CancelLease, ChargeOffLease, CreateLease, Fee, LateFee, NewLease
-from payment_svc import closing, handlers, refunding, returns
+from payment_svc import closing, handlers, quoting, refunding, returns
 from payment_svc.allocation import Allocation
 from payment_svc.attempt import Account, Attempt, Closed, Payment
 from payment_svc.batch import Batch
-from payment_svc.commands import AttemptPayment, PayOffLease, RecordChargeback, RefundAttempt
+from payment_svc.commands import (
+    AttemptPayment,
+    PayOffLease,
+    QuotePayoff,
+    RecordChargeback,
+    RefundAttempt,
+)
+from payment_svc.declines import NO_RECORD
 from payment_svc.events import LeaseCreated
 from payment_svc.gateways.port import Charged, ChargeResult, Declined, NoAnswer, NotReached
+from payment_svc.quote import Quote
 from payment_svc.runs import Counts, Run, run_id_of, work_through
 from payment_svc.settlement import keep_asking, settle
 
@@ -45,6 +53,7 @@ class Lives:
         self.to_lease: list[Event] = []  # not heard yet
         self.to_payment: list[Event] = []
         self.attempts: dict[str, Attempt] = {}
+        self.quotes: dict[str, Quote] = {}
         self.heard_of_money = False  # whether the lease service has
         self.lease = self._create()
         created = msgspec.json.decode(self.told[0].data, type=LeaseCreated)
@@ -117,11 +126,15 @@ class Lives:
     def _batch(self) -> Batch:
         now = datetime.combine(self.day, NOW.timetz())
         batch = Batch({self.lease_id: self.account}, self.payments, now)
-        batch.originals = dict(self.attempts)
+        batch.originals = batch.given = dict(self.attempts)
+        batch.quotes = self.quotes
         return batch
 
     def _done(self, batch: Batch, closed_now: Closed | None = None) -> None:
         self.attempts |= {each.attempt_id: each for each in batch.started}
+        for quote in self.quotes.values():
+            if quote.used_by in batch.freed:
+                quote.used_by = None
         self._give_back(batch, closed_now)
         self.to_lease += batch.events
         self.told += batch.events
@@ -136,6 +149,14 @@ class Lives:
             refund = returns._begin(batch, concerned, original)
             if refund is not None:
                 self.attempts[refund.attempt_id] = refund
+        for payoff in returns.owing(batch):
+            asked = sum(
+                each.amount
+                for each in self.attempts.values()
+                if each.refund_due_of == payoff.attempt_id and not _never_heard_of(each)
+            )
+            begun = returns.begin_due(batch, payoff, asked, self.with_money)
+            self.attempts |= {each.attempt_id: each for each in begun}
 
     def attempt(self) -> None:
         """Somebody pays an instalment, or a part of it."""
@@ -152,11 +173,54 @@ class Lives:
         self._done(batch)
 
     def pay_off(self) -> None:
-        """Somebody pays all that is left."""
+        """Somebody pays all that is left, as of today or as it was quoted."""
         batch = self._batch()
-        asked = PayOffLease(attempt_id=uuid7(), lease_id=self.lease_id, payment_method=METHOD)
+        asked = PayOffLease(
+            attempt_id=uuid7(),
+            lease_id=self.lease_id,
+            payment_method=METHOD,
+            quote_id=self.random.choice([None, *list(self.quotes)[-2:]]),
+        )
         handlers.pay_off_lease(batch, _command(), asked)
         self._done(batch)
+
+    def quote(self) -> None:
+        """Somebody asks what it costs to pay the lease off, some days ahead."""
+        as_of = self.day + timedelta(days=self.random.choice([0, 10, 60]))
+        asked = QuotePayoff(quote_id=uuid7(), lease_id=self.lease_id, as_of=as_of)
+        batch = self._batch()
+        quoting.quote_payoff(batch, _command(), asked)
+        self._done(batch)
+
+    def pay_ahead(self) -> None:
+        """Somebody pays the last instalments at once, and of the first almost all: credits for a payoff."""
+        for payment in reversed(self.payments):
+            part = 1 if payment.number == 1 else 0
+            asked = AttemptPayment(
+                attempt_id=uuid7(),
+                payment_id=payment.payment_id,
+                payment_method=METHOD,
+                amount=max(1, payment.amount_due - part),
+            )
+            batch = self._batch()
+            handlers.attempt_payment(batch, _command(), asked)
+            self._done(batch)
+            if payment.in_flight == asked.attempt_id:
+                self.end(self.attempts[asked.attempt_id])
+
+    def pay_off_ahead(self) -> None:
+        """Paid ahead, and paid off at once."""
+        self.pay_ahead()
+        self.pay_off()
+        self.answer()
+
+    def pay_off_late(self) -> None:
+        """Quoted, then late, then paid off by that quote."""
+        self.quote()
+        self.run()
+        self.run()
+        self.pay_off()
+        self.answer()
 
     def refund(self) -> Outcome | None:
         """Somebody gives money back."""
@@ -165,7 +229,8 @@ class Lives:
         original = self.random.choice(self.with_money)
         amount = self.random.choice([None, self.random.randint(1, original.left)])
         batch = self._batch()
-        asked = RefundAttempt(attempt_id=uuid7(), refunds=original.attempt_id, amount=amount, reason="broken")
+        reason = self.random.choice(["broken", "broken", "refund_due"])
+        asked = RefundAttempt(attempt_id=uuid7(), refunds=original.attempt_id, amount=amount, reason=reason)
         outcome = handlers.refund_attempt(batch, _command(), asked)
         self._done(batch)
         return outcome
@@ -297,11 +362,19 @@ def live(random: Random) -> Lives:
     lives = Lives(random)
     steps = [lives.attempt] * 4 + [lives.answer] * 6 + [lives.pay_off] + [lives.refund] * 2
     steps += [lives.charge_back] + [lives.run] * 3 + [lives.lease_hears] * 4 + [lives.payment_hears] * 4
+    steps += [lives.quote, lives.pay_ahead]
     steps += [lives.close] * random.randint(0, 1)
+    if random.random() < 0.2:
+        lives.pay_off_ahead()
+    steps += [lives.pay_off_late]
     for _ in range(random.randint(5, 60)):
         random.choice(steps)()
     lives.come_to_rest()
     return lives
+
+
+def _never_heard_of(attempt: Attempt) -> bool:
+    return attempt.decline is not None and attempt.decline.code == NO_RECORD
 
 
 def _command() -> Command:

@@ -16,10 +16,11 @@ from lease_svc import news
 from lease_svc.batch import Batch as LeaseBatch
 from lease_svc.commands import CancelLease, ChargeOffLease, CreateLease, NewLease
 from lease_svc.lease import Change, Lease
-from payment_svc import closing, handlers, quoting, refund, refunding, runs
+from payment_svc import closing, handlers, quoting, refund, refunding, returns, runs
 from payment_svc.attempt import Account, Attempt, Payment, Refused
 from payment_svc.batch import Batch, Cause
 from payment_svc.commands import AttemptPayment, PayOffLease, QuotePayoff, RecordChargeback, RefundAttempt
+from payment_svc.declines import NO_RECORD
 from payment_svc.gateways.port import Charged, ChargeResult, Declined, NoAnswer, NotReached
 from payment_svc.news import decode_created
 from payment_svc.opening import account_of, payments_of
@@ -53,6 +54,8 @@ class World:
         """That many things happen; then everything arrives everywhere."""
         doing = [self.attempt, self.attempt, self.answer, self.answer, self.answer, self.pay_off, self.quote]
         doing += [self.refund, self.charge_back, self.collect, self.arrive, self.arrive]
+        if self.random.random() < 0.3:
+            self.pay_off_ahead()
         for _ in range(steps):
             self.now += timedelta(hours=self.random.choice([1, 30]), microseconds=7)
             if self.random.random() < 0.01:
@@ -146,6 +149,31 @@ class World:
                 runs.tell_started(batch, self.account, begun, self._cause(begun.command_id))
                 self._payments_told(batch)
 
+    def _give_due(self, batch: Batch) -> None:
+        """As returns.give_due does, of one lease."""
+        for payoff in returns.owing(batch):
+            theirs = [each for each in self.attempts.values() if each.refund_due_of == payoff.attempt_id]
+            lost = [each for each in theirs if each.decline and each.decline.code == NO_RECORD]
+            asked = sum(each.amount for each in theirs) - sum(each.amount for each in lost)
+            held = [each for each in self.attempts.values() if each.left and each.refunds is None]
+            begun = returns.begin_due(batch, payoff, asked, held)
+            self.attempts.update((each.attempt_id, each) for each in begun)
+
+    def pay_off_ahead(self) -> None:
+        """Almost all is paid at once, the last instalment first; then the lease is paid off."""
+        for payment in reversed(self.payments):
+            asked = AttemptPayment(
+                attempt_id=uuid7(),
+                payment_id=payment.payment_id,
+                payment_method="pm_card_ok",
+                amount=max(1, payment.amount_due - (1 if payment.number == 1 else 0)),
+            )
+            batch = self._batch()
+            handlers.attempt_payment(batch, self._command(), asked)
+            self._payments_told(batch)
+            self.answer()
+        self.pay_off()
+
     def attempt(self) -> None:
         """Somebody pays an instalment, or a part of it."""
         payment = self.random.choice(self.payments)
@@ -171,9 +199,7 @@ class World:
     def quote(self) -> None:
         """A payoff is quoted."""
         ahead = timedelta(days=self.random.choice([0, 3]))
-        asked = QuotePayoff(
-            quote_id=uuid7(), lease_id=self.lease.lease_id, as_of=(self.now + ahead).date()
-        )
+        asked = QuotePayoff(quote_id=uuid7(), lease_id=self.lease.lease_id, as_of=(self.now + ahead).date())
         batch = self._batch()
         quoting.quote_payoff(batch, self._command(), asked)
         self._payments_told(batch)
@@ -184,7 +210,10 @@ class World:
             original = self.random.choice(list(self.attempts.values()))
             amount = self.random.choice([None, max(1, original.amount // 2)])
             asked = RefundAttempt(
-                attempt_id=uuid7(), refunds=original.attempt_id, amount=amount, reason="broken"
+                attempt_id=uuid7(),
+                refunds=original.attempt_id,
+                amount=amount,
+                reason=self.random.choice(["broken", "broken", "refund_due"]),
             )
             batch = self._batch()
             handlers.refund_attempt(batch, self._command(), asked)
@@ -219,6 +248,7 @@ class World:
             keep_asking(batch, attempt)
         else:
             settle(batch, attempt, self.random.choice(said))
+        self._give_due(batch)
         self._payments_told(batch)
         self._give_back()
 
@@ -246,7 +276,8 @@ class World:
 
     def _batch(self) -> Batch:
         batch = Batch({self.lease.lease_id: self.account}, self.payments, self.now)
-        batch.originals, batch.quotes = self.attempts, self.quotes
+        batch.originals = batch.given = self.attempts
+        batch.quotes = self.quotes
         return batch
 
     def _payments_told(self, batch: Batch) -> None:

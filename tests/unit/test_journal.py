@@ -114,6 +114,68 @@ def test_a_payoff_of_nothing() -> None:
     assert said(life) == {"income:interest": 250, "receivable:principal": -250}
 
 
+def test_a_payoff_below_zero() -> None:
+    """Interest paid ahead and not earned is no income: it pays what is open, the rest is the customer's.
+
+    What goes back of that is no income and settles nothing. When other money is taken back, the receivables
+    are there again, and what has not gone back is due no longer.
+    """
+    life = two_instalments()
+    before = len(life.raws)
+    about = life.start(2, 900)
+    life.succeed(about)
+    payoff = life.start(1) | {"kind": "payoff", "number": None, "payment_id": None, "amount": 0}
+    more = {"as_of": "2027-01-01", "interest_saved": 850, "refund_due": 600, "gateway_reference": None}
+    more |= {"instalments": [], "allocation": allocation((0, 0, -250, 250))}
+    life.emit(PAYMENTS, "payoff.succeeded", payoff | more)
+    assert said(life) == {
+        "income:interest": 850,
+        "receivable:principal": -250,
+        "payable:refunds": -600,
+    }
+    back = about | {"kind": "refund", "amount": 400, "reason": "refund_due"}
+    taken = {"instalments": [], "interest_owed_again": 0, "refund_due_of": payoff["attempt_id"]}
+    life.emit(PAYMENTS, "payment.refunded", back | taken | {"allocation": allocation((0, 0, 400, 0))})
+    assert said(life) == {"payable:refunds": 400, "cash": -400}
+    lost = about | {"kind": "chargeback", "amount": 100, "reason": "fraudulent"}
+    row = {"number": 1, "status": "scheduled", "amount": 1, "amount_paid": 0}
+    taken = {"instalments": [row], "interest_owed_again": 650, "refund_lapsed": 200}
+    life.emit(PAYMENTS, "payment.charged_back", lost | taken | {"allocation": allocation((0, 0, -650, 750))})
+    assert said(life) == {
+        "cash": -100,
+        "receivable:principal": 750,
+        "payable:refunds": 200,
+        "income:interest": -850,
+    }
+    assert "payable:refunds" not in balances(life.raws[before:])
+
+
+def test_a_payoff_that_waives_a_late_fee() -> None:
+    """It is income no longer and is owed no longer; when all of the payoff is taken back it is, again."""
+    life = two_instalments()
+    life.be_late(1, fee=700)
+    payoff = life.start(1) | {"kind": "payoff", "number": None, "payment_id": None, "amount": 5}
+    more = {"as_of": "2027-01-01", "interest_saved": 0, "gateway_reference": "ch_1", "instalments": []}
+    more |= {"allocation": allocation((0, 0, 0, 5)), "waived": {"late_fees": 700}}
+    life.emit(PAYMENTS, "payoff.succeeded", payoff | more)
+    assert said(life) == {
+        "cash": 5,
+        "receivable:principal": -5,
+        "income:late_fees": 700,
+        "receivable:fees": -700,
+    }
+    back = payoff | {"kind": "refund", "reason": "broken", "allocation": allocation((0, 0, 0, 5))}
+    row = {"number": 1, "status": "late", "amount": 705, "amount_paid": 0}
+    taken = {"instalments": [row], "interest_owed_again": 0, "late_fees_owed_again": 700}
+    life.emit(PAYMENTS, "payment.refunded", back | taken)
+    assert said(life) == {
+        "cash": -5,
+        "receivable:principal": 5,
+        "income:late_fees": -700,
+        "receivable:fees": 700,
+    }
+
+
 @pytest.mark.parametrize("paid", [0, 1, 2_800])
 def test_a_charge_off(paid: int) -> None:
     """What is left of the receivables is a loss; interest that was never booked is none."""

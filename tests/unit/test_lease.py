@@ -23,6 +23,7 @@ from lease_svc.events import (
     PaymentSucceeded,
     PayoffSucceeded,
     SettledInstalment,
+    Waived,
 )
 from lease_svc.lease import Lease
 from lease_svc.schedule import ScheduleError
@@ -188,6 +189,67 @@ def test_paying_it_off_early() -> None:
     assert [change.type for change in changes] == ["payoff.succeeded", "lease.paid_off"]
     told = lease.paid_off("b", "payoff.succeeded")
     assert (told.cause, told.amount_paid) == ("payoff", 13162 + 110538)
+
+
+def test_a_payoff_that_waives_a_late_fee() -> None:
+    """The instalment asks for it no longer, and nothing is left; given back whole, it is owed again."""
+    lease = create()
+    fee = LateFeeAssessed(number=1, amount=1500)
+    lease.assess_late_fee(fee, b"{}", LATER)
+    payoff = PayoffSucceeded(
+        attempt_id="b",
+        amount=122500,
+        allocation=parts(120000, fees=2500),
+        interest_saved=7942,
+        waived=Waived(late_fees=1500),
+        instalments=[
+            SettledInstalment(
+                number=number,
+                status="paid" if number == 1 else "cancelled",
+                amount_paid=13162 if number == 1 else 0,
+                late_fees_waived=1500 if number == 1 else 0,
+            )
+            for number in range(1, 13)
+        ],
+    )
+    lease.pay_off(payoff, b"{}", LATER)
+    assert (lease.status, lease.balance, lease.left) == ("paid_off", 0, parts(0))
+    assert instalments.now(lease.schedule, lease.amended)[0].amount == 13162
+    again = [changed(1, 14662, 0), *(changed(n, amounts(lease)[n - 1], 0) for n in range(2, 13))]
+    taken = MoneyTakenBack(
+        attempt_id="r",
+        amount=122500,
+        allocation=payoff.allocation,
+        instalments=again,
+        late_fees_owed_again=1500,
+    )
+    lease.take_back("payment.refunded", taken, b"{}", LATER)
+    assert (lease.status, lease.balance, lease.left.late_fees) == ("active", 130442 + 1500, 1500)
+    assert lease.left.interest == 7942
+
+
+def test_a_payoff_below_zero() -> None:
+    """What goes back to the customer was no part of the balance: the lease is paid off and stays so."""
+    lease = create(fees=[])
+    for row in msgspec.json.decode(lease.schedule, type=list[Instalment]):
+        left = 1 if row.number == 1 else 0
+        money = parts(row.principal - left, row.interest)
+        lease.pay(payment(row.number, row.amount - left, money), b"{}", LATER)
+    assert (lease.status, lease.balance, lease.left) == ("active", 1, parts(1))
+    payoff = PayoffSucceeded(
+        attempt_id="b",
+        amount=0,
+        allocation=parts(1, interest=-1),
+        interest_saved=7942,
+        refund_due=7941,
+        instalments=[SettledInstalment(number=1, status="cancelled", amount_paid=10661)],
+    )
+    lease.pay_off(payoff, b"{}", LATER)
+    assert (lease.status, lease.balance) == ("paid_off", 0)
+    due = MoneyTakenBack(attempt_id="r", amount=7941, allocation=parts(0, interest=7941), instalments=[])
+    changes, reopened = lease.take_back("payment.refunded", due, b"{}", LATER)
+    assert (len(changes), reopened, lease.status, lease.balance) == (1, False, "paid_off", 0)
+    assert lease.amount_paid == 120_000
 
 
 def test_money_given_back_reopens_it() -> None:

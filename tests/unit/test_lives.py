@@ -7,7 +7,9 @@ from random import Random
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ledger_svc.books import trial_balance
 from ledger_svc.reconstruct import fold, snapshot
+from ledger_svc.totals import Totals
 from payment_svc import collecting, returns
 from payment_svc.attempt import Attempt
 from payment_svc.declines import NO_RECORD
@@ -109,6 +111,26 @@ def _check_ledger(lives: Lives, random: Random) -> None:
     assert amounts.outstanding == lease.balance
     assert amounts.collected - amounts.refunded == lease.amount_paid
     assert totals.payments.unknown == 0
+    _check_journal(lives, totals)
+
+
+def _check_journal(lives: Lives, totals: Totals) -> None:
+    """Receivable is what is open, cash what is here; what a payoff owes to the customer is a payable."""
+    assert totals.books is not None
+    shown = trial_balance(totals.books)["USD"]
+    assert shown.difference == 0
+    its = Counter({each.account: each.balance for each in shown.accounts})
+    left = [each.owed - each.paid for each in lives.payments if each.open]
+    assert its["receivable:principal"] == sum(each.principal for each in left)
+    assert its["receivable:fees"] == sum(each.fees + each.late_fees for each in left)
+    assert (its["cash"], its["suspense"]) == (lives.lease.amount_paid, 0)
+    standing = lives.attempts.get(lives.account.payoff_standing or "")
+    due = 0
+    if standing is not None:
+        theirs = [each for each in lives.attempts.values() if each.refund_due_of == standing.attempt_id]
+        due = standing.refund_due - sum(each.amount for each in theirs if each.status == "succeeded")
+    assert due >= 0
+    assert its["payable:refunds"] == (0 if lives.account.closed == "cancelled" else -due)
 
 
 def _check_collections(lives: Lives) -> None:

@@ -7,7 +7,18 @@ import pytest
 
 from lease_svc import schedule
 from payment_svc.allocation import Allocation
-from payment_svc.payoff import FORMULA, REST, Breakdown, Instalment, Payoff, PayoffError, Terms, payoff, rest
+from payment_svc.payoff import (
+    CUT,
+    FORMULA,
+    REST,
+    Breakdown,
+    Instalment,
+    Payoff,
+    PayoffError,
+    Terms,
+    payoff,
+    rest,
+)
 
 START = date(2026, 12, 1)
 TERMS = Terms(principal=120_000, annual_rate="0.12", day_count="30/360", start_date=START)
@@ -128,8 +139,11 @@ def test_interest_paid_ahead_is_given_back() -> None:
     assert outcomes(found)[0] == (2, "cancelled", 700)
 
 
-def test_more_credit_than_is_owed_makes_the_payoff_free() -> None:
-    """One cent of principal is open and 40 of interest was paid ahead: the amount is 0, not -39."""
+def test_more_credit_than_is_owed_goes_back() -> None:
+    """One cent of principal is open and 40 of interest was paid ahead: it is free, and 39 are due back.
+
+    By the formula of before, by which payoffs on record were worked out, they were not.
+    """
     last = Allocation(interest=40, principal=100)
     only = Instalment(
         number=1,
@@ -139,11 +153,38 @@ def test_more_credit_than_is_owed_makes_the_payoff_free() -> None:
         principal_balance=0,
         open=True,
     )
-    found = payoff(
-        Terms(principal=100, annual_rate="4.8", day_count="30/360", start_date=START), [only], START
-    )
-    assert (found.amount, found.breakdown.credits, found.interest_saved) == (0, 1, 1)
+    terms = Terms(principal=100, annual_rate="4.8", day_count="30/360", start_date=START)
+    found = payoff(terms, [only], START)
+    assert (found.amount, found.refund_due, found.breakdown.credits) == (0, 39, 40)
+    assert (found.interest_saved, found.formula, found.of_nothing) == (40, "payoff/2", True)
     assert found.allocation == Allocation(interest=-1, principal=1)
+    before = payoff(terms, [only], START, formula=CUT)
+    assert (before.amount, before.refund_due, before.breakdown.credits) == (0, 0, 1)
+    assert (before.interest_saved, before.formula, before.of_nothing) == (1, "payoff/1", False)
+    assert before.allocation == found.allocation
+
+
+def test_two_monthly_instalments_paid_ahead_but_for_a_cent() -> None:
+    """100,000 at 24 %, on the first day: one cent is open, 1 + 0 - (2000 + 1010) = -3009."""
+    terms = Terms(principal=100_000, annual_rate="0.24", day_count="30/360", start_date=START)
+    one, two = instalments(paid=2, principal=100_000, annual_rate="0.24", term=2, fees=0)
+    assert (one.owed.interest, two.owed.interest) == (2000, 1010)
+    one = with_paid(one, one.owed - Allocation(principal=1))
+    found = payoff(terms, [one, two], START)
+    assert (found.amount, found.refund_due, found.interest_saved) == (0, 3009, 3010)
+    assert found.breakdown == Breakdown(principal=1, accrued_interest=0, fees=0, late_fees=0, credits=3010)
+    assert found.allocation == Allocation(interest=-1, principal=1)
+    assert outcomes(found) == [(1, "cancelled", one.paid.total)]
+
+
+def test_a_payoff_of_exactly_nothing() -> None:
+    """The credits are what is owed: nothing to pay and nothing to give back; it stands on what was paid."""
+    terms = Terms(principal=100_000, annual_rate="0.24", day_count="30/360", start_date=START)
+    one, two = instalments(paid=2, principal=100_000, annual_rate="0.24", term=2, fees=0)
+    one = with_paid(one, one.owed - Allocation(principal=3010))
+    found = payoff(terms, [one, two], START)
+    assert (found.amount, found.refund_due, found.interest_saved) == (0, 0, 3010)
+    assert found.of_nothing
 
 
 def test_the_rest_of_a_payoff_taken_back_in_part() -> None:

@@ -6,11 +6,12 @@ from typing import NamedTuple
 
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from common.calendar import year_fraction
 from lease_svc import schedule
 from payment_svc.allocation import Allocation, allocate
-from payment_svc.payoff import Instalment, Terms, payoff
+from payment_svc.payoff import CUT, Instalment, Terms, payoff
 
 
 class Case(NamedTuple):
@@ -74,7 +75,7 @@ def some_day(case: Case, data: st.DataObject) -> date:
 
 
 def by_the_rule(case: Case, as_of: date) -> int:
-    """The amount as the rule words it, before it is kept from falling below nothing."""
+    """The amount as the rule words it, which may fall below nothing."""
     terms, all_of_them = case.terms, case.instalments
     left = [(one, one.owed - one.paid) for one in all_of_them]
     amount = sum(unpaid.principal for _, unpaid in left)
@@ -98,15 +99,17 @@ def test_the_amount_is_that_of_the_rule_and_every_sum_is_its_parts(case: Case, d
     as_of = some_day(case, data)
     found = payoff(case.terms, case.instalments, as_of)
     parts = found.breakdown
-    assert found.amount == max(0, by_the_rule(case, as_of))
+    assert found.amount - found.refund_due == by_the_rule(case, as_of)
+    assert min(found.amount, found.refund_due) == 0
     assert (
-        found.amount
+        found.amount - found.refund_due
         == parts.principal + parts.accrued_interest + parts.fees + parts.late_fees - parts.credits
     )
     assert found.amount == found.allocation.total
-    assert found.allocation.interest == parts.accrued_interest - parts.credits
-    assert found.amount + found.interest_saved == case.balance
-    assert found.interest_saved >= 0
+    assert found.allocation.interest == parts.accrued_interest - parts.credits + found.refund_due
+    assert found.amount + found.interest_saved - found.refund_due == case.balance
+    assert found.refund_due <= sum(one.paid.interest for one in case.instalments if one.due_date > as_of)
+    assert found.interest_saved >= found.refund_due
     assert min(parts.principal, parts.accrued_interest, parts.fees, parts.late_fees, parts.credits) >= 0
 
 
@@ -122,9 +125,22 @@ def test_from_maturity_on_the_amount_is_the_balance(case: Case, days: int) -> No
 @given(cases(), st.data())
 def test_waiting_never_makes_it_cheaper(case: Case, data: st.DataObject) -> None:
     """From any day to any later one the amount does not fall, within a period and across due dates."""
-    one, two = sorted((some_day(case, data), some_day(case, data)))
-    assert (
-        payoff(case.terms, case.instalments, one).amount <= payoff(case.terms, case.instalments, two).amount
+    days = sorted((some_day(case, data), some_day(case, data)))
+    one, two = (payoff(case.terms, case.instalments, day) for day in days)
+    assert one.amount <= two.amount
+    assert one.refund_due >= two.refund_due
+
+
+@settings(max_examples=150, deadline=None)
+@given(cases(), st.data())
+def test_the_formula_of_before_is_the_same_but_cut_at_zero(case: Case, data: st.DataObject) -> None:
+    """Where nothing is due back both give the same; where it is, the credits were cut to what was owed."""
+    as_of = some_day(case, data)
+    now = payoff(case.terms, case.instalments, as_of)
+    before = payoff(case.terms, case.instalments, as_of, formula=CUT)
+    cut = replace(now.breakdown, credits=now.breakdown.credits - now.refund_due)
+    assert before == replace(
+        now, formula=CUT, breakdown=cut, interest_saved=now.interest_saved - now.refund_due
     )
 
 

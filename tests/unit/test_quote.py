@@ -2,6 +2,7 @@
 
 import json
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
 import msgspec
 import pytest
@@ -10,17 +11,27 @@ from hypothesis import strategies as st
 
 from common.envelope import Command, Outcome
 from common.http import consistency
+from lease_svc import schedule
 from payment_svc import attempt as domain
+from payment_svc import collecting, refund
 from payment_svc.allocation import Allocation
 from payment_svc.attempt import Account, Attempt, Payment, Refused
 from payment_svc.batch import Batch
 from payment_svc.commands import QuotePayoff
 from payment_svc.gateways.port import Charged, ChargeResult, Declined, NoAnswer, NotReached
 from payment_svc.payoff import Payoff
-from payment_svc.quote import DAYS_AHEAD_MAX, Quote, quote, start_quoted_payoff, state_of
+from payment_svc.quote import (
+    DAYS_AHEAD_MAX,
+    Quote,
+    first_state_of,
+    quote,
+    start_quoted_payoff,
+    state_of,
+)
 from payment_svc.quoting import quote_payoff
 from payment_svc.settlement import settle
 from payment_svc.store import decode_payoff, encode
+from tests.unit.payment_samples import payment
 from tests.unit.test_attempt import LEASE, NOW, TODAY, account, payments
 
 OTHER_LEASE = "01890a5d-ac96-774b-8bce-b302099a8058"
@@ -49,7 +60,7 @@ def test_quote() -> None:
     given = ask(of, both, TODAY + timedelta(days=10))
     worked_out = domain.payoff_of(of, both, date(2027, 2, 11))
     assert given.payoff == msgspec.structs.replace(worked_out, quote_id="q1")
-    assert (given.payoff.as_of, given.payoff.formula) == (date(2027, 2, 11), "payoff/1")
+    assert (given.payoff.as_of, given.payoff.formula) == (date(2027, 2, 11), "payoff/2")
     assert given.expires_at == datetime(2027, 2, 12, tzinfo=UTC)
     assert (given.used_by, of.payoff_in_flight) == (None, None)
 
@@ -145,14 +156,138 @@ def test_attempt_in_flight() -> None:
     assert (error.status, "in flight" in error.detail) == (409, True)
 
 
+def pay(of: Account, both: list[Payment], number: int, amount: int) -> tuple[Batch, Attempt]:
+    """The gateway has taken that much for an instalment."""
+    attempt = domain.start(of, both[number - 1], "a9", "c9", "pm_card_ok", amount, NOW)
+    batch = Batch({LEASE: of}, both, NOW)
+    settle(batch, attempt, Charged(reference="ch_9"))
+    return batch, attempt
+
+
+def assess(payment: Payment, fee: int = 1500) -> None:
+    """A run of collections finds it late."""
+    payment.owed += Allocation(late_fees=fee)
+    payment.status = "late"
+
+
 def test_stale_after_a_payment() -> None:
     """A cent paid since makes the amount wrong: 409 that asks for a new quote."""
     of, both = account(), payments()
     given = ask(of, both)
-    domain.collect(both[1], 1)
+    pay(of, both, 2, 1)
     error = refused(of, both, given)
     assert (error.status, "A new quote is needed" in error.detail) == (409, True)
     assert take(of, both, ask(of, both)).amount == given.payoff.amount - 1
+
+
+def test_broken_for_good() -> None:
+    """A cent was paid and given back, so the lease is as it was; the quote stays broken, a new one holds."""
+    of, both = account(), payments()
+    given = ask(of, both)
+    batch, paid = pay(of, both, 2, 1)
+    back = refund.start(of, [both[1]], paid, "r1", "c8", None, "returned", NOW)
+    batch.originals = {paid.attempt_id: paid}
+    settle(batch, back, Charged(reference="re_1"))
+    assert [each.paid for each in both] == [Allocation(), Allocation()]
+    assert "A new quote is needed" in refused(of, both, given).detail
+    assert take(of, both, ask(of, both)).amount == given.payoff.amount
+
+
+@pytest.mark.parametrize("first_digest", [False, True])
+def test_what_the_lender_does_breaks_no_quote(first_digest: bool) -> None:
+    """Late, delinquent, a late fee: the lease is paid off for what was quoted, and the fee is waived.
+
+    Also where the quote was stored by the version before, with another digest.
+    """
+    of, both = account(), payments()
+    before = [each.owed for each in both]
+    given = ask(of, both, TODAY + timedelta(days=3))
+    if first_digest:
+        given.state = first_state_of(both, given.payoff)
+        assert len(given.state) == 64
+    assess(both[0])
+    of.delinquent = True
+    attempt = take(of, both, given)
+    assert attempt.amount == given.payoff.amount
+    batch = Batch({LEASE: of}, both, NOW)
+    outcome = settle(batch, attempt, Charged(reference="ch_1"))
+    told = told_of(batch)["payoff.succeeded"]
+    assert (told["amount"], told["waived"]) == (given.payoff.amount, {"late_fees": 1500})
+    assert sum(told["allocation"].values()) == told["amount"]
+    assert [each.get("late_fees_waived", 0) for each in told["instalments"]] == [1500, 0]
+    assert json.loads(bytes(outcome.body))["waived"] == {"late_fees": 1500}
+    assert [each.owed for each in both] == before
+    assert both[0].paid == both[0].owed
+    assert decode_payoff(encode(attempt.payoff)) == attempt.payoff
+
+
+def test_the_quote_of_a_lease_that_is_late_since() -> None:
+    """1,200.00 at 12 % from 15 October, quoted on 30 November for 5 December: 121937, with a fee or without.
+
+    120000 + 1200 for number 1, and 20 of 360 days on the 110538 after it: 736.92.
+    """
+    start, now = date(2026, 10, 15), datetime(2026, 11, 30, 8, tzinfo=UTC)
+    terms = schedule.Terms(
+        currency="USD", principal=120_000, annual_rate="0.12", term=12, frequency="monthly",
+        day_count="30/360", start_date=start, first_due_date=None, fees=0,
+    )  # fmt: skip
+    of = Account(
+        lease_id=LEASE,
+        currency="USD",
+        principal=120_000,
+        annual_rate="0.12",
+        day_count="30/360",
+        start_date=start,
+        grace_days=5,
+        late_fee=1500,
+    )
+    all_of_them = [
+        payment(
+            row.number,
+            row.due_date,
+            Allocation(interest=row.interest, principal=row.principal),
+            row.principal_balance,
+        )
+        for row in schedule.build(terms).rows
+    ]
+    given = quote(of, all_of_them, "q1", date(2026, 12, 5), now)
+    assert given.payoff.amount == 121_937
+    decided = collecting.decide(of, all_of_them[:1], None, now.date())
+    assert decided.instalments[0].late_fee
+    assess(all_of_them[0])
+    attempt = take(of, all_of_them, given, now)
+    settle(Batch({LEASE: of}, all_of_them, now), attempt, Charged(reference="ch_1"))
+    assert (attempt.amount, attempt.late_fees_waived) == (121_937, 1500)
+    assert sum(each.amount_due for each in all_of_them) == 0
+
+
+def test_a_fee_assessed_while_a_payoff_is_under_way_is_waived() -> None:
+    """The gateway has not said yet what became of it; its amount was reckoned without the fee."""
+    of, both = account(), payments()
+    attempt = domain.start_payoff(of, both, "a1", "c1", "pm_card_ok", TODAY, NOW)
+    batch = Batch({LEASE: of}, both, NOW)
+    settle(batch, attempt, NoAnswer(reason="timeout"))
+    assess(both[0])
+    settle(batch, attempt, Charged(reference="ch_1"))
+    assert told_of(batch)["payoff.succeeded"]["waived"] == {"late_fees": 1500}
+    assert (both[0].status, both[0].amount_due, both[0].owed.late_fees) == ("paid", 0, 0)
+
+
+def test_a_waived_fee_is_assessed_no_second_time() -> None:
+    """A part of the payoff is taken back and its instalment is late again: it has had its late fee."""
+    of, both = account(), payments()
+    of.late_fee = 1500
+    given = ask(of, both)
+    assess(both[0])
+    attempt = take(of, both, given)
+    batch = Batch({LEASE: of}, both, NOW)
+    settle(batch, attempt, Charged(reference="ch_1"))
+    refund.take_back(of, both, attempt, attempt.amount - 1, attempt.payoff)
+    assert both[0].open
+    assert not collecting.decide(of, [both[0]], None, TODAY + timedelta(days=300)).instalments[0].late_fee
+    undone = refund.take_back(of, both, attempt, 1, attempt.payoff)
+    assert undone.late_fees_owed_again == both[0].owed.late_fees == 1500
+    assert both[0].late_fees_waived == 0
 
 
 def test_nothing_left() -> None:
@@ -185,15 +320,23 @@ rows = st.lists(
 )
 
 
-@given(rows, rows)
-def test_same_state_same_payoff(one: list[tuple[Allocation, ...]], two: list[tuple[Allocation, ...]]) -> None:
-    """States are equal only where owed, paid and closed are; then a payoff as of any day is, too."""
-    first, second = payments(), payments()
-    for row, payment in zip((*one, *two), (*first, *second), strict=True):
-        payment.owed, payment.paid, payment.status = row  # type: ignore[assignment]
-    same = [(a, b, c == "scheduled") for a, b, c in one] == [(a, b, c == "scheduled") for a, b, c in two]
-    assert (state_of(first) == state_of(second)) == same
-    assert state_of(reversed(first)) == state_of(first)
+@given(rows, rows, st.integers(0, 1))
+def test_what_a_quote_stands_on(
+    one: list[tuple[Allocation, ...]], two: list[tuple[Allocation, ...]], moves: int
+) -> None:
+    """Paid, closed, owed but for late fees, and how often money has moved: these alone make the state."""
+    first, second, of = payments(), payments(), account()
+    for row, each in zip((*one, *two), (*first, *second), strict=True):
+        each.owed, each.paid, each.status = row  # type: ignore[assignment]
+
+    def known(rows: list[tuple[Allocation, ...]]) -> list[object]:
+        no_fee = [msgspec.structs.replace(owed, late_fees=0) for owed, _, _ in rows]
+        return [(owed, b, c == "scheduled") for owed, (_, b, c) in zip(no_fee, rows, strict=True)]
+
+    moved = account()
+    moved.money_moves = moves
+    assert (state_of(of, first) == state_of(moved, second)) == (known(one) == known(two) and not moves)
+    assert state_of(of, list(reversed(first))) == state_of(of, first)
 
 
 def test_payoff_is_kept_whole() -> None:
@@ -205,7 +348,7 @@ def test_payoff_is_kept_whole() -> None:
     assert decode_payoff(encode(stored)).quote_id is None
 
 
-def told_of(batch: Batch) -> dict[str, dict[str, object]]:
+def told_of(batch: Batch) -> dict[str, dict[str, Any]]:
     return {event.type: json.loads(bytes(event.data)) for event in batch.events}
 
 
@@ -232,10 +375,11 @@ def test_command() -> None:
         "currency": "USD",
         "breakdown": breakdown,
         "interest_saved": 0,
+        "refund_due": 0,
         "quote_id": "q1",
         "expires_at": "2027-02-02T00:00:00.000000Z",
     }
-    assert told_of(batch) == {"payoff.quoted": shown | {"formula": "payoff/1"}}
+    assert told_of(batch) == {"payoff.quoted": shown | {"formula": "payoff/2"}}
     assert outcome.token is not None
     assert consistency.read_token(outcome.token) == consistency.Position("/payment-svc", 1, LEASE)
     assert [given.quote_id for given in batch.quoted] == ["q1"]

@@ -52,6 +52,9 @@ class Books:
         self.asked = [each.owed for each in self.payments]
         self.balance = sum(each.owed.total for each in self.payments)
         self.attempts: list[Attempt] = []
+        self.waived: dict[str, int] = {}  # late fees, by payoff, as long as they are not owed again
+        self.due = 0  # to the customer, by the last payoff
+        self.given: list[refund.Given] = []  # of that
         self.kept = Allocation()  # collected and not taken back, by what it was for
 
     def open_ones(self) -> list[Payment]:
@@ -77,19 +80,51 @@ class Books:
         attempts.settle_payoff(self.account, self.payments, attempt)
         assert attempt.payoff is not None
         assert self.open_ones() == []
-        self.balance -= attempt.amount + attempt.payoff.interest_saved
+        self.balance -= attempt.amount + attempt.payoff.interest_saved - attempt.refund_due
         assert self.balance == 0
         self.kept += attempt.payoff.allocation
         self.attempts.append(attempt)
+        self.due = attempt.refund_due
+        self.given = []
         return attempt.payoff
+
+    def quoted(self, day: date, random: Random) -> Payoff:
+        """Paid off for what it cost before late fees were assessed, which are waived."""
+        attempt = attempts.start_payoff(self.account, self.payments, "q", "c", "pm", day, NOW)
+        self.account.payoff_in_flight = None
+        balance = self.balance
+        for _ in range(random.randint(1, 3)):
+            self.late_fee(random)
+        attempt.attempt_id, attempt.status = f"p{len(self.attempts)}", "succeeded"
+        attempts.settle_payoff(self.account, self.payments, attempt)
+        assert attempt.payoff is not None
+        assert attempt.late_fees_waived == self.balance - balance
+        assert self.open_ones() == []
+        self.balance = 0
+        self.kept += attempt.payoff.allocation
+        self.waived[attempt.attempt_id] = attempt.late_fees_waived
+        self.attempts.append(attempt)
+        self.due, self.given = attempt.refund_due, []
+        return attempt.payoff
+
+    def give(self, attempt: Attempt, amount: int) -> None:
+        """A part of what the payoff that stands owes to the customer goes back, of this money."""
+        before = [(each.owed, each.paid, each.status) for each in self.payments]
+        undone = refund.give_due(attempt, amount)
+        assert [(each.owed, each.paid, each.status) for each in self.payments] == before
+        self.kept -= undone.allocation
+        self.given.append(refund.Given(attempt, amount))
 
     def take_back(self, attempt: Attempt, amount: int) -> reversal.Reversal:
         standing = self.account.payoff_standing
         [payoff] = [each.payoff for each in self.attempts if each.attempt_id == standing] or [None]
         due = sum(each.amount_due for each in self.payments)
         whose = [each for each in self.payments if each.payment_id == attempt.payment_id] or self.payments
+        undoes = payoff is not None and payoff.of_nothing
         before = {each.number: (each.owed, each.paid, each.status) for each in self.payments}
-        undone = refund.take_back(self.account, whose, attempt, amount, payoff)
+        undone = refund.take_back(
+            self.account, self.payments if undoes else whose, attempt, amount, payoff, self.given
+        )
         changed = {
             each.number
             for each in self.payments
@@ -98,11 +133,17 @@ class Books:
         assert [each.number for each in undone.changed] == sorted(changed)
         assert undone.allocation.total == amount
         assert min(undone.allocation.late_fees, undone.allocation.fees, undone.allocation.principal) >= 0
-        assert undone.allocation.interest >= 0 or attempt.kind == "payoff"
+        assert undone.allocation.interest >= 0 or attempt.kind == "payoff" or undoes
         saved = attempt.payoff.interest_saved if attempt.payoff and not attempt.left else 0
-        assert undone.interest_owed_again == saved
-        assert sum(each.amount_due for each in self.payments) == due + amount + saved
-        self.balance += amount + saved
+        fees = 0 if attempt.left else self.waived.pop(attempt.attempt_id, 0)
+        if undoes:
+            lapsed = self.due - sum(each.amount for each in self.given)
+            saved += payoff.interest_saved - lapsed
+            fees += self.waived.pop(standing, 0)
+            assert (undone.refund_lapsed, self.account.payoff_standing) == (lapsed, None)
+        assert (undone.interest_owed_again, undone.late_fees_owed_again) == (saved, fees)
+        assert sum(each.amount_due for each in self.payments) == due + amount + saved + fees
+        self.balance += amount + saved + fees
         self.kept -= undone.allocation
         return undone
 
@@ -114,6 +155,7 @@ class Books:
         assert sum(each.amount_due for each in self.payments) == self.balance
         assert self.kept.total == sum(each.left for each in self.attempts)
         asked, open_ones = sum(self.asked, Allocation()), self.open_ones()
+        asked -= Allocation(late_fees=sum(self.waived.values()))
         left = sum((each.owed - each.paid for each in open_ones), Allocation())
         for part in ("principal", "fees", "late_fees"):  # what events tell of is what receivables are made of
             assert getattr(asked, part) - getattr(self.kept, part) == getattr(left, part), part
@@ -127,7 +169,12 @@ def books(random: Random) -> Books:
 
 
 def step(its: Books, random: Random) -> None:
-    if its.refundable() and random.random() < 0.45:
+    standing = [each for each in its.attempts if each.attempt_id == its.account.payoff_standing]
+    left = its.due - sum(each.amount for each in its.given) if standing and standing[0].refund_due else 0
+    if left and its.refundable() and random.random() < 0.5:
+        attempt = random.choice(its.refundable())
+        its.give(attempt, random.randint(1, min(left, attempt.left)))
+    elif its.refundable() and random.random() < 0.45:
         attempt = random.choice(its.refundable())
         its.take_back(attempt, random.choice([attempt.left, random.randint(1, attempt.left)]))
     elif its.open_ones() and random.random() < 0.75:
@@ -135,7 +182,11 @@ def step(its: Books, random: Random) -> None:
     elif its.open_ones() and random.random() < 0.2:
         its.late_fee(random)
     elif its.open_ones():
-        its.pay_off(date(2026 + random.randint(0, 1), 12, random.randint(1, 28)))
+        day = date(2026 + random.randint(0, 1), 12, random.randint(1, 28))
+        if random.random() < 0.3:
+            its.quoted(day, random)
+        else:
+            its.pay_off(day)
 
 
 @settings(max_examples=400)
@@ -154,10 +205,11 @@ def test_any_life_adds_up_to_the_cent(random: Random) -> None:
         its.take_back(attempt, random.randint(1, attempt.left))
         its.check()
     assert its.kept.total == 0
-    if not its.account.payoff_standing:  # a payoff that was free of charge stands for ever
-        assert [each.owed for each in its.payments] == its.asked
-        assert {(each.paid, each.status) for each in its.payments} == {(Allocation(), "scheduled")}
-        assert its.kept == Allocation()
+    assert its.account.payoff_standing is None
+    assert its.waived == {}
+    assert [each.owed for each in its.payments] == its.asked
+    assert {(each.paid, each.status) for each in its.payments} == {(Allocation(), "scheduled")}
+    assert its.kept == Allocation()
 
 
 @given(randoms)
@@ -177,15 +229,78 @@ def test_parts_undo_what_the_whole_does(random: Random) -> None:
         undone += its.take_back(attempt, random.randint(1, attempt.left)).allocation
         its.check()
         if attempt.left:  # exactly what was taken back is open, and paying it costs no more
-            assert sum(each.amount_due for each in its.payments) - (
-                sum(owed.total - paid.total for owed, paid, _ in before)
-                - payoff.amount
-                - payoff.interest_saved
-            ) == attempt.refunded
+            assert (
+                sum(each.amount_due for each in its.payments)
+                - (
+                    sum(owed.total - paid.total for owed, paid, _ in before)
+                    - payoff.amount
+                    - payoff.interest_saved
+                )
+                == attempt.refunded
+            )
     if payoff.amount:
         assert [(each.owed, each.paid, each.status) for each in its.payments] == before
         assert undone == payoff.allocation
         assert its.account.payoff_standing is None
+
+
+def paid_ahead(its: Books, left: int) -> None:
+    """All instalments are paid on the first day, the last one first; of the first one so much is left."""
+    for one in reversed(its.payments):
+        amount = one.amount_due - (left if one.number == 1 else 0)
+        if amount:
+            its.kept += attempts.collect(one, amount)
+            its.balance -= amount
+            its.attempts.append(collected(f"a{one.number}", amount, one))
+
+
+@settings(max_examples=200)
+@given(randoms)
+def test_a_payoff_of_nothing_stands_until_money_is_taken_back(random: Random) -> None:
+    """What it owes goes back in any parts of any money; then a cent is taken back, and it has never been.
+
+    Each instalment asks for what the schedule says, less what was paid and has not gone back.
+    """
+    its = Books(random.randint(2000, 300_000), random.choice(["0.12", "1.5"]), random.randint(2, 8))
+    paid_ahead(its, random.randint(1, 3000))
+    if not its.open_ones() or its.pay_off(START).amount:
+        return
+    for _ in range(random.randint(0, 4)):
+        left = its.due - sum(each.amount for each in its.given)
+        if left:
+            attempt = random.choice(its.refundable())
+            its.give(attempt, random.randint(1, min(left, attempt.left)))
+            its.check()
+    attempt = random.choice(its.refundable())
+    its.take_back(attempt, random.randint(1, attempt.left))
+    its.check()
+    assert [each.owed for each in its.payments] == its.asked
+    money = {each.payment_id: each.left for each in its.attempts if each.payment_id}
+    assert [each.paid.total for each in its.payments] == [
+        money.get(each.payment_id, 0) for each in its.payments
+    ]
+
+
+@pytest.mark.parametrize(("given", "owed"), [(0, 101), (1000, 1101), (3009, 3110)])
+def test_undoing_a_payoff_of_nothing_by_hand(given: int, owed: int) -> None:
+    """100,000 at 24 % in two: number 2 is paid, number 1 but for a cent; 3009 are due back. 100 are taken.
+
+    The schedule is owed again: that cent and the 100. What was given back of the 3009 stays with the customer
+    and so is unpaid, as what goes back always is; what was not is due back no longer.
+    """
+    its = Books(100_000, "0.24", 2)
+    its.payments[0].owed -= Allocation(fees=2500)
+    its.asked[0], its.balance = its.payments[0].owed, its.balance - 2500
+    paid_ahead(its, 1)
+    assert its.pay_off(START).refund_due == 3009
+    if given:
+        its.give(its.attempts[1], given)
+    undone = its.take_back(its.attempts[0], 100)
+    its.check()
+    assert its.balance == owed
+    assert (undone.refund_lapsed, undone.interest_owed_again) == (3009 - given, 1 + given)
+    assert undone.allocation == Allocation(principal=101 + given, interest=-1 - given)
+    assert {each.status for each in its.payments} == {"scheduled"}
 
 
 def test_principal_first() -> None:

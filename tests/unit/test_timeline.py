@@ -13,7 +13,7 @@ from ledger_svc.reconstruct import fold
 from ledger_svc.timeline import timeline
 from ledger_svc.wording import day, money
 from tests.unit.event_mixes import random_life, record
-from tests.unit.event_samples import LEASES, PAYMENTS, Life
+from tests.unit.event_samples import LEASES, PAYMENTS, Life, allocation
 
 
 def last_words(life: Life) -> tuple[str, str]:
@@ -117,6 +117,38 @@ def test_an_early_payoff_in_words() -> None:
         ),
         ("Lease paid off", "Closed by the early payoff; 325.00 USD paid in all", 0),
     ]
+
+
+def test_a_payoff_below_zero_in_words() -> None:
+    """What goes back of it is said at the payoff and at the refund; when it is undone, what does not."""
+    life = Life(term=2, principal=30_000)
+    life.create()
+    paying = life.start(2)
+    life.succeed(paying)
+    payoff = life.start(1) | {"kind": "payoff", "number": None, "payment_id": None, "amount": 0}
+    parts = {"interest_saved": 850, "refund_due": 600, "waived": {"late_fees": 1500}}
+    more = {"as_of": "2026-12-31", "gateway_reference": None, "allocation": allocation((0, 0, 0, 0))}
+    row = {"number": 1, "status": "cancelled", "amount_paid": 0, "late_fees_waived": 1500}
+    life.emit(PAYMENTS, "payoff.succeeded", payoff | more | parts | {"instalments": [row]})
+    assert last_words(life) == (
+        "Lease paid early",
+        "Early payoff as of 31 December 2026: 0.00 USD by pm_card_ok; 8.50 USD of interest saved, of which"
+        " 6.00 USD was paid ahead and goes back; 15.00 USD of late fees waived",
+    )
+    back = paying | {"kind": "refund", "amount": 400, "reason": "refund_due", "interest_owed_again": 0}
+    back |= {"instalments": [], "allocation": allocation((0, 0, 400, 0))}
+    life.emit(PAYMENTS, "payment.refunded", back | {"refund_due_of": payoff["attempt_id"]})
+    assert last_words(life) == (
+        "Money given back",
+        "Instalment 2 of 2: 4.00 USD given back (refund due): interest paid ahead that the early payoff has"
+        " saved",
+    )
+    undone = {"reason": "lost", "interest_owed_again": 650, "refund_lapsed": 200}
+    life.emit(PAYMENTS, "payment.refunded", back | undone | {"late_fees_owed_again": 1500})
+    assert last_words(life)[1] == (
+        "Instalment 2 of 2: 4.00 USD given back (lost); 6.50 USD of interest is owed again;"
+        " 15.00 USD of late fees is owed again; 2.00 USD is not due back any longer"
+    )
 
 
 def test_a_payoff_quote_in_words() -> None:
