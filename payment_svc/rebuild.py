@@ -16,6 +16,7 @@ ACCOUNTS = Table(
     key=("lease_id",),
     compared=(
         *("currency", "principal", "annual_rate", "day_count", "start_date", "payment_method", "autopay"),
+        "autopay_stopped",
         *("grace_days", "late_fee", "delinquent", "payoff_in_flight", "payoff_standing", "closed"),
         *("event_sequence", "lease_sequence"),
     ),
@@ -31,7 +32,8 @@ PAYMENTS = Table(
         *("payment_id", "due_date", "principal", "interest", "fees", "late_fees", "paid_principal"),
         *("paid_interest", "paid_fees", "paid_late_fees", "principal_balance", "in_flight", "attempts"),
         "CASE WHEN status IN ('scheduled', 'due', 'late') THEN 'open' ELSE status END",
-        *("next_retry_at", "last_attempt_id", "autopay_since", "autopay_declines", "autopay_over"),
+        *("next_retry_at", "last_attempt_id", "autopay_since", "autopay_series_since", "autopay_declines"),
+        "autopay_stopped",
         *("autopay_failures", "cancelled_by_payoff"),
     ),
     left_out={"status": "of an open one, scheduled, due or late: no event says that a day has come"},
