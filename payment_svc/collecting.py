@@ -23,7 +23,7 @@ MAX_ATTEMPTS = 1 + len(RETRY_AFTER_DAYS)
 
 ONE_DAY = timedelta(days=1)
 
-# What a hard decline of the method that autopay charges stops. By older events that was the instalment alone, or
+# What a hard decline of the method that autopay charges stops. By older events that was one instalment, or
 # nothing where nothing went on.
 HardDeclineStops = Literal["method", "instalment", "nothing"]
 
@@ -171,7 +171,7 @@ def declined(
     payment.autopay_declines += 1
     if payment.autopay_declines >= MAX_ATTEMPTS:
         over = over or _stop_instalment(account, payment, "last_decline", attempt, now)
-    if not _autopay_wanted(account, payment) or not payment.open:
+    if hard or not _autopay_wanted(account, payment) or not payment.open:
         return Autopay(over=over)
     payment.autopay_series_since = payment.autopay_series_since or tried_on
     after = timedelta(days=RETRY_AFTER_DAYS[payment.autopay_declines - 1])
