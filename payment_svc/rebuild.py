@@ -36,7 +36,10 @@ PAYMENTS = Table(
         "autopay_stopped",
         *("autopay_failures", "cancelled_by_payoff"),
     ),
-    left_out={"status": "of an open one, scheduled, due or late: no event says that a day has come"},
+    left_out={
+        "status": "of an open one, scheduled, due or late: no event says that a day has come",
+        "autopay_over": "an earlier version's, in place of autopay_stopped",
+    },
 )
 ATTEMPTS = Table(
     name="attempts",

@@ -49,4 +49,4 @@ UPDATE payments AS p
   FROM first AS f
  WHERE f.payment_id = p.payment_id;
 
-ALTER TABLE payments DROP COLUMN autopay_over;
+-- `autopay_over` is what the version before this one reads and writes, as long as it still runs; it is dropped later.

@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from datetime import timedelta
 from random import Random
 
 import msgspec
@@ -150,4 +151,5 @@ def _check_autopay(lives: Lives) -> None:
         if going_on and each.open and each.autopay_series_since:
             assert each.next_retry_at is not None
             assert account.next_look_on is not None
-            assert account.next_look_on <= each.next_retry_at.date()
+            looked = account.collected_as_of or each.due_date
+            assert account.next_look_on <= max(each.next_retry_at.date(), looked + timedelta(days=1))
