@@ -201,6 +201,8 @@ async def _check_closed(
         to_give_back = set(state.ends) if state.status == "cancelled" else set()
         if state.status == "charged_off":
             for entry in entries[lease_id]:
+                if entry.type == "lease.autopay_changed":
+                    continue  # it is about no money
                 data = msgspec.json.decode(entry.raw)["data"]
                 if data.get("payment_status") == "cancelled" or data.get("instalments") == []:
                     to_give_back.add(data["attempt_id"])
