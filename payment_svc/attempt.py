@@ -86,8 +86,7 @@ class Payment(msgspec.Struct, kw_only=True):
     attempts: int
     next_retry_at: datetime | None
     last_attempt_id: str | None
-    autopay_since: date | None = None  # as_of of the collection run that first tried to collect it
-    autopay_series_since: date | None = None  # the same of its present series of attempts
+    autopay_since: date | None = None  # as_of of the run that began the present series of attempts
     autopay_declines: int = 0  # of the series
     autopay_failures: int = 0  # of the series: attempts that could not be made as they were
     autopay_stopped: AutopayStop | None = None  # no collection run is to try (again)

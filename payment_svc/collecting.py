@@ -173,9 +173,9 @@ def declined(
         over = over or _stop_instalment(account, payment, "last_decline", attempt, now)
     if hard or not _autopay_wanted(account, payment) or not payment.open:
         return Autopay(over=over)
-    payment.autopay_series_since = payment.autopay_series_since or tried_on
+    payment.autopay_since = payment.autopay_since or tried_on
     after = timedelta(days=RETRY_AFTER_DAYS[payment.autopay_declines - 1])
-    return Autopay(retry_on=_retry_on(payment, max(payment.autopay_series_since + after, tried_on + ONE_DAY)))
+    return Autopay(retry_on=_retry_on(payment, max(payment.autopay_since + after, tried_on + ONE_DAY)))
 
 
 def not_reached(
@@ -201,7 +201,7 @@ def not_done(account: Account, payment: Payment, attempt: Attempt) -> None:
     """
     tried_on = _series_day(account, attempt)
     if tried_on is not None and payment.open and _autopay_wanted(account, payment):
-        payment.autopay_series_since = payment.autopay_series_since or tried_on
+        payment.autopay_since = payment.autopay_since or tried_on
         _retry_on(payment, tried_on + ONE_DAY)
 
 
@@ -223,12 +223,12 @@ def given_back(payment: Payment, attempt: Attempt, now: datetime) -> None:
 
 def stopped_or_tried(payment: Payment, *, tried: bool) -> bool:
     """Whether autopay of it was stopped; with `tried` also, whether a run has tried it in this series."""
-    return payment.autopay_stopped is not None or (tried and payment.autopay_series_since is not None)
+    return payment.autopay_stopped is not None or (tried and payment.autopay_since is not None)
 
 
 def begin_anew(payment: Payment) -> None:
     """Autopay of an open instalment begins a new series of attempts, whatever stopped the last one."""
-    payment.autopay_series_since = None
+    payment.autopay_since = None
     payment.autopay_declines = payment.autopay_failures = 0
     payment.autopay_stopped = None
     payment.next_retry_at = None
@@ -237,7 +237,6 @@ def begin_anew(payment: Payment) -> None:
 def tried(payment: Payment, as_of: date) -> None:
     """A run has started an autopay attempt."""
     payment.autopay_since = payment.autopay_since or as_of
-    payment.autopay_series_since = payment.autopay_series_since or as_of
     payment.next_retry_at = None
 
 
@@ -279,6 +278,6 @@ def _autopay_wanted(account: Account, payment: Payment) -> bool:
 def _autopay_on(account: Account, payment: Payment, as_of: date) -> bool:
     if not _autopay_wanted(account, payment) or payment.in_flight or account.payoff_in_flight:
         return False
-    if payment.autopay_series_since is None:
+    if payment.autopay_since is None:
         return True
     return payment.next_retry_at is not None and payment.next_retry_at.date() <= as_of

@@ -28,7 +28,7 @@ SELECT DISTINCT lease_id::text FROM payments WHERE payment_id = ANY($1::uuid[])
 SELECT payment_id::text, lease_id::text, number, due_date, principal, interest, fees, late_fees, paid_principal,
        paid_interest, paid_fees, paid_late_fees, principal_balance, status, in_flight::text, attempts,
        next_retry_at, last_attempt_id::text, autopay_since, autopay_declines, autopay_failures,
-       autopay_series_since, autopay_stopped, cancelled_by_payoff
+       autopay_stopped, cancelled_by_payoff
   FROM payments
  WHERE payment_id = ANY($1::uuid[]) OR lease_id = ANY($2::uuid[])
  ORDER BY payments.lease_id, number
@@ -59,13 +59,13 @@ UPDATE payments AS p
        last_attempt_id = n.last_attempt_id, late_fees = n.late_fees, next_retry_at = n.next_retry_at,
        autopay_since = n.autopay_since, autopay_declines = n.autopay_declines,
        autopay_failures = n.autopay_failures, autopay_stopped = n.autopay_stopped,
-       cancelled_by_payoff = n.cancelled_by_payoff, autopay_series_since = n.autopay_series_since
+       cancelled_by_payoff = n.cancelled_by_payoff
   FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::text[], $7::uuid[], $8::int[],
               $9::uuid[], $10::bigint[], $11::timestamptz[], $12::date[], $13::int[], $14::int[], $15::json[],
-              $16::boolean[], $17::date[])
+              $16::boolean[])
        AS n (payment_id, paid_principal, paid_interest, paid_fees, paid_late_fees, status, in_flight, attempts,
              last_attempt_id, late_fees, next_retry_at, autopay_since, autopay_declines, autopay_failures,
-             autopay_stopped, cancelled_by_payoff, autopay_series_since)
+             autopay_stopped, cancelled_by_payoff)
  WHERE p.payment_id = n.payment_id
 
 -- name: update_owed

@@ -32,7 +32,7 @@ PAYMENTS = Table(
         *("payment_id", "due_date", "principal", "interest", "fees", "late_fees", "paid_principal"),
         *("paid_interest", "paid_fees", "paid_late_fees", "principal_balance", "in_flight", "attempts"),
         "CASE WHEN status IN ('scheduled', 'due', 'late') THEN 'open' ELSE status END",
-        *("next_retry_at", "last_attempt_id", "autopay_since", "autopay_series_since", "autopay_declines"),
+        *("next_retry_at", "last_attempt_id", "autopay_since", "autopay_declines"),
         "autopay_stopped",
         *("autopay_failures", "cancelled_by_payoff"),
     ),

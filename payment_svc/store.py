@@ -222,7 +222,6 @@ async def update(connection: Connection, accounts: Sequence[Account], changed: S
             [payment.autopay_failures for payment in changed],
             [payment.autopay_stopped and encode(payment.autopay_stopped) for payment in changed],
             [payment.cancelled_by_payoff for payment in changed],
-            [payment.autopay_series_since for payment in changed],
         )
 
 
@@ -280,7 +279,6 @@ def payment_from(row: Any) -> Payment:
         autopay_since=row["autopay_since"],
         autopay_declines=row["autopay_declines"],
         autopay_failures=row["autopay_failures"],
-        autopay_series_since=row["autopay_series_since"],
         autopay_stopped=_stop_from(row),
         cancelled_by_payoff=row["cancelled_by_payoff"],
     )

@@ -5,10 +5,8 @@
 ALTER TABLE accounts
     ADD COLUMN autopay_stopped json;         -- the method: {"reason", "since", "attempt_id"}; null: it is not stopped
 ALTER TABLE payments
-    ADD COLUMN autopay_stopped      json,    -- the same of this instalment; always null where it is not open
-    ADD COLUMN autopay_series_since date;    -- as_of of the run that first tried it in its present series of attempts
-
-UPDATE payments SET autopay_series_since = autopay_since WHERE autopay_since IS NOT NULL;
+    ADD COLUMN autopay_stopped json;         -- the same of this instalment; always null where it is not open
+-- (`autopay_since`, `autopay_declines` and `autopay_failures` are of its present series of attempts.)
 
 -- What is over already is stopped, for the reason that its attempts tell, the first that counted: declines, tries that
 -- the gateway would not take, a hard decline of the lease's method, money that went back. A lease without autopay has

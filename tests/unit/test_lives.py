@@ -148,7 +148,7 @@ def _check_autopay(lives: Lives) -> None:
         assert each.autopay_stopped is None or each.next_retry_at is None
         # what nothing stops is tried by some run: on a day to come, or on the next that looks
         going_on = account.autopay and account.autopay_stopped is None and each.autopay_stopped is None
-        if going_on and each.open and each.autopay_series_since:
+        if going_on and each.open and each.autopay_since:
             assert each.next_retry_at is not None
             assert account.next_look_on is not None
             looked = account.collected_as_of or each.due_date
