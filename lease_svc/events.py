@@ -118,6 +118,22 @@ CATALOGUE: dict[str, type[msgspec.Struct]] = {
 }
 
 
+class AutopayStop(msgspec.Struct, frozen=True, kw_only=True):
+    """Why autopay charges nothing of a lease, until it is taken up again with a payment method."""
+
+    reason: str  # "hard_decline": the issuer has declined the method for good
+    since: str  # RFC 3339
+    attempt_id: str | None  # the attempt that was declined; null: not known
+
+
+class Autopay(msgspec.Struct, frozen=True, kw_only=True):
+    """What is needed here of `lease.autopay_changed`: autopay as it is from then on."""
+
+    autopay: bool
+    payment_method: str | None
+    autopay_stopped: AutopayStop | None
+
+
 class PaymentSucceeded(msgspec.Struct, frozen=True, kw_only=True):
     """What is needed here of `payment.succeeded`."""
 

@@ -11,6 +11,7 @@ from lease_svc import instalments, schedule
 from lease_svc.commands import CreateLease
 from lease_svc.events import (
     Allocation,
+    Autopay,
     Contract,
     Instalment,
     LateFeeAssessed,
@@ -61,6 +62,7 @@ class Lease(msgspec.Struct, kw_only=True):
     contract: bytes  # JSON of Contract
     schedule: bytes  # JSON of list[Instalment]
     amended: bytes | None = None  # see instalments.py; None: all instalments are as in the schedule
+    autopay_now: bytes | None = None  # JSON of Autopay; None: as agreed in the contract
     event_sequence: int
     payment_sequence: int
     created_at: datetime
@@ -149,6 +151,11 @@ class Lease(msgspec.Struct, kw_only=True):
             self.late_fees_left += fee.amount
             self._amend(now_are)
         return [self._change("lease.late_fee_assessed", self.status, data, now)]
+
+    def change_autopay(self, now_is: Autopay, data: bytes, now: datetime) -> list[Change]:
+        """What autopay charges from now on, or that it is stopped. The contract stays what was agreed."""
+        self.autopay_now = encode(now_is)
+        return [self._change("lease.autopay_changed", self.status, data, now)]
 
     def turn(self, type_: str, before: Status, after: Status, data: bytes, now: datetime) -> list[Change]:
         """Its status changes from `before`; a lease that has another one by now keeps it."""

@@ -12,6 +12,7 @@ from lease_svc import lease as domain
 from lease_svc.batch import Batch
 from lease_svc.events import (
     SOURCE,
+    Autopay,
     LateFeeAssessed,
     LeasePaidOff,
     LeaseReopened,
@@ -24,6 +25,7 @@ from lease_svc.lease import Lease
 decode_payment = msgspec.json.Decoder(PaymentSucceeded).decode
 decode_taken_back = msgspec.json.Decoder(MoneyTakenBack).decode
 decode_payoff = msgspec.json.Decoder(PayoffSucceeded).decode
+decode_autopay = msgspec.json.Decoder(Autopay).decode
 decode_late_fee = msgspec.json.Decoder(LateFeeAssessed).decode
 
 
@@ -62,6 +64,11 @@ def late_fee_assessed(batch: Batch, lease: Lease, event: Event, now: datetime) -
     batch.changes += lease.assess_late_fee(decode_late_fee(event.data), bytes(event.data), now)
 
 
+def autopay_changed(batch: Batch, lease: Lease, event: Event, now: datetime) -> None:
+    """Somebody has changed autopay, or its payment method was declined for good."""
+    batch.changes += lease.change_autopay(decode_autopay(event.data), bytes(event.data), now)
+
+
 def delinquent(batch: Batch, lease: Lease, event: Event, now: datetime) -> None:
     """An instalment is late for longer than the grace."""
     batch.changes += lease.turn(event.type, "active", "delinquent", bytes(event.data), now)
@@ -89,6 +96,7 @@ EVENTS: dict[str, Callable[[Batch, Lease, Event, datetime], None]] = {
     "payoff.declined": no_change,
     "payoff.quoted": no_change,
     "payment.retry_scheduled": no_change,
+    "lease.autopay_changed": autopay_changed,
     "lease.late_fee_assessed": late_fee_assessed,
     "lease.delinquent": delinquent,
     "lease.cured": cured,

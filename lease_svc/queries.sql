@@ -19,12 +19,13 @@ UPDATE leases AS l
        next_due_date = n.next_due_date, payments_made = n.payments_made, paid = n.paid::bigint[],
        event_sequence = n.event_sequence, payment_sequence = n.payment_sequence, updated_at = n.updated_at,
        amended = n.amended, principal_left = n.principal_left, fees_left = n.fees_left,
-       late_fees_left = n.late_fees_left
+       late_fees_left = n.late_fees_left, autopay_now = n.autopay_now
   FROM unnest($1::uuid[], $2::text[], $3::int[], $4::bigint[], $5::bigint[], $6::date[], $7::int[], $8::text[],
               $9::int[], $10::int[], $11::timestamptz[], $12::json[], $13::bigint[], $14::bigint[],
-              $15::bigint[])
+              $15::bigint[], $16::json[])
        AS n (lease_id, status, version, amount_paid, balance, next_due_date, payments_made, paid,
-             event_sequence, payment_sequence, updated_at, amended, principal_left, fees_left, late_fees_left)
+             event_sequence, payment_sequence, updated_at, amended, principal_left, fees_left, late_fees_left,
+             autopay_now)
  WHERE l.lease_id = n.lease_id
 
 -- name: insert_history
@@ -36,7 +37,7 @@ SELECT * FROM unnest($1::uuid[], $2::int[], $3::text[], $4::timestamptz[], $5::t
 -- Whole leases, locked in one order so that two workers never wait for each other.
 SELECT lease_id::text, customer_id, status, version, amount_paid, balance, next_due_date, payments_made, paid,
        contract, schedule, amended, event_sequence, payment_sequence, created_at, updated_at, principal_left,
-       fees_left, late_fees_left
+       fees_left, late_fees_left, autopay_now
   FROM leases
  WHERE lease_id = ANY($1::uuid[])
  ORDER BY leases.lease_id
@@ -45,7 +46,7 @@ SELECT lease_id::text, customer_id, status, version, amount_paid, balance, next_
 -- name: get_leases
 SELECT lease_id::text, customer_id, status, version, amount_paid, balance, next_due_date, payments_made, paid,
        contract, schedule, amended, event_sequence, payment_sequence, created_at, updated_at, principal_left,
-       fees_left, late_fees_left
+       fees_left, late_fees_left, autopay_now
   FROM leases
  WHERE lease_id = ANY($1::uuid[])
 
@@ -53,7 +54,7 @@ SELECT lease_id::text, customer_id, status, version, amount_paid, balance, next_
 -- Newest first, from before $3 on; $1 customer and $2 status filter where they are given.
 SELECT lease_id::text, customer_id, status, version, amount_paid, balance, next_due_date, payments_made, paid,
        contract, '[]'::json AS schedule, NULL::json AS amended, event_sequence, payment_sequence, created_at, updated_at,
-       principal_left, fees_left, late_fees_left
+       principal_left, fees_left, late_fees_left, autopay_now
   FROM leases
  WHERE ($1::text IS NULL OR customer_id = $1)
    AND ($2::text IS NULL OR status = $2)

@@ -16,7 +16,7 @@ LEASES = Table(
     key=("lease_id",),
     compared=(
         *("customer_id", "status", "version", "amount_paid", "balance", "next_due_date", "payments_made"),
-        *("principal_left", "fees_left", "late_fees_left"),
+        *("principal_left", "fees_left", "late_fees_left", "autopay_now"),
         *("paid", "contract", "schedule", "amended", "event_sequence", "payment_sequence", "created_at"),
     ),
     left_out={"updated_at": "when a payment was taken note of here is in no event"},

@@ -77,6 +77,7 @@ async def update(connection: Connection, leases: Sequence[Lease]) -> None:
             [lease.principal_left for lease in leases],
             [lease.fees_left for lease in leases],
             [lease.late_fees_left for lease in leases],
+            [lease.autopay_now for lease in leases],
         )
 
 

@@ -69,6 +69,7 @@ TYPES: dict[str, type[Data]] = {
     "payoff.declined": facts.PayoffDeclined,
     "payoff.quoted": facts.PayoffQuoted,
     "payment.retry_scheduled": facts.RetryScheduled,
+    "lease.autopay_changed": facts.AutopayChanged,
     "lease.late_fee_assessed": facts.LateFeeAssessed,
     "lease.delinquent": facts.LeaseDelinquent,
     "lease.cured": facts.LeaseCured,

@@ -103,8 +103,8 @@ def apply_data(state: LeaseState, data: Data) -> LeaseState:
             return replace(state, delinquent=False)
         case facts.PaymentResolved() | facts.PayoffDeclined() | facts.RetryScheduled():
             return state  # the event that follows moves the money; a declined payoff moves none
-        case facts.PayoffQuoted():
-            return state  # a promise; nobody has to take it up
+        case facts.PayoffQuoted() | facts.AutopayChanged():
+            return state  # a promise, and how money is to come in
         case _:
             assert_never(data)
 

@@ -12,6 +12,7 @@ from ledger_svc.facts import Data
 from ledger_svc.lease_state import EMPTY, LeaseState, apply_data
 from ledger_svc.reconstruct import in_order
 from ledger_svc.wording import (
+    autopay,
     created,
     day,
     declined,
@@ -139,6 +140,8 @@ def _tell(data: Data, *, term: int) -> tuple[str, str, int]:
         case facts.RetryScheduled():
             text = f"{named(data.number, term)}: decline {data.attempts} of autopay"
             return "Retry scheduled", f"{text}; the next try is on {day(data.retry_at)}", 0
+        case facts.AutopayChanged():
+            return *autopay(data), 0
         case facts.LateFeeAssessed():
             text = f"{named(data.number, term)}, due on {day(data.due_date)}, was not paid within the grace"
             return "Late fee", f"{text}; it costs {money(data.amount, data.currency)} more", data.amount

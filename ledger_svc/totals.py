@@ -118,7 +118,9 @@ def add(totals: Totals, event: Event, recorded: Iterable[Event] = ()) -> Totals:
             return totals
         case facts.LeasePaidOff() | facts.LeaseReopened():
             return totals
-        case facts.RetryScheduled() | facts.LeaseDelinquent() | facts.LeaseCured():
+        case facts.RetryScheduled() | facts.AutopayChanged():
+            return totals
+        case facts.LeaseDelinquent() | facts.LeaseCured():
             return totals
         case _:
             assert_never(data)

@@ -17,6 +17,7 @@ _ADVICE = {
     "update_instrument": "another payment method is needed",
 }
 _AFTER_CLOSING = "Payment after closing"
+_MONEY_TAKEN_BACK = "money_taken_back"
 _UNDER_WAY = "which was under way when the lease was closed"
 
 
@@ -81,7 +82,33 @@ def given_back(data: facts.MoneyTakenBack, term: int) -> tuple[str, str]:
         text = f"{text}; {money(data.late_fees_owed_again, data.currency)} of late fees is owed again"
     if data.refund_lapsed:
         text = f"{text}; {money(data.refund_lapsed, data.currency)} is not due back any longer"
+    stopped = [
+        each.number
+        for each in data.instalments
+        if each.autopay_stopped is not None and each.autopay_stopped.reason == _MONEY_TAKEN_BACK
+    ]
+    if stopped:
+        text = f"{text}; autopay does not collect {_instalments(stopped)} again by itself"
     return title, text
+
+
+def autopay(data: facts.AutopayChanged) -> tuple[str, str]:
+    """Title and sentence of what autopay does from now on."""
+    if data.autopay_stopped is not None:
+        why = plain(data.autopay_stopped.reason)
+        text = f"{data.payment_method} is not charged by any collection run any more ({why})"
+        return "Autopay stopped" if data.autopay else "Autopay off", text
+    if not data.autopay:
+        return "Autopay off", "Instalments are no longer collected without being asked for"
+    text = f"Instalments are collected by {data.payment_method} when they fall due"
+    if data.instalments:
+        numbers = [each.number for each in data.instalments]
+        text = f"{text}; {_instalments(numbers)} can be tried by the next run"
+    return "Autopay on", text
+
+
+def _instalments(numbers: list[int]) -> str:
+    return f"instalment{'' if len(numbers) == 1 else 's'} {', '.join(map(str, numbers))}"
 
 
 def paid_early(data: facts.PayoffSucceeded) -> tuple[str, str]:

@@ -14,9 +14,25 @@ from common.http.routes import NoQuery, Route, json_response, path_id
 from common.http.validation import read_query
 from common.ids import uuid7
 from payment_svc import store
-from payment_svc.commands import AttemptPayment, NewAttempt, NewRefund, RefundAttempt
+from payment_svc.attempt import Account
+from payment_svc.commands import (
+    AttemptPayment,
+    NewAttempt,
+    NewAutopay,
+    NewRefund,
+    RefundAttempt,
+    SetAutopay,
+)
+from payment_svc.events import AutopayStop
 from payment_svc.payoff_api import PROBLEM, PayoffApi
-from payment_svc.render import AttemptView, PaymentView, attempt_url, attempt_view, payment_view
+from payment_svc.render import (
+    AttemptView,
+    AutopayView,
+    PaymentView,
+    attempt_url,
+    attempt_view,
+    payment_view,
+)
 
 queries = store.queries
 
@@ -26,6 +42,9 @@ class Payments(msgspec.Struct, frozen=True, kw_only=True):
 
     lease_id: str
     currency: str  # ISO 4217
+    autopay: bool  # whether they are to be collected without being asked for
+    payment_method: str | None  # what autopay charges
+    autopay_stopped: AutopayStop | None  # why autopay charges nothing; null: the method is not stopped
     items: list[PaymentView]
 
 
@@ -99,6 +118,24 @@ class PaymentApi:
                 answers={200: ("The attempt", AttemptView)},
                 problems=(404,),
             ),
+            Route(
+                method="POST",
+                path="/api/v1/leases/{lease_id}/autopay",
+                handler=self.set_autopay,
+                summary="Turn autopay on or off, name its payment method, take up again what was stopped",
+                body=NewAutopay,
+                answers={
+                    200: ("What holds from now on", AutopayView),
+                    409: ("The lease is paid off, cancelled or charged off", PROBLEM),
+                    422: (
+                        "A field is wrong; also `autopay` without a `payment_method` where none is known or"
+                        " the known one is stopped",
+                        PROBLEM,
+                    ),
+                },
+                command=True,
+                problems=(404,),
+            ),
             *PayoffApi(self._pool, self._commands, self._lease_arrived, self._reached).routes(others),
             Route(
                 method="POST",
@@ -129,12 +166,19 @@ class PaymentApi:
         lease_id = path_id(request, "lease_id")
         read_query(request.query, NoQuery)
         await consistency.wait_until_caught_up(request, self._reached)
-        account = await self._pool.fetchrow(queries.get_account, lease_id)
+        account = await store.account(self._pool, lease_id)
         if account is None:
             raise ProblemError(404, "There is no such lease.")
         payments = await store.payments(self._pool, lease_ids=[lease_id])
-        items = [payment_view(payment, account["currency"]) for payment in payments]
-        return json_response(encode(Payments(lease_id=lease_id, currency=account["currency"], items=items)))
+        found = Payments(
+            lease_id=lease_id,
+            currency=account.currency,
+            autopay=account.autopay,
+            payment_method=account.payment_method,
+            autopay_stopped=account.autopay_stopped,
+            items=[payment_view(payment, account) for payment in payments],
+        )
+        return json_response(encode(found))
 
     async def get_payment(self, request: web.Request) -> web.Response:
         """GET /api/v1/payments/{payment_id}"""
@@ -144,8 +188,8 @@ class PaymentApi:
         found = await store.payments(self._pool, ids=[payment_id])
         if not found:
             raise ProblemError(404, "There is no such payment.")
-        currency = await self._currency(found[0].lease_id)
-        return json_response(encode(payment_view(found[0], currency)))
+        account = await self._account(found[0].lease_id)
+        return json_response(encode(payment_view(found[0], account)))
 
     async def attempt(self, request: web.Request) -> web.Response:
         """POST /api/v1/payments/{payment_id}/attempt"""
@@ -164,6 +208,19 @@ class PaymentApi:
             ),
             fingerprint=fingerprint,
             resource_url=attempt_url(attempt_id),
+        )
+
+    async def set_autopay(self, request: web.Request) -> web.Response:
+        """POST /api/v1/leases/{lease_id}/autopay"""
+        lease_id = path_id(request, "lease_id")
+        asked, fingerprint = await self._commands.read(request, NewAutopay)
+        await self._lease_arrived(lease_id)
+        return await self._commands.submit(
+            request,
+            "SetAutopay",
+            SetAutopay(lease_id=lease_id, autopay=asked.autopay, payment_method=asked.payment_method),
+            fingerprint=fingerprint,
+            resource_url=f"/api/v1/leases/{lease_id}/payments",
         )
 
     async def refund(self, request: web.Request) -> web.Response:
@@ -194,7 +251,8 @@ class PaymentApi:
         rows = await self._pool.fetch(queries.list_attempts, payment_id, after, asked.limit + 1)
         attempts = [store.attempt_from(row) for row in rows[: asked.limit]]
         more = cursor.write(its, attempts[-1].attempt_id) if len(rows) > asked.limit else None
-        items = [attempt_view(attempt, payments[0]) for attempt in attempts]
+        account = await self._account(payments[0].lease_id)
+        items = [attempt_view(attempt, payments[0], account) for attempt in attempts]
         return json_response(encode(Attempts(items=items, next_cursor=more)))
 
     async def get_attempt(self, request: web.Request) -> web.Response:
@@ -209,12 +267,13 @@ class PaymentApi:
         payments = (
             await store.payments(self._pool, ids=[attempt.payment_id]) if attempt.payment_id else [None]
         )
-        return json_response(encode(attempt_view(attempt, payments[0])))
+        account = await self._account(attempt.lease_id)
+        return json_response(encode(attempt_view(attempt, payments[0], account)))
 
-    async def _currency(self, lease_id: str) -> str:
-        account = await self._pool.fetchrow(queries.get_account, lease_id)
+    async def _account(self, lease_id: str) -> Account:
+        account = await store.account(self._pool, lease_id)
         assert account is not None  # a payment is never without its account
-        return str(account["currency"])
+        return account
 
     async def _lease_arrived(self, lease_id: str) -> None:
         await self._arrived(lease_id, queries.account_exists)

@@ -10,7 +10,7 @@ from common.calendar import DayCount
 from payment_svc import payoff as payoffs
 from payment_svc.allocation import Allocation, allocate
 from payment_svc.declines import Decline
-from payment_svc.events import Kind, PaymentStatus
+from payment_svc.events import AutopayStop, Kind, PaymentStatus
 from payment_svc.payoff import Payoff
 
 Closed = Literal["cancelled", "charged_off"]
@@ -54,6 +54,7 @@ class Account(msgspec.Struct, kw_only=True):
     start_date: date
     payment_method: str | None = None  # what autopay charges
     autopay: bool = False
+    autopay_stopped: AutopayStop | None = None  # the method: no run charges anything of the lease
     grace_days: int = 0  # days after a due date without consequences
     late_fee: int = 0  # minor units; 0: none is ever assessed
     delinquent: bool = False
@@ -86,10 +87,10 @@ class Payment(msgspec.Struct, kw_only=True):
     attempts: int
     next_retry_at: datetime | None
     last_attempt_id: str | None
-    autopay_since: date | None = None  # as_of of the collection run that first tried to collect it
-    autopay_declines: int = 0
-    autopay_failures: int = 0  # autopay attempts that could not be made as they were
-    autopay_over: bool = False  # no collection run is to try (again)
+    autopay_since: date | None = None  # as_of of the run that began the present series of attempts
+    autopay_declines: int = 0  # of the series
+    autopay_failures: int = 0  # of the series: attempts that could not be made as they were
+    autopay_stopped: AutopayStop | None = None  # no collection run is to try (again)
     cancelled_by_payoff: bool = False  # by the standing one, whose share is not in `paid`
     late_fees_waived: int = 0  # minor units; by a payoff, so they are in `owed` no longer
 
@@ -182,7 +183,7 @@ def start(
     now: datetime,
 ) -> Attempt:
     """Begin to collect an instalment. Raises Refused: 409 for its state, 422 for the amount."""
-    _refuse_closed(account)
+    refuse_closed(account)
     if payment.in_flight or account.payoff_in_flight:
         what = "An attempt on this payment" if payment.in_flight else "A payoff of this lease or its refund"
         raise Refused(409, f"{what} is in flight; its outcome has to be known first.")
@@ -234,7 +235,7 @@ def start_payoff(
 
 def nothing_in_flight(account: Account, payments: list[Payment]) -> None:
     """Raises Refused 409 where the lease is closed, or an attempt on any part of it has no outcome yet."""
-    _refuse_closed(account)
+    refuse_closed(account)
     if account.payoff_in_flight or any(payment.in_flight for payment in payments):
         raise Refused(409, "An attempt on this lease is in flight; its outcome has to be known first.")
 
@@ -296,7 +297,8 @@ def begin_payoff(
     )
 
 
-def _refuse_closed(account: Account) -> None:
+def refuse_closed(account: Account) -> None:
+    """Raises Refused 409 where the lease was closed before it was paid."""
     if account.closed:
         how = account.closed.replace("_", " ")
         raise Refused(409, f"This lease has been {how}; nothing more is collected on it.")
@@ -309,7 +311,7 @@ def collect(payment: Payment, amount: int) -> Allocation:
     payment.in_flight = None
     if payment.amount_due == 0 and payment.status != "cancelled":
         payment.status = "paid"
-        _done(payment)
+        done(payment)
     return allocation
 
 
@@ -333,10 +335,9 @@ def settle_payoff(account: Account, payments: list[Payment], attempt: Attempt) -
             _waive(payment, settled)
             payment.status = settled[payment.number].status
             payment.cancelled_by_payoff = payment.status == "cancelled"
-            payment.next_retry_at = None
+            done(payment)
             if payment.status == "paid":
                 payment.paid = payment.owed
-                _done(payment)
     attempt.payoff = msgspec.structs.replace(payoff, instalments=tuple(settled.values()))
 
 
@@ -350,9 +351,9 @@ def _waive(payment: Payment, settled: dict[int, payoffs.Settled]) -> None:
         settled[payment.number] = msgspec.structs.replace(its, late_fees_waived=waived)
 
 
-def _done(payment: Payment) -> None:
-    """Nothing is left to collect; money that is given back later is not taken again by itself."""
-    payment.autopay_over = True
+def done(payment: Payment) -> None:
+    """Nothing is left to collect, so nothing is stopped and no retry is to come."""
+    payment.autopay_stopped = None
     payment.next_retry_at = None
 
 

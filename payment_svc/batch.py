@@ -13,6 +13,7 @@ from common.envelope import Event, Outcome, encode
 from common.http import consistency
 from common.ids import uuid7
 from payment_svc.attempt import ASK_AFTER, CLAIM, Account, Attempt, Payment
+from payment_svc.collecting import HardDeclineStops, reversal_stops
 from payment_svc.declines import Decline, decline
 from payment_svc.events import SOURCE
 from payment_svc.quote import Quote
@@ -37,6 +38,9 @@ class Batch:
         self.ask_after: Sequence[timedelta] = ASK_AFTER
         self.claim = CLAIM
         self.judge: Callable[[str], Decline] = decline  # of a decline code
+        self.hard_decline_stops: HardDeclineStops = "method"
+        # Whether autopay stops for an instalment because money of it was taken back; see there.
+        self.reversal_stops: Callable[[Account, Payment, date, bool], bool] = reversal_stops
         self.accounts = accounts
         self.payments = {payment.payment_id: payment for payment in payments}
         self.started: list[Attempt] = []

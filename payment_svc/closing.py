@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from msgspec.structs import replace
 
 from payment_svc.allocation import Allocation
-from payment_svc.attempt import Account, Closed, Payment
+from payment_svc.attempt import Account, Closed, Payment, done
 from payment_svc.payoff import Payoff
 
 # How each of the lease service's events closes a lease.
@@ -22,7 +22,7 @@ def cancel_open(payments: Iterable[Payment]) -> list[Payment]:
     changed = [payment for payment in payments if payment.open]
     for payment in changed:
         payment.status = "cancelled"
-        payment.next_retry_at = None
+        done(payment)
     return changed
 
 

@@ -4,23 +4,28 @@ Days are counted in calendar days of a run's `as_of`, never by a clock, so a run
 or comes late, or is followed by one for an earlier day decides the same once.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Literal
 
 import msgspec
 
+from common.clock import rfc3339
 from payment_svc.attempt import Account, Attempt, Payment
 from payment_svc.declines import Decline
-from payment_svc.events import AutopayOver
+from payment_svc.events import AutopayOver, AutopayReason, AutopayStop
 
 # A soft decline of autopay is tried again so many days after the run that tried first …
 RETRY_AFTER_DAYS = (1, 3, 5)
-# … and then never: a bound on the attempts of autopay that the issuer declines, for each instalment, and on
-# those that cannot be made as they are (the gateway will not take them), one a day.
+# … and then no more: a bound on the attempts of autopay that the issuer declines, for each instalment, and on
+# those that cannot be made as they are (the gateway will not take them), one a day. A new method begins anew.
 MAX_ATTEMPTS = 1 + len(RETRY_AFTER_DAYS)
 
 ONE_DAY = timedelta(days=1)
+
+# What a hard decline of the method that autopay charges stops. By older events that was one instalment, or
+# nothing where nothing went on.
+HardDeclineStops = Literal["method", "instalment", "nothing"]
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True):
@@ -113,75 +118,146 @@ def settled(account: Account, payment: Payment, attempt: Attempt) -> None:
 
 
 class Autopay(msgspec.Struct, frozen=True, kw_only=True):
-    """What the end of an attempt on an instalment means for autopay."""
+    """What the end of an attempt on an instalment means for autopay of that instalment."""
 
     retry_on: date | None = None  # the day it tries again
-    over: AutopayOver | None = None  # why it never does; None: nothing has ended by this
+    over: AutopayOver | None = None  # why it is stopped; None: nothing is by this
 
 
-def declined(account: Account, payment: Payment, attempt: Attempt, decline: Decline) -> Autopay:
-    """The issuer said no to an attempt on an instalment.
+def stop_method(account: Account, attempt: Attempt, decline: Decline, now: datetime) -> AutopayStop | None:
+    """The issuer said no to a charge: a hard decline stops the method that autopay charges.
 
-    A hard decline of the payment method that autopay charges ends autopay for this instalment, whoever asked
-    for the attempt; so does the last soft one of `MAX_ATTEMPTS`.
+    Whoever asked for the attempt, and whatever it was to collect. None: nothing is stopped by this.
     """
-    over: AutopayOver | None = None
-    if decline.class_ == "hard" and attempt.payment_method == account.payment_method:
-        over = _end(account, payment, "hard_decline")
-    if attempt.as_of is None:
-        return Autopay(over=over)
-    payment.autopay_declines += 1
-    if payment.autopay_declines >= MAX_ATTEMPTS:
-        over = over or _end(account, payment, "last_decline")
-    if payment.autopay_over or not payment.open:
-        payment.autopay_over = True
-        return Autopay(over=over)
-    since = payment.autopay_since or attempt.as_of
-    after = timedelta(days=RETRY_AFTER_DAYS[payment.autopay_declines - 1])
-    return Autopay(retry_on=_retry_on(payment, max(since + after, attempt.as_of + ONE_DAY)))
+    if decline.class_ != "hard" or attempt.payment_method != account.payment_method:
+        return None
+    if not account.autopay or account.autopay_stopped is not None:
+        return None
+    account.autopay_stopped = _stop("hard_decline", attempt, now)
+    return account.autopay_stopped
 
 
-def not_reached(account: Account, payment: Payment, attempt: Attempt, *, outage: bool) -> AutopayOver | None:
-    """An attempt has failed: the next day's run tries again, unless that is of no use.
+def stop_dead_method(account: Account, reached: Iterable[Payment]) -> AutopayStop | None:
+    """Stop a method that had its hard decline when that stopped one instalment, and not the method.
 
-    `outage`: it speaks against the gateway's health only; otherwise against this attempt, and after
-    `MAX_ATTEMPTS` of those autopay is over.
+    `reached`: open instalments of the lease. None: there is nothing to stop.
     """
-    if attempt.as_of is not None and not outage:
-        payment.autopay_failures += 1
-        if payment.autopay_failures >= MAX_ATTEMPTS:
-            return _end(account, payment, "cannot_be_made")
-    not_done(payment, attempt)
+    if not account.autopay or account.autopay_stopped is not None:
+        return None
+    for payment in reached:
+        if payment.autopay_stopped is not None and payment.autopay_stopped.reason == "hard_decline":
+            account.autopay_stopped = payment.autopay_stopped
+            return account.autopay_stopped
     return None
 
 
-def not_done(payment: Payment, attempt: Attempt) -> None:
+def declined(
+    account: Account,
+    payment: Payment,
+    attempt: Attempt,
+    decline: Decline,
+    now: datetime,
+    *,
+    hard_stops: HardDeclineStops,
+) -> Autopay:
+    """The issuer said no to an attempt on an instalment; the last of `MAX_ATTEMPTS` stops autopay of that."""
+    over: AutopayOver | None = None
+    hard = decline.class_ == "hard" and attempt.payment_method == account.payment_method
+    if hard and hard_stops == "instalment":
+        over = _stop_instalment(account, payment, "hard_decline", attempt, now)
+    tried_on = _series_day(account, attempt)
+    if tried_on is None:
+        return Autopay(over=over)
+    payment.autopay_declines += 1
+    if payment.autopay_declines >= MAX_ATTEMPTS:
+        over = over or _stop_instalment(account, payment, "last_decline", attempt, now)
+    if hard or not _autopay_wanted(account, payment) or not payment.open:
+        return Autopay(over=over)
+    payment.autopay_since = payment.autopay_since or tried_on
+    after = timedelta(days=RETRY_AFTER_DAYS[payment.autopay_declines - 1])
+    return Autopay(retry_on=_retry_on(payment, max(payment.autopay_since + after, tried_on + ONE_DAY)))
+
+
+def not_reached(
+    account: Account, payment: Payment, attempt: Attempt, now: datetime, *, outage: bool
+) -> AutopayOver | None:
+    """An attempt has failed: the next day's run tries again, unless that is of no use.
+
+    `outage`: it speaks against the gateway's health only; otherwise against this attempt, and after
+    `MAX_ATTEMPTS` of those autopay of the instalment is stopped.
+    """
+    if _series_day(account, attempt) is not None and not outage:
+        payment.autopay_failures += 1
+        if payment.autopay_failures >= MAX_ATTEMPTS:
+            return _stop_instalment(account, payment, "cannot_be_made", attempt, now)
+    not_done(account, payment, attempt)
+    return None
+
+
+def not_done(account: Account, payment: Payment, attempt: Attempt) -> None:
     """An attempt that no issuer has declined left something to be paid: the next day's run tries again.
 
     The gateway was certainly not reached; or a late fee was assessed while the attempt was in flight.
     """
-    if attempt.as_of is not None and payment.open and not payment.autopay_over:
-        _retry_on(payment, attempt.as_of + ONE_DAY)
+    tried_on = _series_day(account, attempt)
+    if tried_on is not None and payment.open and _autopay_wanted(account, payment):
+        payment.autopay_since = payment.autopay_since or tried_on
+        _retry_on(payment, tried_on + ONE_DAY)
 
 
-def given_back(payment: Payment) -> None:
-    """Money was taken back from an instalment: it is open again, and nothing is taken again by itself."""
-    payment.autopay_over = True
+def reversal_stops(account: Account, payment: Payment, today: date, in_full: bool) -> bool:
+    """Whether autopay stops for an open instalment because money that was for it has been taken back.
+
+    It does where that money had paid it in full (`in_full`) and it is due: on the lease's day, or today where
+    that is later. One that was never paid in full, or falls due later, is collected as agreed.
+    """
+    day = max(today, account.collected_as_of or today)
+    return account.autopay and in_full and payment.due_date <= day
+
+
+def given_back(payment: Payment, attempt: Attempt, now: datetime) -> None:
+    """Money that had paid an instalment in full was taken back: it is not taken again by itself."""
+    payment.autopay_stopped = payment.autopay_stopped or _stop("money_taken_back", attempt, now)
     payment.next_retry_at = None
 
 
-def _end(account: Account, payment: Payment, why: AutopayOver) -> AutopayOver | None:
-    """No run is to try again; `why`, where one would have."""
-    would_have = _autopay_wanted(account, payment) and payment.open
-    payment.autopay_over = True
+def stopped_or_tried(payment: Payment, *, tried: bool) -> bool:
+    """Whether autopay of it was stopped; with `tried` also, whether a run has tried it in this series."""
+    return payment.autopay_stopped is not None or (tried and payment.autopay_since is not None)
+
+
+def begin_anew(payment: Payment) -> None:
+    """Autopay of an open instalment begins a new series of attempts, whatever stopped the last one."""
+    payment.autopay_since = None
+    payment.autopay_declines = payment.autopay_failures = 0
+    payment.autopay_stopped = None
     payment.next_retry_at = None
-    return why if would_have else None
 
 
 def tried(payment: Payment, as_of: date) -> None:
     """A run has started an autopay attempt."""
     payment.autopay_since = payment.autopay_since or as_of
     payment.next_retry_at = None
+
+
+def _stop(reason: AutopayReason, attempt: Attempt, now: datetime) -> AutopayStop:
+    return AutopayStop(reason=reason, since=rfc3339(now), attempt_id=attempt.attempt_id)
+
+
+def _stop_instalment(
+    account: Account, payment: Payment, why: AutopayOver, attempt: Attempt, now: datetime
+) -> AutopayOver | None:
+    """No run is to try again; gives `why`, where one would have."""
+    if not _autopay_wanted(account, payment) or not payment.open:
+        return None
+    payment.autopay_stopped = _stop(why, attempt, now)
+    payment.next_retry_at = None
+    return why
+
+
+def _series_day(account: Account, attempt: Attempt) -> date | None:
+    """The day of a run's attempt by the method that is charged now; None: it is in no series that goes on."""
+    return attempt.as_of if attempt.payment_method == account.payment_method else None
 
 
 def _retry_on(payment: Payment, day: date) -> date:
@@ -195,7 +271,8 @@ def _late_fee_open(account: Account, payment: Payment) -> bool:
 
 
 def _autopay_wanted(account: Account, payment: Payment) -> bool:
-    return account.autopay and account.payment_method is not None and not payment.autopay_over
+    stopped = account.autopay_stopped or payment.autopay_stopped
+    return account.autopay and account.payment_method is not None and stopped is None
 
 
 def _autopay_on(account: Account, payment: Payment, as_of: date) -> bool:

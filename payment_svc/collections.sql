@@ -51,9 +51,9 @@ UPDATE collection_waiters AS w
 
 -- name: take_accounts
 -- The next leases of a run as of $1; those that another worker or a payment holds are passed over for now.
-SELECT lease_id::text, currency, principal, annual_rate, day_count, start_date, payment_method, autopay, grace_days,
-       late_fee, delinquent, next_look_on, collected_as_of, payoff_in_flight::text, payoff_standing::text, closed,
-       money_moves, event_sequence, lease_sequence
+SELECT lease_id::text, currency, principal, annual_rate, day_count, start_date, payment_method, autopay,
+       autopay_stopped, grace_days, late_fee, delinquent, next_look_on, collected_as_of, payoff_in_flight::text,
+       payoff_standing::text, closed, money_moves, event_sequence, lease_sequence
   FROM accounts
  WHERE next_look_on <= $1 AND (collected_as_of IS NULL OR collected_as_of < $1)
  ORDER BY next_look_on, accounts.lease_id
@@ -64,8 +64,8 @@ SELECT lease_id::text, currency, principal, annual_rate, day_count, start_date, 
 -- Open instalments of these leases that fall due by $2.
 SELECT payment_id::text, lease_id::text, number, due_date, principal, interest, fees, late_fees, paid_principal,
        paid_interest, paid_fees, paid_late_fees, principal_balance, status, in_flight::text, attempts,
-       next_retry_at, last_attempt_id::text, autopay_since, autopay_declines, autopay_failures, autopay_over,
-       cancelled_by_payoff, late_fees_waived
+       next_retry_at, last_attempt_id::text, autopay_since, autopay_declines, autopay_failures,
+       autopay_stopped, cancelled_by_payoff, late_fees_waived
   FROM payments
  WHERE lease_id = ANY($1::uuid[]) AND status IN ('scheduled', 'due', 'late') AND due_date <= $2
  ORDER BY payments.lease_id, number

@@ -48,6 +48,13 @@ class NewQuote(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     ]
 
 
+class NewAutopay(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The body of `POST /api/v1/leases/{lease_id}/autopay`."""
+
+    autopay: bool  # whether instalments are to be collected without being asked for
+    payment_method: PaymentMethod | None = None  # absent: the one known, unless that is stopped
+
+
 class NewRun(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The body of `POST /api/v1/collections/run`."""
 
@@ -108,6 +115,14 @@ class RecordChargeback(msgspec.Struct, frozen=True, kw_only=True):
     amount: int  # minor units
     currency: str | None = None  # ISO 4217; has to be the attempt's where it is given
     reason: str  # the gateway's word for it, such as "fraudulent"
+
+
+class SetAutopay(msgspec.Struct, frozen=True, kw_only=True):
+    """Collect a lease's instalments without being asked for, or no longer, and with which payment method."""
+
+    lease_id: str
+    autopay: bool
+    payment_method: str | None = None  # None: the one known
 
 
 class RunCollections(msgspec.Struct, frozen=True, kw_only=True):

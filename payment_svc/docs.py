@@ -11,12 +11,19 @@ from common.envelope import Command, Event, encode
 from common.http.commands import CommandFront
 from common.http.server import build_app
 from common.ids import payment_id
-from payment_svc import handlers, quoting, refunding, settlement
+from payment_svc import autopay, handlers, quoting, refunding, settlement
 from payment_svc.allocation import Allocation
 from payment_svc.app import TITLE, routes
 from payment_svc.attempt import Account, Payment
 from payment_svc.batch import Batch
-from payment_svc.commands import AttemptPayment, PayOffLease, QuotePayoff, RecordChargeback, RefundAttempt
+from payment_svc.commands import (
+    AttemptPayment,
+    PayOffLease,
+    QuotePayoff,
+    RecordChargeback,
+    RefundAttempt,
+    SetAutopay,
+)
 from payment_svc.declines import TABLE
 from payment_svc.events import CATALOGUE
 from payment_svc.gateways.port import Charged, ChargeResult, Declined, NoAnswer, NotReached
@@ -79,6 +86,7 @@ def examples() -> dict[str, Event]:
         *_quote(),
         *_take_back("refund"),
         *_take_back("chargeback"),
+        *_change_autopay(),
         *_run_collections(declined),
     ]
     first: dict[str, Event] = {}
@@ -148,6 +156,23 @@ def _take_back(kind: str) -> list[Event]:
 def _answered(batch: Batch, answers: tuple[ChargeResult, ...]) -> list[Event]:
     for answer in answers:
         settlement.settle(batch, batch.started[0], answer)
+    return batch.events
+
+
+def _change_autopay() -> list[Event]:
+    """Told when the card of a lease on autopay was declined for good, and then another is named."""
+    batch = _batch()
+    batch.accounts[LEASE_ID].autopay = True
+    asked = AttemptPayment(
+        attempt_id=ATTEMPT_IDS[0],
+        payment_id=payment_id(LEASE_ID, 1),
+        payment_method="pm_card_ok",
+        amount=None,
+    )
+    handlers.attempt_payment(batch, _command("AttemptPayment"), asked)
+    _answered(batch, (Declined(code="lost_card", reference="ch_7d01"),))
+    named = SetAutopay(lease_id=LEASE_ID, autopay=True, payment_method="pm_other")
+    autopay.set_autopay(batch, _command("SetAutopay"), named)
     return batch.events
 
 

@@ -14,9 +14,23 @@ SOURCE = "/payment-svc"
 
 Kind = Literal["instalment", "payoff", "refund", "chargeback"]
 PaymentStatus = Literal["scheduled", "due", "late", "processing", "paid", "cancelled"]
-# Why no collection run tries to collect an instalment any more: a hard decline of the lease's payment method,
-# the last of the soft declines that are waited out, or as many tries that the gateway would not take.
+# Why no collection run tries to collect an instalment any more: the last of the soft declines that are waited
+# out, or as many tries that the gateway would not take. Older events tell a hard decline so; now it stops the
+# lease's payment method (`lease.autopay_changed`).
 AutopayOver = Literal["hard_decline", "last_decline", "cannot_be_made"]
+# What stops autopay: of a lease's payment method a hard decline, of one instalment any of these. Money that
+# went back is not taken again by itself. The last one is of rows that are older than the reasons.
+AutopayReason = Literal[
+    "hard_decline", "last_decline", "cannot_be_made", "money_taken_back", "before_upgrade"
+]
+
+
+class AutopayStop(msgspec.Struct, frozen=True, kw_only=True):
+    """Why autopay collects nothing, until `POST /api/v1/leases/{lease_id}/autopay` takes it up again."""
+
+    reason: AutopayReason  # what has stopped it
+    since: str  # RFC 3339
+    attempt_id: str | None  # the attempt, refund or chargeback that stopped it; null: not known
 
 
 class AttemptEvent(msgspec.Struct, frozen=True, kw_only=True):
@@ -143,6 +157,8 @@ class ChangedInstalment(msgspec.Struct, frozen=True, kw_only=True):
     amount: int  # minor units it asks for
     amount_paid: int  # minor units paid on it
     amount_due: int  # minor units left on it
+    # why no run collects it; null: nothing stops that. Older events do not say: they stop all open ones
+    autopay_stopped: AutopayStop | msgspec.UnsetType | None = msgspec.UNSET
 
 
 class MoneyTakenBack(AttemptEvent, frozen=True, kw_only=True):
@@ -179,6 +195,25 @@ class RetryScheduled(msgspec.Struct, frozen=True, kw_only=True):
     retry_at: date  # the first collection run as of this day or later tries again
     attempts: int  # autopay attempts on this instalment that were declined so far
     reason: str
+
+
+class AutopayInstalment(msgspec.Struct, frozen=True, kw_only=True):
+    """An open instalment whose series of attempts begins anew: nothing stops it, the next run may try it."""
+
+    number: int
+    payment_id: str
+
+
+class AutopayChanged(msgspec.Struct, frozen=True, kw_only=True):
+    """`lease.autopay_changed`: whether autopay collects from now on, by which method, and what stops that."""
+
+    lease_id: str
+    currency: str  # ISO 4217
+    autopay: bool  # stays true where its method is stopped
+    payment_method: str | None  # what it charges; null: none was ever named
+    autopay_stopped: AutopayStop | None  # why it charges nothing of the lease; null: not stopped
+    reason: Literal["requested", "hard_decline"]  # asked for, or the issuer declined the method for good
+    instalments: list[AutopayInstalment]  # in order of number; announced retries of these are void
 
 
 class LateFeeAssessed(msgspec.Struct, frozen=True, kw_only=True):
@@ -233,6 +268,7 @@ CATALOGUE: dict[str, type[msgspec.Struct]] = {
     "lease.late_fee_assessed": LateFeeAssessed,
     "lease.delinquent": LeaseDelinquent,
     "lease.cured": LeaseCured,
+    "lease.autopay_changed": AutopayChanged,
 }
 
 

@@ -17,6 +17,7 @@ from common.worker import Poison, SequenceGap
 from payment_svc import attempt as domain
 from payment_svc import closing, noting, quote_store, refunding, returns, run_store, store
 from payment_svc.attempt import Account, Attempt, Refused
+from payment_svc.autopay import decode_autopay, set_autopay
 from payment_svc.batch import Batch, Cause
 from payment_svc.commands import (
     AttemptPayment,
@@ -26,6 +27,7 @@ from payment_svc.commands import (
     RecordChargeback,
     RefundAttempt,
     RunCollections,
+    SetAutopay,
 )
 from payment_svc.news import EVENTS, News
 from payment_svc.quote import start_quoted_payoff
@@ -110,6 +112,7 @@ Asked = (
     | RecordChargeback
     | NoteSettlement
     | RunCollections
+    | SetAutopay
 )
 COMMANDS: dict[str, tuple[Callable[[msgspec.Raw], Asked], Callable[[Batch, Command, Asked], Outcome]]] = {
     "AttemptPayment": (decode_attempt, attempt_payment),  # type: ignore[dict-item]
@@ -117,6 +120,7 @@ COMMANDS: dict[str, tuple[Callable[[msgspec.Raw], Asked], Callable[[Batch, Comma
     "QuotePayoff": (decode_quote, quote_payoff),  # type: ignore[dict-item]
     "RefundAttempt": (decode_refund, refund_attempt),  # type: ignore[dict-item]
     "RecordChargeback": (decode_chargeback, record_chargeback),  # type: ignore[dict-item]
+    "SetAutopay": (decode_autopay, set_autopay),  # type: ignore[dict-item]
     "RunCollections": (decode_run, run_collections),  # type: ignore[dict-item]
     "NoteSettlement": (noting.decode_note, noting.note_settlement),  # type: ignore[dict-item]
 }
@@ -131,7 +135,9 @@ class PaymentUnit:
         """Decide on a batch of commands and write what they change."""
         asked = [_decode(command) for command in commands]
         payment_ids = [each.payment_id for each in asked if isinstance(each, AttemptPayment)]
-        payoff_leases = [each.lease_id for each in asked if isinstance(each, PayOffLease | QuotePayoff)]
+        payoff_leases = [
+            each.lease_id for each in asked if isinstance(each, PayOffLease | QuotePayoff | SetAutopay)
+        ]
         quote_ids = [each.quote_id for each in asked if isinstance(each, PayOffLease) and each.quote_id]
         leases = set(payoff_leases)
         if payment_ids:

@@ -63,7 +63,7 @@ def note_settlement(batch: Batch, command: Command, asked: NoteSettlement) -> Ou
         command_id=command.command_id,
         status="succeeded",
         http_status=200,
-        body=msgspec.Raw(encode(attempt_view(attempt, payment))),
+        body=msgspec.Raw(encode(attempt_view(attempt, payment, account))),
         location=attempt_url(attempt.attempt_id),
         token=token(account),
     )

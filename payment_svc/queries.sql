@@ -12,9 +12,9 @@ SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::int[], $4::date[], $5::bigint[]
 
 -- name: lock_accounts
 -- Locked in one order, so that two workers never wait for each other.
-SELECT lease_id::text, currency, principal, annual_rate, day_count, start_date, payment_method, autopay, grace_days,
-       late_fee, delinquent, next_look_on, collected_as_of, payoff_in_flight::text, payoff_standing::text, closed,
-       money_moves, event_sequence, lease_sequence
+SELECT lease_id::text, currency, principal, annual_rate, day_count, start_date, payment_method, autopay,
+       autopay_stopped, grace_days, late_fee, delinquent, next_look_on, collected_as_of, payoff_in_flight::text,
+       payoff_standing::text, closed, money_moves, event_sequence, lease_sequence
   FROM accounts
  WHERE lease_id = ANY($1::uuid[])
  ORDER BY accounts.lease_id
@@ -27,8 +27,8 @@ SELECT DISTINCT lease_id::text FROM payments WHERE payment_id = ANY($1::uuid[])
 -- Payments by id ($1) or by lease ($2), in order.
 SELECT payment_id::text, lease_id::text, number, due_date, principal, interest, fees, late_fees, paid_principal,
        paid_interest, paid_fees, paid_late_fees, principal_balance, status, in_flight::text, attempts,
-       next_retry_at, last_attempt_id::text, autopay_since, autopay_declines, autopay_failures, autopay_over,
-       cancelled_by_payoff, late_fees_waived
+       next_retry_at, last_attempt_id::text, autopay_since, autopay_declines, autopay_failures,
+       autopay_stopped, cancelled_by_payoff, late_fees_waived
   FROM payments
  WHERE payment_id = ANY($1::uuid[]) OR lease_id = ANY($2::uuid[])
  ORDER BY payments.lease_id, number
@@ -38,11 +38,12 @@ UPDATE accounts AS a
    SET payoff_in_flight = n.payoff_in_flight, payoff_standing = n.payoff_standing,
        event_sequence = n.event_sequence, lease_sequence = n.lease_sequence,
        delinquent = n.delinquent, next_look_on = n.next_look_on, collected_as_of = n.collected_as_of,
+       payment_method = n.payment_method, autopay = n.autopay, autopay_stopped = n.autopay_stopped,
        money_moves = n.money_moves
   FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::int[], $5::int[], $6::boolean[], $7::date[], $8::date[],
-              $9::int[])
+              $9::text[], $10::boolean[], $11::json[], $12::int[])
        AS n (lease_id, payoff_in_flight, payoff_standing, event_sequence, lease_sequence, delinquent, next_look_on,
-             collected_as_of, money_moves)
+             collected_as_of, payment_method, autopay, autopay_stopped, money_moves)
  WHERE a.lease_id = n.lease_id
 
 -- name: close_accounts
@@ -58,14 +59,14 @@ UPDATE payments AS p
        paid_late_fees = n.paid_late_fees, status = n.status, in_flight = n.in_flight, attempts = n.attempts,
        last_attempt_id = n.last_attempt_id, late_fees = n.late_fees, next_retry_at = n.next_retry_at,
        autopay_since = n.autopay_since, autopay_declines = n.autopay_declines,
-       autopay_failures = n.autopay_failures, autopay_over = n.autopay_over,
+       autopay_failures = n.autopay_failures, autopay_stopped = n.autopay_stopped,
        cancelled_by_payoff = n.cancelled_by_payoff, late_fees_waived = n.late_fees_waived
   FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::text[], $7::uuid[], $8::int[],
-              $9::uuid[], $10::bigint[], $11::timestamptz[], $12::date[], $13::int[], $14::int[], $15::boolean[],
+              $9::uuid[], $10::bigint[], $11::timestamptz[], $12::date[], $13::int[], $14::int[], $15::json[],
               $16::boolean[], $17::bigint[])
        AS n (payment_id, paid_principal, paid_interest, paid_fees, paid_late_fees, status, in_flight, attempts,
-             last_attempt_id, late_fees, next_retry_at, autopay_since, autopay_declines, autopay_failures, autopay_over,
-             cancelled_by_payoff, late_fees_waived)
+             last_attempt_id, late_fees, next_retry_at, autopay_since, autopay_declines, autopay_failures,
+             autopay_stopped, cancelled_by_payoff, late_fees_waived)
  WHERE p.payment_id = n.payment_id
 
 -- name: update_owed
@@ -179,7 +180,8 @@ UPDATE attempts SET next_check_at = now() WHERE status = 'unknown' AND next_chec
 SELECT count(*) FROM attempts WHERE status = 'unknown' AND created_at < $1
 
 -- name: get_account
-SELECT lease_id::text, currency, principal, annual_rate, day_count, start_date, payoff_in_flight::text,
+SELECT lease_id::text, currency, principal, annual_rate, day_count, start_date, payment_method, autopay,
+       autopay_stopped, grace_days, late_fee, delinquent, next_look_on, collected_as_of, payoff_in_flight::text,
        payoff_standing::text, closed, event_sequence, lease_sequence
   FROM accounts
  WHERE lease_id = $1

@@ -17,6 +17,7 @@ ACCOUNTS = Table(
     key=("lease_id",),
     compared=(
         *("currency", "principal", "annual_rate", "day_count", "start_date", "payment_method", "autopay"),
+        "autopay_stopped",
         *("grace_days", "late_fee", "delinquent", "payoff_in_flight", "payoff_standing", "closed"),
         *("money_moves", "event_sequence", "lease_sequence"),
     ),
@@ -32,10 +33,14 @@ PAYMENTS = Table(
         *("payment_id", "due_date", "principal", "interest", "fees", "late_fees", "paid_principal"),
         *("paid_interest", "paid_fees", "paid_late_fees", "principal_balance", "in_flight", "attempts"),
         "CASE WHEN status IN ('scheduled', 'due', 'late') THEN 'open' ELSE status END",
-        *("next_retry_at", "last_attempt_id", "autopay_since", "autopay_declines", "autopay_over"),
+        *("next_retry_at", "last_attempt_id", "autopay_since", "autopay_declines"),
+        "autopay_stopped",
         *("autopay_failures", "cancelled_by_payoff", "late_fees_waived"),
     ),
-    left_out={"status": "of an open one, scheduled, due or late: no event says that a day has come"},
+    left_out={
+        "status": "of an open one, scheduled, due or late: no event says that a day has come",
+        "autopay_over": "an earlier version's, in place of autopay_stopped",
+    },
 )
 ATTEMPTS = Table(
     name="attempts",

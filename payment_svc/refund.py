@@ -102,6 +102,18 @@ def give_due(original: Attempt, amount: int) -> Reversal:
     """
     original.refunded += amount
     return Reversal(allocation=Allocation(interest=amount), interest_owed_again=0, changed=[])
+def paid_in_full(payments: list[Payment], original: Attempt) -> set[int]:
+    """The numbers of those instalments that an attempt's money has paid in full, also where a part went back.
+
+    `payments`: those it was for, as they are before more of it is taken back. A payoff pays all that is open.
+    """
+    return {
+        payment.number
+        for payment in payments
+        if original.payoff is not None
+        or payment.cancelled_by_payoff
+        or payment.paid.total + original.refunded >= payment.owed.total
+    }
 
 
 def take_back(

@@ -156,6 +156,7 @@ def taken_back(batch: Batch, attempt: Attempt, cause: Cause) -> None:
     account, payments = _touched(batch, original)
     known = batch.originals | batch.noted  # the batch may have settled the payoff that stands
     standing = known[account.payoff_standing].payoff if account.payoff_standing else None
+    in_full = domain.paid_in_full(payments, original)
     due_of = attempt.refund_due_of
     if due_of is not None and due_of == account.payoff_standing:
         batch.given[attempt.attempt_id] = attempt
@@ -170,7 +171,8 @@ def taken_back(batch: Batch, attempt: Attempt, cause: Cause) -> None:
     batch.touch(account, undone.changed)
     for payment in undone.changed:
         if payment.open:
-            collecting.given_back(payment)
+            if batch.reversal_stops(account, payment, batch.now.date(), payment.number in in_full):
+                collecting.given_back(payment, attempt, batch.now)
             account.look_by(payment.due_date)
     batch.owing.update((payment.payment_id, payment) for payment in undone.changed)
     told = (PaymentRefunded if attempt.kind == "refund" else PaymentChargedBack)(
@@ -188,6 +190,7 @@ def taken_back(batch: Batch, attempt: Attempt, cause: Cause) -> None:
                 amount=payment.owed.total,
                 amount_paid=payment.paid.total,
                 amount_due=payment.amount_due,
+                autopay_stopped=payment.autopay_stopped,
             )
             for payment in undone.changed
         ],
@@ -258,12 +261,13 @@ def _named(batch: Batch, asked: RecordChargeback) -> Attempt | None:
 
 
 def _recorded(batch: Batch, command: Command, attempt: Attempt) -> Outcome:
+    account = batch.accounts[attempt.lease_id]
     payment: Payment | None = batch.payments.get(attempt.payment_id) if attempt.payment_id else None
     return Outcome(
         command_id=command.command_id,
         status="succeeded",
         http_status=201,
-        body=msgspec.Raw(encode(attempt_view(attempt, payment))),
+        body=msgspec.Raw(encode(attempt_view(attempt, payment, account))),
         location=attempt_url(attempt.attempt_id),
-        token=token(batch.accounts[attempt.lease_id]),
+        token=token(account),
     )

@@ -8,7 +8,7 @@ import msgspec
 from common.clock import rfc3339
 from payment_svc.attempt import Account, Attempt, AttemptStatus, Payment
 from payment_svc.declines import Decline
-from payment_svc.events import Kind, PaymentStatus, Waived
+from payment_svc.events import AutopayStop, Kind, PaymentStatus, Waived
 from payment_svc.payoff import Breakdown, Payoff
 from payment_svc.quote import Quote
 
@@ -26,8 +26,9 @@ class PaymentView(msgspec.Struct, frozen=True, kw_only=True):
     amount_due: int  # minor units still to be paid
     status: PaymentStatus
     attempts: int  # tries so far
-    next_retry_at: str | None  # RFC 3339
+    next_retry_at: str | None  # RFC 3339: of autopay; null: none is planned, or autopay is off or stopped
     last_attempt_id: str | None
+    autopay_stopped: AutopayStop | None  # why autopay collects nothing of it; null: nothing stops that
 
 
 class AttemptView(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,6 +56,15 @@ class AttemptView(msgspec.Struct, frozen=True, kw_only=True):
     reason: str | None  # of a refund or chargeback
 
 
+class AutopayView(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether and with what autopay collects a lease's instalments."""
+
+    lease_id: str
+    autopay: bool
+    payment_method: str | None  # what it charges; null: none was ever named
+    autopay_stopped: AutopayStop | None  # why it charges nothing of the lease; null: not stopped
+
+
 class PayoffEstimate(msgspec.Struct, frozen=True, kw_only=True):
     """What it would cost to pay a lease off on a day; it binds nobody."""
 
@@ -79,25 +89,30 @@ def attempt_url(attempt_id: str) -> str:
     return f"/api/v1/attempts/{attempt_id}"
 
 
-def payment_view(payment: Payment, currency: str) -> PaymentView:
-    """A payment for an answer."""
+def payment_view(payment: Payment, account: Account) -> PaymentView:
+    """A payment for an answer. What stops the lease's method stops each open instalment."""
+    stopped, retry_at = None, None
+    if account.autopay and payment.open:
+        stopped = payment.autopay_stopped or account.autopay_stopped
+        retry_at = payment.next_retry_at if stopped is None else None
     return PaymentView(
         payment_id=payment.payment_id,
         lease_id=payment.lease_id,
         number=payment.number,
         due_date=payment.due_date,
-        currency=currency,
+        currency=account.currency,
         amount=payment.owed.total,
         amount_paid=payment.paid.total,
         amount_due=payment.amount_due,
         status=payment.shown_status,
         attempts=payment.attempts,
-        next_retry_at=rfc3339(payment.next_retry_at) if payment.next_retry_at else None,
+        next_retry_at=rfc3339(retry_at) if retry_at else None,
         last_attempt_id=payment.last_attempt_id,
+        autopay_stopped=stopped,
     )
 
 
-def attempt_view(attempt: Attempt, payment: Payment | None) -> AttemptView:
+def attempt_view(attempt: Attempt, payment: Payment | None, account: Account) -> AttemptView:
     """An attempt for an answer, with its payment where it has one."""
     return AttemptView(
         attempt_id=attempt.attempt_id,
@@ -112,7 +127,7 @@ def attempt_view(attempt: Attempt, payment: Payment | None) -> AttemptView:
         gateway_reference=attempt.gateway_reference,
         created_at=rfc3339(attempt.created_at),
         settled_at=rfc3339(attempt.settled_at) if attempt.settled_at else None,
-        payment=payment_view(payment, attempt.currency) if payment else None,
+        payment=payment_view(payment, account) if payment else None,
         breakdown=attempt.payoff.breakdown if attempt.payoff else None,
         quote_id=attempt.payoff.quote_id if attempt.payoff else None,
         refund_due=attempt.refund_due,
@@ -120,6 +135,16 @@ def attempt_view(attempt: Attempt, payment: Payment | None) -> AttemptView:
         amount_refunded=attempt.refunded,
         refunds=attempt.refunds,
         reason=attempt.reason,
+    )
+
+
+def autopay_view(account: Account) -> AutopayView:
+    """Autopay of a lease for an answer."""
+    return AutopayView(
+        lease_id=account.lease_id,
+        autopay=account.autopay,
+        payment_method=account.payment_method,
+        autopay_stopped=account.autopay_stopped,
     )
 
 

@@ -17,11 +17,11 @@ import msgspec
 from common.envelope import Command, Event
 from common.replay.folding import DoNotAddUp, UnknownType, by_source, check_told
 from payment_svc import attempt as domain
-from payment_svc import closing, collecting, quoting, refund, refunding, runs
+from payment_svc import autopay, closing, collecting, quoting, refund, refunding, runs
 from payment_svc import events as catalogue
 from payment_svc.attempt import Attempt, Payment, Refused
 from payment_svc.batch import Batch, Cause
-from payment_svc.commands import QuotePayoff
+from payment_svc.commands import QuotePayoff, SetAutopay
 from payment_svc.declines import NO_RECORD
 from payment_svc.gateways.port import Charged, ChargeResult, Declined, NoAnswer, NotReached
 from payment_svc.news import EVENTS as NEWS
@@ -47,6 +47,7 @@ class Folded:
         self.payments = {payment.payment_id: payment for payment in payments_of(created)}
         self.attempts: dict[str, Attempt] = {}
         self.quotes: dict[str, Quote] = {}
+        self.stopped_by: set[str] = set()  # events by which the lease's payment method was stopped, by all
 
 
 def fold(events: Sequence[Event]) -> Folded:
@@ -58,6 +59,7 @@ def fold(events: Sequence[Event]) -> Folded:
     if not leases or leases[0].type != "lease.created":
         raise DoNotAddUp("lease.created is missing")
     folded = Folded(decode_created(leases[0].data))
+    folded.stopped_by = {event.causationid for event in own if event.type == "lease.autopay_changed"}
     derived: dict[int, Event] = {}
     for event in own:
         _learn(folded, leases[: event.seensequence or 1])
@@ -133,6 +135,7 @@ def _charged_back(folded: Folded, batch: Batch, event: Event, told: catalogue.Mo
     )
     attempt.traceparent = event.traceparent
     folded.attempts[attempt.attempt_id] = attempt
+    _as_told(batch, told)
     refunding.taken_back(batch, attempt, _cause(event))
 
 
@@ -148,13 +151,37 @@ def _quoted(_folded: Folded, batch: Batch, event: Event, told: catalogue.PayoffQ
 def _settled(result: Callable[[Any], ChargeResult | None]) -> Callable[..., None]:
     """For an event that says what the gateway said."""
 
-    def apply(folded: Folded, batch: Batch, _event: Event, told: catalogue.AttemptEvent) -> None:
+    def apply(folded: Folded, batch: Batch, event: Event, told: catalogue.AttemptEvent) -> None:
         if isinstance(told, _Declined):  # judged then, whatever the table says now
             judged = msgspec.structs.replace(told.decline, retry_at=None)
             batch.judge = lambda _code: judged
+            over = getattr(told, "autopay_over", None)
+            alone: collecting.HardDeclineStops = "instalment" if over == "hard_decline" else "nothing"
+            batch.hard_decline_stops = "method" if event.id in folded.stopped_by else alone
+        elif isinstance(told, catalogue.MoneyTakenBack):
+            _as_told(batch, told)
         settle(batch, folded.attempts[told.attempt_id], result(told))
 
     return apply
+
+
+def _as_told(batch: Batch, told: catalogue.MoneyTakenBack) -> None:
+    """Which instalments it stops depends on the lease's day, which no event tells. Older events stop all."""
+    going_on = {each.number for each in told.instalments if each.autopay_stopped is None}
+    batch.reversal_stops = lambda account, payment, *_: account.autopay and payment.number not in going_on
+
+
+def _autopay(folded: Folded, batch: Batch, event: Event, told: catalogue.AutopayChanged) -> None:
+    account = folded.account
+    if event.sequence <= account.event_sequence:
+        return  # told together with the decline that has stopped the method
+    if told.reason == "hard_decline":  # that was before such a decline stopped methods; now a run has seen it
+        account.autopay_stopped = told.autopay_stopped
+        account.event_sequence += 1
+        return
+    named = told.payment_method if told.autopay_stopped is None else None
+    asked = SetAutopay(lease_id=told.lease_id, autopay=told.autopay, payment_method=named)
+    autopay.change_and_tell(batch, account, asked, _cause(event))
 
 
 def _late_fee(folded: Folded, _batch: Batch, event: Event, told: catalogue.LateFeeAssessed) -> None:
@@ -187,11 +214,12 @@ _APPLY: dict[str, Callable[..., None]] = {
     "payoff.declined": _settled(lambda told: _no(told)),
     "payoff.quoted": _quoted,
     "payment.retry_scheduled": _with_another,  # the one before
+    "lease.autopay_changed": _autopay,
     "lease.late_fee_assessed": _late_fee,
     "lease.delinquent": _delinquent,
     "lease.cured": _delinquent,
 }
-_BARE = frozenset({"lease.late_fee_assessed", "lease.delinquent", "lease.cured"})
+_BARE = frozenset({"lease.late_fee_assessed", "lease.delinquent", "lease.cured", "lease.autopay_changed"})
 
 
 def _no(told: _Declined) -> Declined | None:

@@ -78,7 +78,7 @@ async def set_reply_to(connection: Connection, fronts: Sequence[tuple[str, str]]
 async def take(connection: Connection, as_of: date, limit: int) -> list[Account]:
     """The next accounts that a run has something to do with, locked until the transaction ends."""
     rows = await connection.fetch(queries.take_accounts, as_of, limit)
-    return [Account(**dict(row.items())) for row in rows]
+    return [store.account_from(row) for row in rows]
 
 
 async def reached(connection: Connection, lease_ids: Sequence[str], as_of: date, limit: int) -> list[Payment]:

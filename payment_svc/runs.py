@@ -10,7 +10,7 @@ from common.clock import rfc3339
 from common.envelope import Outcome, encode
 from common.ids import uuid7
 from payment_svc import attempt as domain
-from payment_svc import collecting
+from payment_svc import autopay, collecting
 from payment_svc.attempt import Account, Attempt, Payment
 from payment_svc.batch import Batch, Cause
 from payment_svc.events import LateFeeAssessed, LeaseCured, LeaseDelinquent
@@ -114,8 +114,10 @@ def work_through(
     batch: Batch, run: Run, account: Account, reached: Sequence[Payment], next_due: date | None
 ) -> Counts:
     """Decide on one lease, record what was decided in `batch`, and count it."""
-    decided = collecting.decide(account, reached, next_due, run.as_of)
     cause = Cause(correlation_id=run.command_id, causation_id=run.command_id, traceparent=run.traceparent)
+    if collecting.stop_dead_method(account, reached) is not None:
+        autopay.tell_stopped(batch, account, cause)
+    decided = collecting.decide(account, reached, next_due, run.as_of)
     newly_due = sum(each.newly_due for each in decided.instalments)
     fees = attempts = 0
     for each in decided.instalments:

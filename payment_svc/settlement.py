@@ -11,7 +11,7 @@ from common.http.command_status import status_url
 from common.http.problem_types import GATEWAY_NOT_REACHED, PAYMENT_DECLINED, REFUND_DECLINED, ProblemType
 from common.http.problems import problem
 from payment_svc import attempt as domain
-from payment_svc import closing, collecting
+from payment_svc import autopay, closing, collecting
 from payment_svc.attempt import Account, Attempt, Payment
 from payment_svc.batch import Batch, Cause, token
 from payment_svc.declines import NO_RECORD
@@ -96,7 +96,7 @@ def _succeeded(
         taken_back(batch, attempt, cause)
     elif payment is not None:
         allocation = domain.collect(payment, attempt.amount)
-        collecting.not_done(payment, attempt)
+        collecting.not_done(account, payment, attempt)
         batch.touch(account, [payment])
         succeeded = PaymentSucceeded(
             **common_fields(attempt),
@@ -149,27 +149,36 @@ def _declined(
     attempt.gateway_reference = result.reference or None
     attempt.decline = batch.judge(result.code)
     _land(batch, account, payment, attempt)
+    stopped = (
+        attempt.kind != "refund"
+        and batch.hard_decline_stops == "method"
+        and collecting.stop_method(account, attempt, attempt.decline, batch.now) is not None
+    )
     if attempt.kind == "payoff":
         payoff = PayoffDeclined(
             **common_fields(attempt), decline=attempt.decline, gateway_reference=attempt.gateway_reference
         )
-        batch.tell(account, "payoff.declined", payoff, cause)
+        told = batch.tell(account, "payoff.declined", payoff, cause)
     else:
-        autopay = collecting.Autopay()
+        follows = collecting.Autopay()
         if payment is not None and attempt.kind == "instalment":
-            autopay = collecting.declined(account, payment, attempt, attempt.decline)
-            if autopay.retry_on is not None and payment.next_retry_at is not None:
+            follows = collecting.declined(
+                account, payment, attempt, attempt.decline, batch.now, hard_stops=batch.hard_decline_stops
+            )
+            if follows.retry_on is not None and payment.next_retry_at is not None:
                 retry_at = rfc3339(payment.next_retry_at)
                 attempt.decline = msgspec.structs.replace(attempt.decline, retry_at=retry_at)
         data = PaymentDeclined(
             **common_fields(attempt),
             decline=attempt.decline,
             gateway_reference=attempt.gateway_reference,
-            autopay_over=autopay.over,
+            autopay_over=follows.over,
         )
         told = batch.tell(account, "payment.declined", data, cause)
-        if payment is not None and autopay.retry_on is not None:
-            _tell_retry(batch, account, payment, attempt, autopay.retry_on, told)
+        if payment is not None and follows.retry_on is not None:
+            _tell_retry(batch, account, payment, attempt, follows.retry_on, told)
+    if stopped:
+        autopay.tell_stopped(batch, account, _because_of(attempt, told))
     kind, detail = PAYMENT_DECLINED, f"The issuer declined the charge: {result.code}."
     if attempt.kind == "refund":
         kind, detail = REFUND_DECLINED, f"The gateway declined the refund: {result.code}."
@@ -191,7 +200,7 @@ def _failed(
     _land(batch, account, payment, attempt)
     over = None
     if payment is not None and attempt.kind == "instalment":
-        over = collecting.not_reached(account, payment, attempt, outage=result.outage)
+        over = collecting.not_reached(account, payment, attempt, batch.now, outage=result.outage)
     told = PaymentFailed(**common_fields(attempt), reason=result.reason, autopay_over=over)
     batch.tell(account, "payment.failed", told, cause)
     detail = "The payment gateway was not reached; no money has moved. It may be tried again."
@@ -231,10 +240,11 @@ def _tell_retry(
         attempts=payment.autopay_declines,
         reason=f"soft decline {payment.autopay_declines} of autopay, at most {collecting.MAX_ATTEMPTS}",
     )
-    cause = Cause(
-        correlation_id=attempt.command_id, causation_id=declined.id, traceparent=attempt.traceparent
-    )
-    batch.tell(account, "payment.retry_scheduled", retry, cause)
+    batch.tell(account, "payment.retry_scheduled", retry, _because_of(attempt, declined))
+
+
+def _because_of(attempt: Attempt, event: Event) -> Cause:
+    return Cause(correlation_id=attempt.command_id, causation_id=event.id, traceparent=attempt.traceparent)
 
 
 def _outcome(account: Account, payment: Payment | None, attempt: Attempt, http_status: int) -> Outcome | None:
@@ -244,7 +254,7 @@ def _outcome(account: Account, payment: Payment | None, attempt: Attempt, http_s
         command_id=attempt.command_id,
         status="pending" if attempt.status == "unknown" else "succeeded",
         http_status=http_status,
-        body=msgspec.Raw(encode(attempt_view(attempt, payment))),
+        body=msgspec.Raw(encode(attempt_view(attempt, payment, account))),
         location=attempt_url(attempt.attempt_id),
         token=token(account),
     )

@@ -12,7 +12,7 @@ from common.http.consistency import Position, own
 from payment_svc.allocation import Allocation
 from payment_svc.attempt import REPEAT_WITHIN, Account, Attempt, Closed, Payment
 from payment_svc.declines import Decline
-from payment_svc.events import SOURCE, LeaseCreated
+from payment_svc.events import SOURCE, AutopayStop, LeaseCreated
 from payment_svc.payoff import Payoff
 
 queries = Queries(Path(__file__).with_name("queries.sql"))
@@ -20,6 +20,7 @@ queries = Queries(Path(__file__).with_name("queries.sql"))
 encode = msgspec.json.Encoder().encode
 decode_decline = msgspec.json.Decoder(Decline).decode
 decode_payoff = msgspec.json.Decoder(Payoff).decode
+decode_stop = msgspec.json.Decoder(AutopayStop).decode
 
 
 async def insert_leases(
@@ -60,13 +61,13 @@ async def insert_leases(
 async def lock_accounts(connection: Connection, lease_ids: Sequence[str]) -> dict[str, Account]:
     """The accounts of these leases, locked until the transaction ends; unknown ones are missing."""
     rows = await connection.fetch(queries.lock_accounts, sorted(lease_ids))
-    return {row["lease_id"]: Account(**dict(row.items())) for row in rows}
+    return {row["lease_id"]: account_from(row) for row in rows}
 
 
 async def account(pool: Pool, lease_id: str) -> Account | None:
     """One lease's account, to be read only."""
     row = await pool.fetchrow(queries.get_account, lease_id)
-    return None if row is None else Account(**dict(row.items()))
+    return None if row is None else account_from(row)
 
 
 async def payments(
@@ -219,6 +220,9 @@ async def update(connection: Connection, accounts: Sequence[Account], changed: S
             [account.delinquent for account in accounts],
             [account.next_look_on for account in accounts],
             [account.collected_as_of for account in accounts],
+            [account.payment_method for account in accounts],
+            [account.autopay for account in accounts],
+            [account.autopay_stopped and encode(account.autopay_stopped) for account in accounts],
             [account.money_moves for account in accounts],
         )
     if changed:
@@ -238,7 +242,7 @@ async def update(connection: Connection, accounts: Sequence[Account], changed: S
             [payment.autopay_since for payment in changed],
             [payment.autopay_declines for payment in changed],
             [payment.autopay_failures for payment in changed],
-            [payment.autopay_over for payment in changed],
+            [payment.autopay_stopped and encode(payment.autopay_stopped) for payment in changed],
             [payment.cancelled_by_payoff for payment in changed],
             [payment.late_fees_waived for payment in changed],
         )
@@ -259,6 +263,13 @@ async def caught_up(pool: Pool, position: Position) -> bool:
     if position.source == SOURCE:
         return own(position, account["event_sequence"] if account is not None else None)
     return account is not None and account["lease_sequence"] >= position.sequence
+
+
+def account_from(row: Any) -> Account:
+    """An account from the columns that the queries of accounts give."""
+    columns = dict(row.items())
+    columns["autopay_stopped"] = _stop_from(row)
+    return Account(**columns)
 
 
 def attempt_from(row: Any) -> Attempt:
@@ -294,7 +305,11 @@ def payment_from(row: Any) -> Payment:
         autopay_since=row["autopay_since"],
         autopay_declines=row["autopay_declines"],
         autopay_failures=row["autopay_failures"],
-        autopay_over=row["autopay_over"],
+        autopay_stopped=_stop_from(row),
         cancelled_by_payoff=row["cancelled_by_payoff"],
         late_fees_waived=row["late_fees_waived"],
     )
+
+
+def _stop_from(row: Any) -> AutopayStop | None:
+    return decode_stop(row["autopay_stopped"]) if row["autopay_stopped"] is not None else None

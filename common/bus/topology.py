@@ -63,7 +63,10 @@ WORK_QUEUES = (
     WorkQueue(
         name=LEASE_PAYMENT_EVENTS,
         exchange=EVENTS,
-        binding=["payment.#", "payoff.#", "lease.late_fee_assessed", "lease.delinquent", "lease.cured"],
+        binding=[
+            *("payment.#", "payoff.#", "lease.autopay_changed"),
+            *("lease.late_fee_assessed", "lease.delinquent", "lease.cured"),
+        ],
         single_active=True,
     ),
     WorkQueue(

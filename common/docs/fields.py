@@ -96,7 +96,8 @@ def type_in_words(of: Any) -> str:
     if origin is Annotated:
         return type_in_words(arguments[0])
     if origin in (Union, types.UnionType):
-        return " or ".join(type_in_words(argument) for argument in arguments)
+        shown = [argument for argument in arguments if argument is not msgspec.UnsetType]  # absent in older
+        return " or ".join(type_in_words(argument) for argument in shown)
     if origin is Literal:
         return " \\| ".join(f"`{value}`" for value in arguments)
     if origin in (list, tuple):

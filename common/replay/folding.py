@@ -40,23 +40,25 @@ def check_told(
 ) -> None:
     """Hold an event against what follows from those before it. Raises DoNotAddUp.
 
-    Compared are the fields that were told (later versions add some), `but` some; `plain` gives what is to be
-    the same of a value.
+    Compared are the fields that were told (later versions add some, at any depth), `but` some; `plain` gives
+    what is to be the same of a value.
     """
     if told.type != derived.type:
         raise DoNotAddUp(f"{told.type} ({told.source} {told.sequence}) is told where {derived.type} follows")
     follows = msgspec.json.decode(derived.data)
     for name, value in msgspec.json.decode(told.data).items():
-        if name not in but and _plain(name, value, plain) != _plain(name, follows.get(name), plain):
+        if name not in but and not _same(name, value, follows.get(name), plain):
             what = f"{told.type} ({told.source} {told.sequence})"
             raise DoNotAddUp(f"{what} tells {name} {value!r}, where {follows.get(name)!r} follows")
 
 
-def _plain(name: str, value: Any, plain: Callable[[str, Any], Any]) -> Any:
-    match value:
-        case dict():
-            return {key: _plain(key, each, plain) for key, each in value.items()}
-        case list():
-            return [_plain(name, each, plain) for each in value]
+def _same(name: str, told: Any, follows: Any, plain: Callable[[str, Any], Any]) -> bool:
+    match told, follows:
+        case dict(), dict():
+            return all(_same(key, value, follows.get(key), plain) for key, value in told.items())
+        case list(), list():
+            return len(told) == len(follows) and all(
+                _same(name, *each, plain) for each in zip(told, follows, strict=True)
+            )
         case _:
-            return plain(name, value)
+            return bool(plain(name, told) == plain(name, follows))

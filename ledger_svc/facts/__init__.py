@@ -20,6 +20,8 @@ from ledger_svc.facts.attempts import (
     PayoffSucceeded,
 )
 from ledger_svc.facts.collections import (
+    AutopayChanged,
+    AutopayStop,
     LateFeeAssessed,
     LeaseCured,
     LeaseDelinquent,
@@ -52,6 +54,7 @@ Data = (
     | PayoffDeclined
     | PayoffQuoted
     | RetryScheduled
+    | AutopayChanged
     | LateFeeAssessed
     | LeaseDelinquent
     | LeaseCured
@@ -61,6 +64,8 @@ __all__ = [
     "Allocation",
     "Attempt",
     "AttemptStarted",
+    "AutopayChanged",
+    "AutopayStop",
     "ChangedInstalment",
     "ClosedInstalment",
     "Data",

@@ -6,6 +6,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from ledger_svc.facts.collections import AutopayStop
 from ledger_svc.facts.parts import Allocation, Waived
 
 
@@ -98,6 +99,7 @@ class ChangedInstalment(msgspec.Struct, frozen=True, kw_only=True):
     status: str
     amount: int  # what it asks for: after an early payoff that may be less than the schedule says
     amount_paid: int
+    autopay_stopped: AutopayStop | None = None  # why no run collects it; older events do not say
 
 
 class MoneyTakenBack(Attempt, frozen=True, kw_only=True):

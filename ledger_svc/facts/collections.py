@@ -15,6 +15,27 @@ class RetryScheduled(msgspec.Struct, frozen=True, kw_only=True):
     attempts: int  # declined so far
 
 
+class AutopayStop(msgspec.Struct, frozen=True, kw_only=True):
+    """Why autopay collects nothing, of a lease or of an instalment."""
+
+    reason: str  # "hard_decline", "last_decline", "cannot_be_made", "money_taken_back", "before_upgrade"
+
+
+class AutopayInstalment(msgspec.Struct, frozen=True, kw_only=True):
+    """An instalment whose series of attempts begins anew."""
+
+    number: Count
+
+
+class AutopayChanged(msgspec.Struct, frozen=True, kw_only=True):
+    """`lease.autopay_changed`: told by the payment service."""
+
+    autopay: bool
+    payment_method: str | None
+    autopay_stopped: AutopayStop | None  # why nothing of the lease is charged
+    instalments: tuple[AutopayInstalment, ...]
+
+
 class LateFeeAssessed(msgspec.Struct, frozen=True, kw_only=True):
     """`lease.late_fee_assessed`: told by the payment service."""
 

@@ -83,7 +83,7 @@ def fold(events: Iterable[dict[str, Any]]) -> Folded:
         elif type_ == "payment.retry_scheduled":
             assert state.ends[data["attempt_id"]] == "declined"
             state.retries[data["attempt_id"]] = data["retry_at"]
-        elif type_ not in ("payment.unknown", "payment.resolved", "payoff.quoted"):
+        elif type_ not in ("payment.unknown", "payment.resolved", "payoff.quoted", "lease.autopay_changed"):
             state.unsettled.remove(data["attempt_id"])
             state.ends[data["attempt_id"]] = type_.partition(".")[2]
             _move_money(state, type_, data)

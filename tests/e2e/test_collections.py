@@ -91,16 +91,47 @@ async def test_third_time_lucky(client_of_collections: Client) -> None:
     assert len(await client.charges(lease_id=lease["lease_id"])) == 3
 
 
-async def test_hard_declines_are_never_tried_again(client_of_collections: Client) -> None:
-    """A lost card is charged once, whatever day it is; paying by hand with another one is still possible."""
+async def test_a_lost_card_is_charged_once(collections: System, client_of_collections: Client) -> None:
+    """Two due days, one charge; paying by hand goes on, and a new method takes up the rest."""
     client, due = client_of_collections, date(2033, 3, 1)
-    lease = await falls_due(client, due, "pm_card_lost")
+    lease = await falls_due(client, due, "pm_card_lost", term=2)
     assert counts(await run(client, due)) == {"due": 1, "attempted": 1, "declined": 1}
-    for day in days(due, 1, 3, 5, 30):
+    for day in days(due, 1, 3, 5, 31):
         assert (await run(client, day))["attempted"] == 0
-    assert len(await client.charges(lease_id=lease["lease_id"])) == 1
+    [charge] = await client.charges(lease_id=lease["lease_id"])
+    stopped = (await payment(client, lease, 2))["autopay_stopped"]
+    assert stopped["reason"] == "hard_decline"
+    assert stopped["attempt_id"] == charge["metadata"]["attempt_id"]
     assert (await client.attempt((await payment(client, lease))["payment_id"])).status == 201
-    await run(client, due + timedelta(days=31))
+    await come_to_rest(collections)
+    seen = await _lease(client, lease)
+    assert (seen["autopay"], seen["payment_method"]) == (True, "pm_card_lost")
+    assert seen["autopay_stopped"] == stopped
+    url = f"/api/v1/leases/{lease['lease_id']}/autopay"
+    changed = await client.payments.post(url, {"autopay": True, "payment_method": "pm_card_ok"})
+    assert (changed.status, changed.json["autopay_stopped"]) == (200, None)
+    assert counts(await run(client, due + timedelta(days=32)))["succeeded"] == 1
+    assert (await payment(client, lease, 2))["status"] == "paid"
+    await come_to_rest(collections)
+    assert (await _lease(client, lease))["payment_method"] == "pm_card_ok"
+    entries = await told(client, lease, 9)
+    changes = [entry["data"] for entry in entries if entry["type"] == "lease.autopay_changed"]
+    assert [each["reason"] for each in changes] == ["hard_decline", "requested"]
+
+
+async def test_a_part_paid_early_and_refunded(client_of_collections: Client) -> None:
+    """Autopay collects the whole instalment on its due date, and no late fee comes."""
+    client, due = client_of_collections, date(2033, 9, 1)
+    lease = await falls_due(client, due, "pm_card_ok", late_fee=LATE_FEE)
+    early = await client.attempt(lease["schedule"][0]["payment_id"], amount=100)
+    refund = f"/api/v1/attempts/{early.json['attempt_id']}/refund"
+    assert (await client.payments.post(refund, {"reason": "by mistake"})).status == 201
+    assert (await payment(client, lease))["autopay_stopped"] is None
+    assert counts(await run(client, due)) == {"due": 1, "attempted": 1, "succeeded": 1}
+    for day in days(due, 1, 6, 7):
+        assert (await run(client, day))["late_fees"] == 0
+    paid = await payment(client, lease)
+    assert (paid["status"], paid["amount_paid"]) == ("paid", 10_000)
 
 
 async def test_late_fee_once_then_delinquent_then_cured(

@@ -14,6 +14,7 @@ from ledger_svc.totals import Totals
 from payment_svc.collecting import MAX_ATTEMPTS
 from payment_svc.declines import NO_RECORD
 from payment_svc.gateways.port import Charged, Declined, RefundRequest
+from tests.autopay_by_hand import follow
 from tests.e2e.fold_by_hand import Folded, fold
 from tests.integration.money_world import World
 
@@ -25,14 +26,20 @@ SELECT attempt_id::text, lease_id::text, payment_id::text, kind, status, amount,
   FROM payment.attempts
 """
 _PAYMENTS = """
-SELECT lease_id::text, payment_id::text, status, in_flight::text, autopay_declines,
+SELECT lease_id::text, payment_id::text, number, status, in_flight::text, autopay_declines,
+       autopay_stopped::text AS stopped,
        principal + interest + fees + late_fees AS amount,
        paid_principal + paid_interest + paid_fees + paid_late_fees AS paid,
        least(paid_principal, paid_interest, paid_fees, paid_late_fees, principal - paid_principal,
              interest - paid_interest, fees - paid_fees, late_fees - paid_late_fees) AS least
   FROM payment.payments
 """
-_LEASES = "SELECT lease_id::text, status, balance, amount_paid, version, paid FROM lease.leases"
+_LEASES = """
+SELECT lease_id::text, status, balance, amount_paid, version, paid, contract, autopay_now FROM lease.leases
+"""
+_ACCOUNTS = """
+SELECT lease_id::text, autopay, payment_method, autopay_stopped::text AS stopped, closed FROM payment.accounts
+"""
 _HISTORY = """
 SELECT lease_id::text, array_agg(version ORDER BY version) AS versions FROM lease.history GROUP BY lease_id
 """
@@ -61,7 +68,7 @@ SELECT lease_id FROM payment.accounts AS a
 """
 _TWICE_A_DAY = """
 SELECT payment_id FROM payment.attempts WHERE run_id IS NOT NULL
- GROUP BY payment_id, as_of HAVING count(*) > 1
+ GROUP BY payment_id, as_of, payment_method HAVING count(*) > 1
 """
 
 
@@ -137,6 +144,7 @@ async def check_at_rest(world: World) -> None:
     await _check_projections(world, folded)
     await _check_payments(world, folded, by_lease)
     await _check_totals(world, attempts, folded)
+    await _check_autopay(world, by_lease)
 
 
 def _check_with_gateway(world: World, attempt: Any, *, settled_only: bool) -> None:
@@ -226,6 +234,8 @@ async def _check_closed(
         to_give_back = set(state.ends) if state.status == "cancelled" else set()
         if state.status == "charged_off":
             for entry in entries[lease_id]:
+                if entry.type == "lease.autopay_changed":
+                    continue  # it is about no money
                 data = msgspec.json.decode(entry.raw)["data"]
                 if data.get("payment_status") == "cancelled" or data.get("instalments") == []:
                     to_give_back.add(data["attempt_id"])
@@ -308,3 +318,19 @@ async def _check_journal(world: World, totals: Totals, folded: dict[str, Folded]
     assert its["cash"] == sum(state.collected for state in folded.values())
     due_back = sum(state.due_back for state in folded.values() if state.status != "cancelled")
     assert (its["payable:refunds"], its["suspense"], shown.difference) == (-due_back, 0, 0)
+async def _check_autopay(world: World, entries: dict[str, list[Entry]]) -> None:
+    """No run has charged what was stopped; what is, and why, is in the events and with both services."""
+    stopped: defaultdict[str, dict[int, Any]] = defaultdict(dict)
+    for row in await world.owner.fetch(_PAYMENTS):
+        if row["stopped"]:
+            stopped[row["lease_id"]][row["number"]] = msgspec.json.decode(row["stopped"])
+    leases = {row["lease_id"]: row for row in await world.owner.fetch(_LEASES)}
+    for account in await world.owner.fetch(_ACCOUNTS):
+        lease_id = account["lease_id"]
+        told = follow(msgspec.json.decode(each.raw) for each in entries[lease_id])
+        stop = account["stopped"] and msgspec.json.decode(account["stopped"])
+        assert (told.on, told.method, told.stopped) == (account["autopay"], account["payment_method"], stop)
+        assert stopped[lease_id] == ({} if account["closed"] else told.instalments), lease_id
+        shown = msgspec.json.decode(leases[lease_id]["autopay_now"] or leases[lease_id]["contract"])
+        assert (shown["autopay"], shown["payment_method"]) == (told.on, told.method), lease_id
+        assert shown.get("autopay_stopped") == told.stopped, lease_id

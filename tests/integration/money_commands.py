@@ -6,7 +6,14 @@ from hypothesis import strategies as st
 
 from common.ids import payment_id, uuid7
 from lease_svc.commands import CancelLease, ChargeOffLease
-from payment_svc.commands import AttemptPayment, PayOffLease, QuotePayoff, RefundAttempt, RunCollections
+from payment_svc.commands import (
+    AttemptPayment,
+    PayOffLease,
+    QuotePayoff,
+    RefundAttempt,
+    RunCollections,
+    SetAutopay,
+)
 from tests.integration.money_gateway import Plan
 from tests.integration.money_steps import ALIVE, ANY, HOW_OFTEN, PLAN, SHARE, WORKER, Steps, To, step
 
@@ -206,6 +213,23 @@ class Commands(Steps):
             for _ in range(works % 4):
                 await self.work(to)
             await self.answered(plan, before)
+
+        self.do(doing())
+
+    @step(
+        weight=2,
+        lease=ANY,
+        on=st.sampled_from([True, True, True, False]),
+        method=st.sampled_from([None, "pm_1", "pm_2"]),
+        to=WORKER,
+        times=HOW_OFTEN,
+    )
+    def change_autopay(self, lease: int, on: bool, method: str | None, to: To, times: int) -> None:
+        """Autopay is turned on or off, or takes up what was stopped, perhaps by another method."""
+
+        async def doing() -> None:
+            asked = SetAutopay(lease_id=self.lease(lease), autopay=on, payment_method=method)
+            await self.issue("payment", "SetAutopay", asked, None, to, times)
 
         self.do(doing())
 

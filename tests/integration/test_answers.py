@@ -180,6 +180,55 @@ async def test_a_lease_and_its_payments(checked: Checked) -> None:
     assert [item["version"] for item in history.json["items"]] == [1, 2, 3]
 
 
+async def test_autopay(checked: Checked) -> None:
+    """Taken up with another method; refused where none is named, the field is wrong, or nothing is left."""
+    started = {"start_date": "2026-11-01", "first_due_date": "2026-12-01", "autopay": True, "term": 1}
+    lease, _ = await new_lease(checked, **started, payment_method="pm_card_lost")
+    path = f"/api/v1/leases/{lease['lease_id']}/autopay"
+    payment = f"/api/v1/payments/{lease['schedule'][0]['payment_id']}"
+    lost = await checked.ask("payment", "POST", f"{payment}/attempt", {"payment_method": "pm_card_lost"})
+    stopped = (await checked.ask("payment", "GET", payment)).json["autopay_stopped"]
+    assert (stopped["reason"], stopped["attempt_id"]) == ("hard_decline", lost.json["attempt_id"])
+    all_of_it = await checked.ask("payment", "GET", f"/api/v1/leases/{lease['lease_id']}/payments")
+    assert (all_of_it.json["autopay"], all_of_it.json["autopay_stopped"]) == (True, stopped)
+    shown = {"lease_id": lease["lease_id"], "autopay": True, "payment_method": "pm_card_lost"}
+    seen = await checked.ask(
+        "lease", "GET", f"/api/v1/leases/{lease['lease_id']}",
+        Consistency_Token=lost.headers["consistency-token"], Prefer="wait=25",
+    )  # fmt: skip
+    assert {name: seen.json[name] for name in (*shown, "autopay_stopped")} == shown | {
+        "autopay_stopped": stopped
+    }
+    for body, pointers in (
+        ({}, {"/autopay"}),
+        ({"autopay": "yes"}, {"/autopay"}),
+        ({"autopay": True, "payment_method": "no token!"}, {"/payment_method"}),
+        ({"autopay": True}, {"/payment_method"}),
+        ({"autopay": True, "method": "pm_card_ok"}, {"/method"}),
+    ):
+        assert (await checked.ask("payment", "POST", path, body)).problem(422).pointers == pointers
+    body, key = {"autopay": True, "payment_method": "pm_card_ok"}, uuid7()
+    done = await checked.ask("payment", "POST", path, body, Idempotency_Key=key)
+    assert done.status == 200
+    assert done.json == shown | {"payment_method": "pm_card_ok", "autopay_stopped": None}
+    again = await checked.ask("payment", "POST", path, body, Idempotency_Key=key)
+    assert (again.body, again.headers["idempotency-replayed"]) == (done.body, "true")
+    seen = await checked.ask(
+        "lease", "GET", f"/api/v1/leases/{lease['lease_id']}",
+        Consistency_Token=done.headers["consistency-token"], Prefer="wait=25",
+    )  # fmt: skip
+    assert {name: seen.json[name] for name in done.json} == done.json
+    listed = await checked.ask("lease", "GET", f"/api/v1/leases?customer_id={lease['customer_id']}")
+    assert lease["lease_id"] in {each["lease_id"] for each in listed.json["items"]}
+    history = await checked.ask("lease", "GET", f"/api/v1/leases/{lease['lease_id']}/history")
+    changes = [item for item in history.json["items"] if item["type"] == "lease.autopay_changed"]
+    assert [item["data"]["reason"] for item in changes] == ["hard_decline", "requested"]
+    unknown = "/api/v1/leases/01890a5d-ac96-774b-8bce-b302099a8057/autopay"
+    assert (await checked.ask("payment", "POST", unknown, body)).problem(404)
+    await checked.ask("payment", "POST", f"{payment}/attempt", {"payment_method": "pm_card_ok"})
+    assert (await checked.ask("payment", "POST", path, body)).problem(409)
+
+
 async def test_payoff_quotes(checked: Checked, monkeypatch: pytest.MonkeyPatch) -> None:
     """Estimate, quote, one whose day is over, one that is paid: each answer fits its document."""
     today = utcnow().date()

@@ -9,6 +9,7 @@ import psycopg
 import pytest
 
 from common.migrations import migrate
+from payment_svc.store import decode_stop, encode
 from tests.integration.conftest import MIGRATIONS
 from tests.integration.database import owner
 from tests.servers import Servers
@@ -133,6 +134,77 @@ def test_what_a_balance_is_made_of_comes_from_the_history(servers: Servers, tmp_
     finally:
         with psycopg.connect(servers.database_url) as connection:
             connection.execute("DROP SCHEMA IF EXISTS lease_before CASCADE")
+
+
+def test_what_autopay_was_over_for_comes_from_the_attempts(servers: Servers, tmp_path: Path) -> None:
+    """Instalments of before say why nothing tries them; closed ones, and those without autopay, do not."""
+    messaging, folder = MIGRATIONS["payment"]
+    for path in folder.glob("000*.sql"):
+        shutil.copy(path, tmp_path)
+    settled = "2026-11-01T08:00:00.000007Z"
+    cases: list[tuple[str, int, int, bool, str | None]] = [  # status, declines, failures, autopay, the reason
+        ("late", 4, 0, True, "last_decline"),
+        ("due", 0, 4, True, "cannot_be_made"),
+        ("due", 1, 0, True, "hard_decline"),
+        ("scheduled", 0, 0, True, "money_taken_back"),
+        ("late", 0, 0, True, "before_upgrade"),
+        ("late", 4, 0, False, None),
+        ("paid", 4, 0, True, None),
+    ]
+    attempts = {1: ("declined", "soft", 4), 2: ("failed", None, 4), 3: ("declined", "hard", 1)}
+    try:
+        migrate(servers.database_url, "payment_before", messaging, tmp_path)
+        with psycopg.connect(servers.database_url, options="-c search_path=payment_before") as connection:
+            for number, (status, declines, failures, autopay, _) in enumerate(cases, 1):
+                lease_id = f"00000000-0000-0000-0000-00000000000{number}"
+                connection.execute(
+                    "INSERT INTO accounts (lease_id, currency, principal, annual_rate, day_count, start_date,"
+                    " lease_sequence, payment_method, autopay) VALUES (%s, 'USD', 1, '0', '30/360', now(), 1,"
+                    " 'pm_1', %s)",
+                    (lease_id, autopay),
+                )
+                connection.execute(
+                    "INSERT INTO payments (payment_id, lease_id, number, due_date, principal, interest, fees,"
+                    " principal_balance, status, autopay_since, autopay_declines, autopay_failures,"
+                    " autopay_over) VALUES (%s, %s, 1, now(), 1, 0, 0, 0, %s, '2026-10-01', %s, %s, true)",
+                    (lease_id, lease_id, status, declines, failures),
+                )
+                ended, class_, times = attempts.get(number, ("succeeded", None, 0))
+                money_back = ["refund"] if number == 4 else []
+                for place, kind in enumerate(["instalment"] * times + money_back):
+                    attempt_id = f"00000000-0000-0000-000{place}-00000000000{number}"
+                    connection.execute(
+                        "INSERT INTO attempts (attempt_id, command_id, lease_id, payment_id, kind,"
+                        " amount, currency, payment_method, status, decline, created_at, settled_at,"
+                        " run_id, as_of, refunds) VALUES (%s, gen_random_uuid(), %s, %s, %s, 1, 'USD',"
+                        " 'pm_1', %s, %s, now(), %s::timestamptz - make_interval(days => %s), %s, %s, %s)",
+                        (
+                            *(attempt_id, lease_id, lease_id, kind, ended),
+                            json.dumps({"class": class_}) if class_ else None,
+                            *(settled, times - place - 1 if times else 0),
+                            *((None, None, lease_id) if kind == "refund" else (lease_id, "2026-10-01", None)),
+                        ),
+                    )
+        migrate(servers.database_url, "payment_before", messaging, folder)
+        with psycopg.connect(servers.database_url, options="-c search_path=payment_before") as connection:
+            rows = connection.execute(
+                "SELECT autopay_stopped::text FROM payments ORDER BY payment_id"
+            ).fetchall()
+        stops = [decode_stop(stop) if stop else None for (stop,) in rows]
+        assert [stop and stop.reason for stop in stops] == [reason for *_, reason in cases]
+        assert [encode(stop).decode() if stop else None for stop in stops] == [stop for (stop,) in rows]
+        last = [
+            f"00000000-0000-0000-000{place}-00000000000{number}"
+            for number, place in enumerate((3, 3, 0, 0), 1)
+        ]
+        assert [(stop.since, stop.attempt_id) for stop in stops[:4] if stop] == [
+            (settled, each) for each in last
+        ]
+        assert stops[4] is not None
+        assert stops[4].attempt_id is None
+    finally:
+        with psycopg.connect(servers.database_url) as connection:
+            connection.execute("DROP SCHEMA IF EXISTS payment_before CASCADE")
 
 
 def shape(servers: Servers, schema: str) -> list[tuple[object, ...]]:

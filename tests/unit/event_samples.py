@@ -3,6 +3,7 @@
 A `Life` also keeps the plain sums of what it did, by other means than the ledger: the tests' second opinion.
 """
 
+from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -247,11 +248,15 @@ class Life:
         for row in self.open_rows():
             row.status = "processing" if row.status == "processing" else "cancelled"
 
-    def refund(self, collected: Attempt, amount: int, kind: str = "refund") -> None:
+    def refund(
+        self, collected: Attempt, amount: int, kind: str = "refund", *, stops: bool = False
+    ) -> None:
         """Money of an attempt goes back, by a refund or a chargeback; of a payoff always all of it.
 
         Once the payment service knows that the lease was closed only what was paid on an instalment changes.
+        `stops`: autopay collects none of it again.
         """
+        stop = {"reason": "money_taken_back", "since": "2027-01-01T08:00:00.000000Z", "attempt_id": None}
         taken = collected | {"attempt_id": uuid7(), "kind": kind, "amount": amount}
         before = self.owed
         if kind == "refund":
@@ -279,6 +284,7 @@ class Life:
                 "amount": row.amount,
                 "amount_paid": row.paid,
                 "amount_due": 0 if row.status == "cancelled" else row.amount - row.paid,
+                "autopay_stopped": stop if stops else None,
             }
             for row in rows
         ]
@@ -331,6 +337,24 @@ class Life:
             self.status = "delinquent" if self.status == "active" else self.status
             more = {"numbers": [number], "days_late": 6, "amount_late": row.amount - row.paid}
             self.emit(PAYMENTS, "lease.delinquent", about | more | {"reason": "late"})
+
+    def change_autopay(
+        self,
+        *,
+        on: bool = True,
+        method: str = "pm_card",
+        stopped: str | None = None,
+        anew: Sequence[int] = (),
+    ) -> None:
+        """Autopay is changed, or its method stopped; these instalments begin anew."""
+        why = {"reason": stopped, "since": "2027-01-01T08:00:00.000000Z", "attempt_id": uuid7()}
+        about = {"lease_id": self.lease_id, "currency": self.currency}
+        about |= {"autopay": on, "payment_method": method}
+        rows = [{"number": number, "payment_id": payment_id(self.lease_id, number)} for number in anew]
+        more = {"reason": stopped or "requested", "instalments": rows}
+        self.emit(
+            PAYMENTS, "lease.autopay_changed", about | more | {"autopay_stopped": why if stopped else None}
+        )
 
     def be_cured(self) -> None:
         """The lease is no longer delinquent."""

@@ -18,7 +18,7 @@ from lease_svc import lease as leases
 from lease_svc import render
 from lease_svc.batch import Batch as LeaseBatch
 from lease_svc.commands import CancelLease, ChargeOffLease, CreateLease, Fee, LateFee, NewLease
-from payment_svc import closing, handlers, quoting, refunding, returns
+from payment_svc import autopay, closing, handlers, quoting, refunding, returns
 from payment_svc.allocation import Allocation
 from payment_svc.attempt import Account, Attempt, Closed, Payment
 from payment_svc.batch import Batch
@@ -28,6 +28,7 @@ from payment_svc.commands import (
     QuotePayoff,
     RecordChargeback,
     RefundAttempt,
+    SetAutopay,
 )
 from payment_svc.declines import NO_RECORD
 from payment_svc.events import LeaseCreated
@@ -222,6 +223,17 @@ class Lives:
         self.pay_off()
         self.answer()
 
+    def change_autopay(self) -> None:
+        """Somebody turns autopay on or off, perhaps with another method."""
+        asked = SetAutopay(
+            lease_id=self.lease_id,
+            autopay=self.random.random() < 0.8,
+            payment_method=self.random.choice([None, METHOD, "pm_other"]),
+        )
+        batch = self._batch()
+        autopay.set_autopay(batch, _command(), asked)
+        self._done(batch)
+
     def refund(self) -> Outcome | None:
         """Somebody gives money back."""
         if not self.with_money:
@@ -361,6 +373,7 @@ def live(random: Random) -> Lives:
     """A life of up to 60 steps, at rest; half of them may be closed on the way."""
     lives = Lives(random)
     steps = [lives.attempt] * 4 + [lives.answer] * 6 + [lives.pay_off] + [lives.refund] * 2
+    steps += [lives.change_autopay]
     steps += [lives.charge_back] + [lives.run] * 3 + [lives.lease_hears] * 4 + [lives.payment_hears] * 4
     steps += [lives.quote, lives.pay_ahead]
     steps += [lives.close] * random.randint(0, 1)

@@ -16,10 +16,17 @@ from lease_svc import news
 from lease_svc.batch import Batch as LeaseBatch
 from lease_svc.commands import CancelLease, ChargeOffLease, CreateLease, NewLease
 from lease_svc.lease import Change, Lease
-from payment_svc import closing, handlers, quoting, refund, refunding, returns, runs
+from payment_svc import autopay, closing, handlers, quoting, refund, refunding, returns, runs
 from payment_svc.attempt import Account, Attempt, Payment, Refused
 from payment_svc.batch import Batch, Cause
-from payment_svc.commands import AttemptPayment, PayOffLease, QuotePayoff, RecordChargeback, RefundAttempt
+from payment_svc.commands import (
+    AttemptPayment,
+    PayOffLease,
+    QuotePayoff,
+    RecordChargeback,
+    RefundAttempt,
+    SetAutopay,
+)
 from payment_svc.declines import NO_RECORD
 from payment_svc.gateways.port import Charged, ChargeResult, Declined, NoAnswer, NotReached
 from payment_svc.news import decode_created
@@ -56,6 +63,7 @@ class World:
         doing += [self.refund, self.charge_back, self.collect, self.arrive, self.arrive]
         if self.random.random() < 0.3:
             self.pay_off_ahead()
+        doing += [self.change_autopay, self.collect]
         for _ in range(steps):
             self.now += timedelta(hours=self.random.choice([1, 30]), microseconds=7)
             if self.random.random() < 0.01:
@@ -202,6 +210,17 @@ class World:
         asked = QuotePayoff(quote_id=uuid7(), lease_id=self.lease.lease_id, as_of=(self.now + ahead).date())
         batch = self._batch()
         quoting.quote_payoff(batch, self._command(), asked)
+        self._payments_told(batch)
+
+    def change_autopay(self) -> None:
+        """Autopay is turned on or off, perhaps with another method."""
+        asked = SetAutopay(
+            lease_id=self.lease.lease_id,
+            autopay=self.random.random() < 0.8,
+            payment_method=self.random.choice([None, "pm_card_ok", "pm_other"]),
+        )
+        batch = self._batch()
+        autopay.set_autopay(batch, self._command(), asked)
         self._payments_told(batch)
 
     def refund(self) -> None:

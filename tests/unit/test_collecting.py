@@ -4,10 +4,12 @@ import json
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from common.clock import rfc3339
 from common.envelope import Event
 from payment_svc import attempt as domain
 from payment_svc.allocation import Allocation
@@ -62,6 +64,7 @@ class Lease:
         self.told: list[str] = []
         self.events: list[Event] = []
         self.amounts: list[int] = []  # of the attempts, in order
+        self.attempt_ids: list[str] = []
 
     def run(self, as_of: date, *answers: ChargeResult) -> Counts | None:
         """A run that looks only where it has to; its attempts end with these answers, or stay in flight."""
@@ -80,6 +83,7 @@ class Lease:
         later = [payment.due_date for payment in open_ones if payment.due_date > as_of]
         counts = work_through(batch, run_of(as_of), self.account, reached, min(later, default=None))
         self.amounts += [attempt.amount for attempt in batch.started]
+        self.attempt_ids += [attempt.attempt_id for attempt in batch.started]
         for attempt, answer in zip(batch.started, answers, strict=bool(answers)):
             assert settle(batch, attempt, answer) is None
         self.started = batch.started
@@ -100,6 +104,11 @@ class Lease:
         """These fields of all events of a type, in order."""
         data = [json.loads(bytes(event.data)) for event in self.events if event.type == type_]
         return [tuple(each[name] for name in names) for each in data]
+
+    def stopped(self, number: int = 1) -> str | None:
+        """Why no run tries an instalment, whatever stops the lease."""
+        stop = self.payments[number - 1].autopay_stopped
+        return None if stop is None else stop.reason
 
     def batch(self) -> Batch:
         return Batch({LEASE: self.account}, self.payments, datetime(2027, 1, 1, tzinfo=UTC))
@@ -189,7 +198,7 @@ def test_soft_declines_are_tried_again_on_days_1_3_and_5() -> None:
             tried.append(number)
     assert tried == [0, 1, 3, 5]
     assert lease.told.count("payment.retry_scheduled") == 3
-    assert lease.payments[0].autopay_over
+    assert lease.stopped() == "last_decline"
     assert lease.payments[0].next_retry_at is None
 
 
@@ -203,16 +212,21 @@ def test_a_late_run_shifts_no_retry_before_the_next_day() -> None:
     assert retry_at.date() == day(11)
 
 
-def test_hard_declines_are_never_tried_again() -> None:
-    """A dead card is charged once for an instalment."""
-    lease = Lease(term=2)
+def test_a_hard_decline_stops_the_method() -> None:
+    """A dead card is charged once, and no more for any instalment of the lease, until a method is named."""
+    lease = Lease(term=3)
     lease.run(DUE, HARD)
-    for number in range(1, 25):
+    for number in range(1, 100):
         counts = lease.run(day(number))
         assert counts is None or counts.attempted == 0
-    counts = lease.run(date(2027, 2, 1), OK)
-    assert counts is not None
-    assert counts.attempted == 1  # the next instalment has its own
+    assert len(lease.amounts) == 1
+    stop = lease.account.autopay_stopped
+    assert stop is not None
+    assert (stop.reason, stop.attempt_id) == ("hard_decline", lease.attempt_ids[0])
+    assert lease.account.autopay
+    assert lease.told.count("lease.autopay_changed") == 1
+    told = lease.fields("lease.autopay_changed", "autopay", "payment_method", "autopay_stopped", "reason")
+    assert told == [(True, "pm_card", msgspec.to_builtins(stop), "hard_decline")]
 
 
 def test_not_reached_is_tried_the_next_day_and_does_not_count() -> None:
@@ -236,7 +250,7 @@ def test_what_the_gateway_will_not_take_is_not_tried_for_ever() -> None:
         if counts is not None and counts.attempted:
             tried.append(number)
     assert tried == [0, 1, 2, 3]
-    assert lease.payments[0].autopay_over
+    assert lease.stopped() == "cannot_be_made"
     assert lease.fields("payment.failed", "autopay_over") == [(None,)] * 3 + [("cannot_be_made",)]
 
 
@@ -250,7 +264,8 @@ def test_every_decision_of_a_run_says_why() -> None:
         (run_id_of(DUE), str(DUE), "due"),
         (run_id_of(day(1)), str(day(1)), "retry"),
     ]
-    assert lease.fields("payment.declined", "autopay_over") == [(None,), ("hard_decline",)]
+    assert lease.fields("payment.declined", "autopay_over") == [(None,), (None,)]
+    assert lease.fields("lease.autopay_changed", "reason") == [("hard_decline",)]
     last = Lease()
     for number in (0, 1, 3, 5):
         last.run(day(number), SOFT)
@@ -258,23 +273,25 @@ def test_every_decision_of_a_run_says_why() -> None:
 
 
 @pytest.mark.parametrize(
-    ("autopay", "method", "over"),
-    [
-        (True, "pm_card", "hard_decline"),
-        (True, "pm_other", None),
-        (False, "pm_card", None),
-    ],
+    ("autopay", "method", "stops"),
+    [(True, "pm_card", True), (True, "pm_other", False), (False, "pm_card", False)],
 )
-def test_a_hard_decline_by_hand_says_whether_autopay_is_over(
-    autopay: bool, method: str, over: str | None
+@pytest.mark.parametrize("payoff", [False, True])
+def test_a_hard_decline_by_hand_stops_the_method(
+    autopay: bool, method: str, stops: bool, payoff: bool
 ) -> None:
-    """It is where the card is the one that autopay charges, and where there is autopay at all; once."""
+    """It does where the card is the one that autopay charges, whatever it was to pay; told once."""
     lease = Lease(autopay=autopay)
-    for expected in (over, None):
-        by_hand = domain.start(lease.account, lease.payments[0], "a", "c", method, None, NOW)
-        lease.events.clear()
+    for _ in range(2):
+        if payoff:
+            by_hand = domain.start_payoff(lease.account, lease.payments, "a", "c", method, DUE, NOW)
+        else:
+            by_hand = domain.start(lease.account, lease.payments[0], "a", "c", method, None, NOW)
         lease.answer(by_hand, HARD)
-        assert lease.fields("payment.declined", "autopay_over") == [(expected,)]
+    stopped = lease.fields("lease.autopay_changed", "autopay_stopped")
+    stop = {"reason": "hard_decline", "since": rfc3339(NOW), "attempt_id": "a"}
+    assert stopped == ([(stop,)] if stops else [])
+    assert lease.look(DUE).attempted == (autopay and not stops)
 
 
 def test_unknown_is_left_alone_until_it_is_known() -> None:
@@ -316,7 +333,7 @@ def test_a_payoff_under_way_holds_up_attempts_and_fees() -> None:
     assert lease.run(day(7)) == Counts(leases=1, attempted=1, late_fees=1)
 
 
-def test_a_hard_decline_by_hand_ends_autopay_where_the_card_is_the_same() -> None:
+def test_a_hard_decline_by_hand_holds_the_next_run_where_the_card_is_the_same() -> None:
     """The lease's own card is dead, whoever found out; another card's decline says nothing of it."""
     for method, attempted in (("pm_other", 1), ("pm_card", 0)):
         lease = Lease()
@@ -361,12 +378,6 @@ def test_a_cancelled_instalment_is_left_alone() -> None:
     assert not lease.account.delinquent
 
 
-def test_money_given_back_is_not_taken_again_by_itself() -> None:
-    """An instalment that was paid once and is open again waits for somebody to pay it."""
-    lease = Lease()
-    lease.run(DUE, OK)
-    lease.payments[0].paid, lease.payments[0].status = Allocation(), "scheduled"
-    assert lease.look(day(1)).attempted == 0
 
 
 def test_a_days_run_has_one_id() -> None:

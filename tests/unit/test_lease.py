@@ -14,6 +14,7 @@ from lease_svc import lease as domain
 from lease_svc.commands import CreateLease, NewLease, rules
 from lease_svc.events import (
     Allocation,
+    Autopay,
     ChangedInstalment,
     Contract,
     Instalment,
@@ -305,6 +306,27 @@ def test_as_json() -> None:
     assert b"2026-11-23T08:00:00.000000Z" in render.summary(lease)
     event = msgspec.json.decode(render.created_data(lease), type=LeaseCreated)
     assert (event.lease_id, event.autopay, event.schedule) == (LEASE, True, view.schedule)
+
+
+def test_autopay_as_it_is_now() -> None:
+    """Method, stop and version change; the contract, and what was told of it, stay what was agreed."""
+    lease = create(payment_method="pm_card_ok", autopay=True)
+    agreed, shown = lease.contract, msgspec.json.decode(render.view(lease))
+    assert shown["autopay_stopped"] is None
+    stop = {"reason": "hard_decline", "since": "2026-12-01T08:00:00.000000Z", "attempt_id": "a1"}
+    for now in (
+        {"autopay": True, "payment_method": "pm_card_ok", "autopay_stopped": stop},
+        {"autopay": False, "payment_method": "pm_new", "autopay_stopped": None},
+    ):
+        changed = msgspec.convert(now, Autopay)
+        [change] = lease.change_autopay(changed, b"{}", LATER)
+        view = msgspec.json.decode(render.view(lease))
+        times = {"version": lease.version, "updated_at": view["updated_at"]}
+        assert view == shown | now | times
+        assert (change.type, change.version, change.balance) == (
+            "lease.autopay_changed", lease.version, lease.balance
+        )  # fmt: skip
+    assert (lease.version, lease.contract) == (3, agreed)
 
 
 def test_terms_that_make_no_schedule() -> None:

@@ -2,17 +2,21 @@
 
 import json
 from collections import Counter
+from datetime import timedelta
 from random import Random
 
+import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lease_svc import render
 from ledger_svc.books import trial_balance
 from ledger_svc.reconstruct import fold, snapshot
 from ledger_svc.totals import Totals
 from payment_svc import collecting, returns
 from payment_svc.attempt import Attempt
 from payment_svc.declines import NO_RECORD
+from tests.autopay_by_hand import follow
 from tests.unit.event_mixes import interleave, record
 from tests.unit.lives import Lives, live, raws
 from tests.unit.test_totals import total
@@ -32,6 +36,7 @@ def test_all_books_agree_in_the_end(random: Random) -> None:
     _check_parts(lives)
     _check_ledger(lives, random)
     _check_collections(lives)
+    _check_autopay(lives)
 
 
 def _check_services(lives: Lives) -> None:
@@ -146,3 +151,28 @@ def _check_collections(lives: Lives) -> None:
     if account.delinquent and opened:
         late = any(collecting.beyond_grace(account, each, lives.day) for each in opened)
         assert late or account.next_look_on is not None
+
+
+def _check_autopay(lives: Lives) -> None:
+    """No run charges what is stopped; the events say what is and why, and both services show it."""
+    account, told = lives.account, follow(json.loads(raw) for raw in raws(lives))
+    stopped = account.autopay_stopped and msgspec.to_builtins(account.autopay_stopped)
+    assert (told.on, told.method, told.stopped) == (account.autopay, account.payment_method, stopped)
+    shown = json.loads(render.view(lives.lease))
+    assert (shown["autopay"], shown["payment_method"]) == (account.autopay, account.payment_method)
+    assert shown["autopay_stopped"] == stopped
+    if not account.closed:
+        stops = [each.autopay_stopped for each in lives.payments]
+        assert told.instalments == {
+            number: msgspec.to_builtins(stop) for number, stop in enumerate(stops, 1) if stop
+        }
+    for each in lives.payments:
+        assert each.open or (each.autopay_stopped, each.next_retry_at) == (None, None)
+        assert each.autopay_stopped is None or each.next_retry_at is None
+        # what nothing stops is tried by some run: on a day to come, or on the next that looks
+        going_on = account.autopay and account.autopay_stopped is None and each.autopay_stopped is None
+        if going_on and each.open and each.autopay_since:
+            assert each.next_retry_at is not None
+            assert account.next_look_on is not None
+            looked = account.collected_as_of or each.due_date
+            assert account.next_look_on <= max(each.next_retry_at.date(), looked + timedelta(days=1))

@@ -27,16 +27,17 @@ LEASE: dict[str, Any] = {
     "start_date": "2026-12-01", "first_due_date": "2027-01-01", "maturity_date": "2027-12-01",
     "instalment": 10662, "total_interest": 7942, "total_fees": 2500, "total_payable": 130442,
     "amount_paid": 0, "balance": 130442, "next_due_date": "2027-01-01", "payments_made": 0, "autopay": False,
-    "payment_method": "pm_card_ok", "metadata": {"store": "17"},
+    "payment_method": "pm_card_ok", "autopay_stopped": None, "metadata": {"store": "17"},
     "fees": [{"code": "origination", "amount": 2500}], "late_fee": {"grace_days": 5, "amount": 1500},
     "created_at": "2026-11-23T08:00:00.000000Z", "updated_at": "2026-11-23T08:00:00.000000Z",
     "schedule": [{"number": 1, "payment_id": UUID, "due_date": "2027-01-01", "amount": 13162,
                   "principal": 9462, "interest": 1200, "fees": 2500, "principal_balance": 110538}],
 }  # fmt: skip
+STOPPED = {"reason": "hard_decline", "since": "2026-11-23T08:00:00.000000Z", "attempt_id": UUID}
 PAYMENT: dict[str, Any] = {
     "payment_id": UUID, "lease_id": UUID, "number": 1, "due_date": "2027-01-01", "currency": "USD",
     "amount": 13162, "amount_paid": 0, "amount_due": 13162, "status": "scheduled", "attempts": 0,
-    "next_retry_at": None, "last_attempt_id": None,
+    "next_retry_at": None, "last_attempt_id": None, "autopay_stopped": None,
 }  # fmt: skip
 ATTEMPT: dict[str, Any] = {
     "attempt_id": UUID, "payment_id": UUID, "lease_id": UUID, "kind": "instalment", "amount": 5000,
@@ -105,9 +106,25 @@ CONTRACT: list[tuple[str, str, str, int, Any]] = [
         "GET",
         "/api/v1/leases/{lease_id}/payments",
         200,
-        {"lease_id": UUID, "currency": "USD", "items": [PAYMENT]},
+        {
+            "lease_id": UUID,
+            "currency": "USD",
+            "autopay": True,
+            "payment_method": "pm_card_lost",
+            "autopay_stopped": STOPPED,
+            "items": [PAYMENT],
+        },
     ),
     ("payment", "GET", "/api/v1/payments/{payment_id}", 200, PAYMENT),
+    ("payment", "GET", "/api/v1/payments/{payment_id}", 200, PAYMENT | {"autopay_stopped": STOPPED}),
+    ("payment", "POST", "/api/v1/leases/{lease_id}/autopay", 0, {"autopay": True, "payment_method": "pm_1"}),
+    (
+        "payment",
+        "POST",
+        "/api/v1/leases/{lease_id}/autopay",
+        200,
+        {"lease_id": UUID, "autopay": True, "payment_method": "pm_1", "autopay_stopped": None},
+    ),
     (
         "payment",
         "POST",

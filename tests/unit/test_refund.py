@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from common.clock import rfc3339
 from common.envelope import Command, Event, Outcome
 from payment_svc import attempt as attempts
 from payment_svc import closing, collecting, handlers, refund, refunding
@@ -166,6 +167,7 @@ def test_money_given_back() -> None:
             "amount": 1045,
             "amount_paid": 35,
             "amount_due": 1010,
+            "autopay_stopped": None,  # there is no autopay
         }
     ]
     shown = json.loads(bytes(outcome.body))
@@ -294,7 +296,7 @@ def test_a_chargeback_of_a_payoff() -> None:
 @pytest.mark.parametrize("amount", [1000, None])
 @pytest.mark.parametrize("chargeback", [False, True])
 def test_money_of_a_payoff_is_not_taken_again_by_itself(amount: int | None, chargeback: bool) -> None:
-    """Whoever paid off early and got money back is asked for it, and not charged for it by autopay."""
+    """What was due (it is 1 February) is not charged by autopay again; what falls due later is, then."""
     batch, original = paid_off()
     of = batch.accounts[LEASE]
     of.autopay, of.payment_method = True, "pm_card_ok"
@@ -307,7 +309,10 @@ def test_money_of_a_payoff_is_not_taken_again_by_itself(amount: int | None, char
     for day in (date(2027, 1, 1), date(2027, 3, 1), date(2027, 3, 20)):
         reached = [each for each in opened if each.due_date <= day]
         decided = collecting.decide(of, reached, None, day)
-        assert [each.attempt for each in decided.instalments] == [False] * len(reached)
+        assert [each.attempt for each in decided.instalments] == [each.number == 2 for each in reached]
+    stop = {"reason": "money_taken_back", "since": rfc3339(NOW), "attempt_id": batch.started[-1].attempt_id}
+    told = {each["number"]: each["autopay_stopped"] for each in data(batch.events[-1])["instalments"]}
+    assert told == ({2: None} if amount else {1: stop, 2: None})
 
 
 def closed(batch: Batch) -> None:

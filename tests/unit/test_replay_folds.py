@@ -20,6 +20,7 @@ from payment_svc import events as catalogue
 from payment_svc import quote as quotes
 from payment_svc import refund, runs
 from payment_svc.attempt import Attempt
+from payment_svc.batch import Batch
 from payment_svc.gateways.port import Charged
 from payment_svc.payoff import CUT
 from payment_svc.replay import fold as fold_payments
@@ -77,6 +78,39 @@ def test_folds_give_what_the_services_have() -> None:
         check_payments(world)
         told.update(event.type for event in world.told)
     assert told == set(TYPES)
+
+
+class Earlier(World):
+    """As it was before a hard decline stopped the method, and a reversal only what it has to."""
+
+    def _batch(self) -> Batch:
+        batch = super()._batch()
+        batch.hard_decline_stops = "instalment"
+        batch.reversal_stops = lambda account, *_: account.autopay
+        return batch
+
+    def change_autopay(self) -> None:
+        """There was no way to."""
+
+
+def test_older_events_say_the_same_as_in_their_day() -> None:
+    """What stopped autopay then is rebuilt by what was told then: nothing was, of what a reversal stopped."""
+    stopped = set()
+    for seed in range(LIVES):
+        world = Earlier(Random(seed))
+        world.live(60)
+        world.told = [_without_stops(event) for event in world.told]
+        check_payments(world)
+        stopped.update(each.autopay_stopped.reason for each in world.payments if each.autopay_stopped)
+    assert stopped == {"hard_decline", "money_taken_back"}
+
+
+def _without_stops(event: Event) -> Event:
+    data = msgspec.json.decode(event.data)
+    if event.type in ("payment.refunded", "payment.charged_back"):
+        for each in data["instalments"]:
+            del each["autopay_stopped"]
+    return msgspec.structs.replace(event, data=msgspec.Raw(encode(data)))
 
 
 def test_a_source_may_end_anywhere() -> None:

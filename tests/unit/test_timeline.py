@@ -302,6 +302,33 @@ def test_refunds_without_money_in_words() -> None:
     )
 
 
+def test_autopay_in_words() -> None:
+    """Stopped by a hard decline, taken up with another method, off; and what a refund leaves to be paid."""
+    life = Life(term=2, principal=20_000)
+    life.create()
+    life.change_autopay(stopped="hard_decline")
+    life.change_autopay(method="pm_new", anew=(1, 2))
+    life.change_autopay(on=False)
+    attempt = life.start(1)
+    life.succeed(attempt)
+    life.refund(attempt, 100, stops=True)
+    items = list(timeline(record(life.raws)))
+    assert [(item.title, item.summary, item.amount) for item in items[1:4]] == [
+        ("Autopay stopped", "pm_card is not charged by any collection run any more (hard decline)", 0),
+        (
+            "Autopay on",
+            "Instalments are collected by pm_new when they fall due;"
+            " instalments 1, 2 can be tried by the next run",
+            0,
+        ),
+        ("Autopay off", "Instalments are no longer collected without being asked for", 0),
+    ]
+    assert items[-1].summary == (
+        "Instalment 1 of 2: 1.00 USD given back (broken);"
+        " autopay does not collect instalment 1 again by itself"
+    )
+
+
 def test_collections_in_words() -> None:
     """A late fee, delinquency, a retry and the cure."""
     life = Life(term=2, principal=20_000)
