@@ -13,6 +13,7 @@ from common import inbox
 from common.clock import utcnow
 from common.db import Connection
 from common.envelope import Command, Event, Outcome
+from common.http.command_status import status_url
 from common.worker import Poison, SequenceGap
 from payment_svc import attempt as domain
 from payment_svc import closing, noting, quote_store, refunding, returns, run_store, store
@@ -33,7 +34,8 @@ from payment_svc.quoting import decode_quote, quote_payoff
 from payment_svc.refunding import decode_chargeback, decode_refund, record_chargeback
 from payment_svc.refusal import refusal
 from payment_svc.render import attempt_url
-from payment_svc.runs import cure, outcome_of, run_url, tell_started
+from payment_svc.run_rules import may_run, runs_for
+from payment_svc.runs import outcome_of, run_url, tell_started
 
 # A command that was lost with its broker must not leave an attempt behind for ever.
 ABANDONED = timedelta(minutes=10)
@@ -94,7 +96,18 @@ def refund_attempt(batch: Batch, command: Command, asked: RefundAttempt) -> Outc
 
 
 def run_collections(batch: Batch, command: Command, asked: RunCollections) -> Outcome:
-    """RunCollections: pending until the day's run is completed; it is one run, whoever asks."""
+    """RunCollections: pending until the day's run is completed; it is one run, whoever asks.
+
+    Refused where the day may not be run for; a dry run is pending until it has been worked out.
+    """
+    if asked.dry_run:
+        return Outcome(
+            command_id=command.command_id, status="pending", location=status_url(command.command_id)
+        )
+    try:
+        may_run(asked, batch.today, sandbox=batch.sandbox)
+    except Refused as refused:
+        return refusal(command, refused, None)
     run = batch.runs[asked.as_of]
     if run.status == "completed":
         return outcome_of(run, command.command_id)
@@ -125,6 +138,10 @@ COMMANDS: dict[str, tuple[Callable[[msgspec.Raw], Asked], Callable[[Batch, Comma
 class PaymentUnit:
     """The payment service's unit of work."""
 
+    def __init__(self, *, sandbox: bool = False) -> None:
+        """`sandbox`: the gateway moves no real money, so collections may run for days to come."""
+        self._sandbox = sandbox
+
     async def carry_out(
         self, connection: Connection, commands: Sequence[Command]
     ) -> tuple[list[Outcome], list[Event]]:
@@ -153,12 +170,7 @@ class PaymentUnit:
             notices=refunding.notices(asked),
         )
         batch.quotes = await quote_store.get(connection, quote_ids)  # read under the accounts' locks
-        days: dict[date, Command] = {}
-        for command, each in zip(commands, asked, strict=True):
-            if isinstance(each, RunCollections):
-                days.setdefault(each.as_of, command)
-        for day, command in sorted(days.items()):  # in one order: two workers never wait for each other
-            batch.runs[day] = await run_store.open_run(connection, day, command, batch.now)
+        await self._open_runs(connection, batch, commands, asked)
         batch.noted = await noting.under_lock(connection, batch, noted)
         outcomes: dict[int, Outcome] = {}
         # What the gateway tells of comes last: nothing begins in the same batch on what it settles.
@@ -168,6 +180,21 @@ class PaymentUnit:
         await save(connection, batch)
         await inbox.complete(connection, batch.completed)
         return [outcomes[place] for place in range(len(asked))], batch.events
+
+    async def _open_runs(
+        self, connection: Connection, batch: Batch, commands: Sequence[Command], asked: Sequence[Asked]
+    ) -> None:
+        """The runs that these commands ask for, locked; of the days that may be run for."""
+        if not any(isinstance(each, RunCollections) for each in asked):
+            return
+        batch.sandbox = self._sandbox
+        batch.today = min(batch.now.date(), await run_store.today(connection))
+        days: dict[date, Command] = {}
+        for command, each in zip(commands, asked, strict=True):
+            if isinstance(each, RunCollections) and runs_for(each, batch.today, sandbox=batch.sandbox):
+                days.setdefault(each.as_of, command)
+        for day, command in sorted(days.items()):  # in one order: two workers never wait for each other
+            batch.runs[day] = await run_store.open_run(connection, day, command, batch.now)
 
     async def project(self, connection: Connection, events: Sequence[Event]) -> list[Event]:
         """Apply the lease service's events: new leases become accounts with their payments, until closed."""
@@ -188,8 +215,6 @@ class PaymentUnit:
             EVENTS[event.type](news, event)
             if event.subject in accounts:
                 accounts[event.subject].lease_sequence = event.sequence
-                if event.type == "lease.paid_off":
-                    _cure_paid_off(batch, accounts[event.subject], event)
         await store.insert_leases(connection, news.created, positions)
         moved = [accounts[lease_id] for lease_id in before if positions[lease_id] > before[lease_id]]
         for lease_id in news.closed:
@@ -216,12 +241,14 @@ async def load(
     """Lock the accounts of `leases`, then read the payments asked for: singly, and all of `payoff_leases`.
 
     `originals`: attempts whose money is to be taken back; they are read again, with what they have paid.
+    Of a delinquent lease all are read: what is paid may cure it.
     """
     if not leases:
         return Batch({}, [], utcnow())
     accounts = await store.lock_accounts(connection, list(leases))
     singly = {*payment_ids, *(each.payment_id for each in originals if each.payment_id)}
     whole = {*payoff_leases, *(each.lease_id for each in originals if not each.payment_id)}
+    whole |= {each.lease_id for each in accounts.values() if each.delinquent}
     payments = await store.payments(connection, ids=list(singly), lease_ids=list(whole)) if accounts else []
     batch = Batch(accounts, payments, utcnow())
     if originals:
@@ -251,15 +278,6 @@ async def save(connection: Connection, batch: Batch) -> None:
     )
     await run_store.insert_waiters(connection, batch.waiting)
     await returns.give_back(connection, batch)
-
-
-def _cure_paid_off(batch: Batch, account: Account, event: Event) -> None:
-    """A lease that was delinquent has been paid off: no run looks at it any more."""
-    if account.delinquent:
-        cause = Cause(
-            correlation_id=event.correlationid, causation_id=event.id, traceparent=event.traceparent
-        )
-        cure(batch, account, batch.now.date(), "nothing is left to be paid on the lease", cause)
 
 
 def _decode(command: Command) -> Asked:

@@ -32,7 +32,7 @@ PAYMENTS = Table(
         *("paid_interest", "paid_fees", "paid_late_fees", "principal_balance", "in_flight", "attempts"),
         "CASE WHEN status IN ('scheduled', 'due', 'late') THEN 'open' ELSE status END",
         *("next_retry_at", "last_attempt_id", "autopay_since", "autopay_declines", "autopay_over"),
-        *("autopay_failures", "cancelled_by_payoff"),
+        *("autopay_failures", "cancelled_by_payoff", "first_tried_on"),
     ),
     left_out={"status": "of an open one, scheduled, due or late: no event says that a day has come"},
 )
@@ -49,6 +49,7 @@ ATTEMPTS = Table(
         "next_check_at": "when it is asked next",
         "taken_up_at": "when it was last made once more",
         "failures": "how often that was in vain",
+        "cured": "it goes by the day of the last run, which no event tells of; `lease.cured` says the rest",
     },
 )
 QUOTES = Table(

@@ -134,6 +134,7 @@ def taken_back(batch: Batch, attempt: Attempt, cause: Cause) -> None:
     batch.touch(account, undone.changed)
     for payment in undone.changed:
         if payment.open:
+            payment.status = collecting.status_on(payment, account.collected_as_of)
             collecting.given_back(payment)
             account.look_by(payment.due_date)
     batch.owing.update((payment.payment_id, payment) for payment in undone.changed)

@@ -159,6 +159,7 @@ async def update_attempts(connection: Connection, settled: Sequence[Attempt]) ->
             [attempt.next_check_at for attempt in settled],
             [attempt.failures for attempt in settled],
             [attempt.after_closing for attempt in settled],
+            [attempt.cured for attempt in settled],
         )
 
 
@@ -218,6 +219,7 @@ async def update(connection: Connection, accounts: Sequence[Account], changed: S
             [payment.autopay_failures for payment in changed],
             [payment.autopay_over for payment in changed],
             [payment.cancelled_by_payoff for payment in changed],
+            [payment.first_tried_on for payment in changed],
         )
 
 
@@ -270,4 +272,5 @@ def payment_from(row: Any) -> Payment:
         autopay_failures=row["autopay_failures"],
         autopay_over=row["autopay_over"],
         cancelled_by_payoff=row["cancelled_by_payoff"],
+        first_tried_on=row["first_tried_on"],
     )

@@ -119,8 +119,6 @@ class World:
     def _project(self, event: Event) -> None:
         batch = self._batch()
         self.account.lease_sequence = event.sequence
-        if event.type == "lease.paid_off" and self.account.delinquent:
-            runs.cure(batch, self.account, self.now.date(), "nothing is left", self._cause())
         if event.type in closing.HOW:
             closing.forget(self.account)
             closing.cancel_open(self.payments)

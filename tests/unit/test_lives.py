@@ -120,6 +120,10 @@ def _check_collections(lives: Lives) -> None:
         assert account.next_look_on is None
     elif any(each.status == "scheduled" for each in opened):
         assert account.next_look_on is not None
-    if account.delinquent and opened:
-        late = any(collecting.beyond_grace(account, each, lives.day) for each in opened)
-        assert late or account.next_look_on is not None
+    if account.collected_as_of is not None:
+        day = account.collected_as_of
+        late = any(collecting.beyond_grace(account, each, day) for each in opened)
+        assert late or not account.delinquent  # cured with the last payment, not a day later
+        if not account.closed:
+            statuses = [collecting.status_on(each, day) for each in opened]
+            assert [each.status for each in opened] == statuses
