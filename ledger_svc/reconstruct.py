@@ -10,7 +10,17 @@ import msgspec
 from ledger_svc import events
 from ledger_svc.entry import Entry
 from ledger_svc.events import Event
-from ledger_svc.lease_state import CANCELLED, EMPTY, PAID, PROCESSING, UNTOUCHED, LeaseState, apply_data
+from ledger_svc.lease_state import (
+    CANCELLED,
+    EMPTY,
+    OPEN,
+    PAID,
+    PROCESSING,
+    UNTOUCHED,
+    LeaseState,
+    apply_data,
+    by_the_day,
+)
 
 __all__ = [
     "EMPTY",
@@ -79,6 +89,8 @@ def snapshot(state: LeaseState) -> Snapshot | None:
         status = progress.status
         if state.closed and status not in (PAID, PROCESSING):
             status = CANCELLED  # the payment service tells of no instalment that it cancels for this
+        if status in OPEN:
+            status = by_the_day(state, row.due_date, status)
         payments.append(
             PaymentState(
                 number=row.number,

@@ -115,9 +115,10 @@ def cured(account: Account, payments: Sequence[Payment]) -> bool:
     or not.
     """
     day = account.collected_as_of
-    if not account.delinquent or day is None:
+    if day is None:
         return False
-    return not any(payment.open and beyond_grace(account, payment, day) for payment in payments)
+    late = any(payment.open and beyond_grace(account, payment, day) for payment in payments)
+    return account.delinquent and not late
 
 
 def next_look(account: Account, payment: Payment, as_of: date) -> date | None:

@@ -133,7 +133,7 @@ def _succeeded(
 
 def _cure(batch: Batch, account: Account, attempt: Attempt, paid: Event) -> None:
     """The lease is delinquent no longer where this money was the last that it was late with."""
-    if not collecting.cured(account, batch.payments_of(attempt.lease_id)):
+    if not account.delinquent or not collecting.cured(account, batch.payments_of(attempt.lease_id)):
         return
     attempt.cured = True
     day = account.collected_as_of

@@ -276,7 +276,7 @@ async def test_runs_that_nobody_asked_for(client_of_collections: Client) -> None
 
 
 async def test_a_mistyped_day_charges_nobody(client_of_collections: Client) -> None:
-    """2062 for 2026: 422 with its pointer, no run, no charge; a dry run of that day says what it would cost."""
+    """2062 for 2026: 422, no run, no charge; a dry run of that day says what it would have cost."""
     client = client_of_collections
     lease = await falls_due(client, date(2062, 11, 1), "pm_card_ok")
     answer = await client.payments.post(RUN, {"as_of": "2062-11-28"})
@@ -317,8 +317,8 @@ async def test_a_dry_run_and_then_the_run(collections: System, client_of_collect
 async def test_a_first_run_that_comes_late(collections: System, client_of_collections: Client) -> None:
     """Seven days late with five of grace: a good card pays 34002 as agreed, no fee, never delinquent."""
     client, due = client_of_collections, date(2046, 3, 1)
-    terms = {"term": 3, "principal": 100_000, "annual_rate": "0.12", "late_fee": LATE_FEE}
-    lease = await falls_due(client, due, "pm_card_ok", **terms)
+    terms = {"term": 3, "principal": 100_000, "annual_rate": "0.12", "start_date": "2046-02-01"}
+    lease = await falls_due(client, due, "pm_card_ok", late_fee=LATE_FEE, **terms)
     done = await run(client, due + timedelta(days=7))
     assert counts(done) == {"due": 1, "attempted": 1, "succeeded": 1}
     assert [each["amount"] for each in await client.charges(lease_id=lease["lease_id"])] == [34_002]
@@ -362,7 +362,7 @@ async def test_paid_on_the_day_and_run_again(collections: System, client_of_coll
 async def test_what_is_open_again_goes_by_the_leases_day(
     collections: System, client_of_collections: Client
 ) -> None:
-    """Paid on its due date, given back when it is past: `late` at once, in the payment service and the ledger."""
+    """Paid when it was due, given back a week later: `late` at once, also in the ledger's state."""
     client, due = client_of_collections, date(2049, 3, 1)
     lease = await falls_due(
         client, due, "pm_card_ok", term=2, principal=20_000, frequency="weekly", late_fee=LATE_FEE

@@ -7,6 +7,7 @@ from random import Random
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from common.envelope import Event
 from ledger_svc.reconstruct import fold, snapshot
 from payment_svc import collecting, returns
 from payment_svc.attempt import Attempt
@@ -17,6 +18,7 @@ from tests.unit.test_totals import total
 
 randoms = st.integers(0, 2**63).map(Random)
 PARTS = ("late_fees", "fees", "interest", "principal")
+OF_RUNS = ("payment.attempt_started", "lease.late_fee_assessed", "lease.delinquent", "lease.cured")
 SIGNS = {"payment.succeeded": 1, "payoff.succeeded": 1, "payment.refunded": -1, "payment.charged_back": -1}
 
 
@@ -103,11 +105,20 @@ def _check_ledger(lives: Lives, random: Random) -> None:
         assert (shown.amount, shown.amount_paid) == (payment.owed.total, payment.paid.total)
         assert (shown.status in ("paid", "cancelled")) == (not payment.open)
         assert payment.open or shown.status == payment.status
+        told = max((_as_of(event) for event in lives.told), default=None)
+        # a run that did nothing tells nothing
+        if payment.open and told == str(lives.account.collected_as_of):
+            assert shown.status == payment.status
     totals = total(mixed)
     amounts = totals.amounts["USD"]
     assert amounts.outstanding == lease.balance
     assert amounts.collected - amounts.refunded == lease.amount_paid
     assert totals.payments.unknown == 0
+
+
+def _as_of(event: Event) -> str:
+    """The day of the run that an event tells of, or none."""
+    return str(json.loads(bytes(event.data)).get("as_of") or "") if event.type in OF_RUNS else ""
 
 
 def _check_collections(lives: Lives) -> None:
