@@ -22,8 +22,9 @@ from common.worker import Pending, Resume
 from payment_svc import run_store, store
 from payment_svc.attempt import CLAIM, Account, Attempt
 from payment_svc.batch import Batch
-from payment_svc.dry_runs import DryRuns, decode_run
+from payment_svc.dry_runs import DryRuns
 from payment_svc.handlers import save
+from payment_svc.running import decode_run
 from payment_svc.runs import Counts, Run, outcome_of, work_through
 from payment_svc.settler import Settler
 

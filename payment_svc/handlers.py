@@ -5,7 +5,7 @@ says is recorded by settlement.py, in a transaction of its own.
 """
 
 from collections.abc import Callable, Sequence
-from datetime import date, timedelta
+from datetime import timedelta
 
 import msgspec
 
@@ -13,10 +13,9 @@ from common import inbox
 from common.clock import utcnow
 from common.db import Connection
 from common.envelope import Command, Event, Outcome
-from common.http.command_status import status_url
 from common.worker import Poison, SequenceGap
 from payment_svc import attempt as domain
-from payment_svc import closing, noting, quote_store, refunding, returns, run_store, store
+from payment_svc import closing, noting, quote_store, refunding, returns, run_store, running, store
 from payment_svc.attempt import Account, Attempt, Refused
 from payment_svc.batch import Batch, Cause
 from payment_svc.commands import (
@@ -34,15 +33,13 @@ from payment_svc.quoting import decode_quote, quote_payoff
 from payment_svc.refunding import decode_chargeback, decode_refund, record_chargeback
 from payment_svc.refusal import refusal
 from payment_svc.render import attempt_url
-from payment_svc.run_rules import may_run, runs_for
-from payment_svc.runs import outcome_of, run_url, tell_started
+from payment_svc.runs import tell_started
 
 # A command that was lost with its broker must not leave an attempt behind for ever.
 ABANDONED = timedelta(minutes=10)
 
 decode_attempt = msgspec.json.Decoder(AttemptPayment).decode
 decode_payoff = msgspec.json.Decoder(PayOffLease).decode
-decode_run = msgspec.json.Decoder(RunCollections).decode
 
 
 def attempt_payment(batch: Batch, command: Command, asked: AttemptPayment) -> Outcome:
@@ -95,26 +92,6 @@ def refund_attempt(batch: Batch, command: Command, asked: RefundAttempt) -> Outc
     return _started(batch, command, batch.accounts[begun.lease_id], begun)
 
 
-def run_collections(batch: Batch, command: Command, asked: RunCollections) -> Outcome:
-    """RunCollections: pending until the day's run is completed; it is one run, whoever asks.
-
-    Refused where the day may not be run for; a dry run is pending until it has been worked out.
-    """
-    if asked.dry_run:
-        return Outcome(
-            command_id=command.command_id, status="pending", location=status_url(command.command_id)
-        )
-    try:
-        may_run(asked, batch.today, sandbox=batch.sandbox)
-    except Refused as refused:
-        return refusal(command, refused, None)
-    run = batch.runs[asked.as_of]
-    if run.status == "completed":
-        return outcome_of(run, command.command_id)
-    batch.waiting.append((command.command_id, run.run_id))
-    return Outcome(command_id=command.command_id, status="pending", location=run_url(run.run_id))
-
-
 Asked = (
     AttemptPayment
     | PayOffLease
@@ -130,7 +107,7 @@ COMMANDS: dict[str, tuple[Callable[[msgspec.Raw], Asked], Callable[[Batch, Comma
     "QuotePayoff": (decode_quote, quote_payoff),  # type: ignore[dict-item]
     "RefundAttempt": (decode_refund, refund_attempt),  # type: ignore[dict-item]
     "RecordChargeback": (decode_chargeback, record_chargeback),  # type: ignore[dict-item]
-    "RunCollections": (decode_run, run_collections),  # type: ignore[dict-item]
+    "RunCollections": (running.decode_run, running.run_collections),  # type: ignore[dict-item]
     "NoteSettlement": (noting.decode_note, noting.note_settlement),  # type: ignore[dict-item]
 }
 
@@ -170,7 +147,7 @@ class PaymentUnit:
             notices=refunding.notices(asked),
         )
         batch.quotes = await quote_store.get(connection, quote_ids)  # read under the accounts' locks
-        await self._open_runs(connection, batch, commands, asked)
+        await running.open_runs(connection, batch, commands, asked, sandbox=self._sandbox)
         batch.noted = await noting.under_lock(connection, batch, noted)
         outcomes: dict[int, Outcome] = {}
         # What the gateway tells of comes last: nothing begins in the same batch on what it settles.
@@ -180,21 +157,6 @@ class PaymentUnit:
         await save(connection, batch)
         await inbox.complete(connection, batch.completed)
         return [outcomes[place] for place in range(len(asked))], batch.events
-
-    async def _open_runs(
-        self, connection: Connection, batch: Batch, commands: Sequence[Command], asked: Sequence[Asked]
-    ) -> None:
-        """The runs that these commands ask for, locked; of the days that may be run for."""
-        if not any(isinstance(each, RunCollections) for each in asked):
-            return
-        batch.sandbox = self._sandbox
-        batch.today = min(batch.now.date(), await run_store.today(connection))
-        days: dict[date, Command] = {}
-        for command, each in zip(commands, asked, strict=True):
-            if isinstance(each, RunCollections) and runs_for(each, batch.today, sandbox=batch.sandbox):
-                days.setdefault(each.as_of, command)
-        for day, command in sorted(days.items()):  # in one order: two workers never wait for each other
-            batch.runs[day] = await run_store.open_run(connection, day, command, batch.now)
 
     async def project(self, connection: Connection, events: Sequence[Event]) -> list[Event]:
         """Apply the lease service's events: new leases become accounts with their payments, until closed."""

@@ -28,7 +28,7 @@ from payment_svc.collector import LEASES_AT_ONCE, Collector
 from payment_svc.commands import RunCollections
 from payment_svc.events import LateFee, LeaseCreated, ScheduledInstalment
 from payment_svc.gateways.port import Charged, ChargeRequest, ChargeResult, Declined, NoAnswer
-from payment_svc.handlers import PaymentUnit
+from payment_svc.handlers import PaymentUnit, load
 from payment_svc.runs import Counts, Run, outcome_of
 from payment_svc.scheduler import Days
 from payment_svc.settler import Settler
@@ -323,6 +323,17 @@ async def test_a_dry_run_says_what_the_run_does_and_does_nothing(
     counts = {name: getattr(found, name) for name in Counts.__struct_fields__}
     assert done == {name: count for name, count in counts.items() if count}
     assert msgspec.to_builtins(await dry_runs.forecast(pool, as_of))["charges"] == []
+
+
+async def test_who_pays_a_delinquent_lease_has_all_of_it_in_hand(pool: Pool) -> None:
+    """One instalment is paid; whether that cures is decided on all of them."""
+    first, second = await leases(pool, 2, term=3)
+    await pool.execute("UPDATE accounts SET delinquent = true WHERE lease_id = $1", first)
+    async with transaction(pool) as connection:
+        ids = [payment_id(each, 1) for each in (first, second)]
+        batch = await load(connection, {first, second}, payment_ids=ids)
+    assert [payment.number for payment in batch.payments_of(first)] == [1, 2, 3]
+    assert [payment.number for payment in batch.payments_of(second)] == [1]
 
 
 class Front:

@@ -201,6 +201,34 @@ def test_cured_by_a_runs_own_payment() -> None:
     assert lease.started[0].cured
 
 
+def test_cured_by_a_payoff_and_by_what_is_resolved() -> None:
+    """Whoever pays: with the payoff's own event, or when an unknown attempt turns out to have paid."""
+    by_payoff, resolved = Lease(autopay=False), Lease(autopay=False)
+    for lease in (by_payoff, resolved):
+        lease.run(day(6))
+        assert lease.account.delinquent
+    payoff = domain.start_payoff(by_payoff.account, by_payoff.payments, "x", "c", "pm_card", day(6), NOW)
+    by_payoff.answer(payoff, OK)
+    assert by_payoff.told[-2:] == ["payoff.succeeded", "lease.cured"]
+    by_hand = domain.start(resolved.account, resolved.payments[0], "a", "c", "pm_card", None, NOW)
+    resolved.answer(by_hand, NoAnswer(reason="timeout"))
+    assert resolved.account.delinquent
+    resolved.answer(by_hand, OK)
+    assert resolved.told[-3:] == ["payment.resolved", "payment.succeeded", "lease.cured"]
+    assert not by_payoff.account.delinquent | resolved.account.delinquent
+
+
+def test_not_cured_while_the_rest_that_is_late_is_under_way() -> None:
+    """What is in flight is not paid yet; its end cures, or does not."""
+    lease = Lease(term=2, autopay=False)
+    lease.run(date(2027, 2, 10))
+    second = domain.start(lease.account, lease.payments[1], "b", "c", "pm_card", None, NOW)
+    lease.pay(0)
+    assert lease.account.delinquent
+    lease.answer(second, OK)
+    assert lease.told[-1] == "lease.cured"
+
+
 def test_what_was_paid_before_cures_came_with_the_payment() -> None:
     """A lease that is delinquent for nothing any more is cured by the run that finds it, uncounted."""
     lease = Lease(autopay=False)

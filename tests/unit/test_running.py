@@ -9,8 +9,7 @@ from common.envelope import Command
 from payment_svc.attempt import Refused
 from payment_svc.batch import Batch
 from payment_svc.commands import RunCollections
-from payment_svc.handlers import decode_run, run_collections
-from payment_svc.run_rules import may_run, runs_for
+from payment_svc.running import decode_run, may_run, run_collections, runs_for
 
 TODAY = date(2026, 11, 30)
 
