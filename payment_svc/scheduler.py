@@ -76,6 +76,7 @@ class Scheduler:
         self._days = days
         self._at = at
         self._now = now
+        self._waits_on: date | None = None  # the day whose time was still to come
         self._asked_for: date | None = None  # by this process, and when, as the loop's time
         self._asked_at = 0.0
 
@@ -96,6 +97,7 @@ class Scheduler:
         """Ask for the run that is to be asked for now, if any; gives the seconds until the next look."""
         now = self._now()
         if self._at is None or now.time() < self._at:
+            self._waits_on = now.date()
             return self.sleep_s(now)
         today = await self._days.today()
         if today < now.date():
@@ -103,11 +105,15 @@ class Scheduler:
             return RETRY_PAUSE_S
         day = self.due(now, await self._days.last_completed(now.date()))
         if day is None:
+            if self._waits_on == now.date():  # somebody was earlier: what has come since is collected too
+                await self._publish(now.date())
+                self._waits_on = None
             return self.sleep_s(now)
         asked_ago = asyncio.get_running_loop().time() - self._asked_at
         if self._asked_for != day or (asked_ago > LONGEST_SLEEP_S and not await self._days.begun(day)):
             await self._publish(day)
             self._asked_for, self._asked_at = day, asyncio.get_running_loop().time()
+            self._waits_on = None
             log.info("collections.asked_for", as_of=str(day), missed=day < now.date())
         return LOOK_EVERY_S
 

@@ -115,6 +115,19 @@ async def test_a_day_waits_for_the_one_before() -> None:
     assert system.days[-1] == ago(0)
 
 
+async def test_a_day_that_somebody_ran_for_early_is_asked_for_at_its_time() -> None:
+    """So that what has come since is collected too; once, and by a process that was there before."""
+    system = System(ago(0))
+    clock = [5.5]
+    scheduler = Scheduler(cast(Publisher, system), system, SIX, lambda: moment(clock[0]))
+    for hours in (5.5, 6.5, 6.6, 7):
+        clock[0] = hours
+        await scheduler.step()
+    assert system.days == [ago(0)]
+    await system.scheduler(7).step()
+    assert system.days == [ago(0)]
+
+
 async def test_a_fresh_system_has_missed_nothing() -> None:
     """It begins with today."""
     system = System()
