@@ -211,7 +211,8 @@ class World:
         said: list[ChargeResult] = [Charged(reference=f"ch_{attempt.attempt_id}")] * 3
         said.append(Declined(code=self.random.choice(CODES), reference="ch_no"))
         if attempt.status == "started":
-            said += [NotReached(reason="refused"), NoAnswer(reason="timeout"), NoAnswer(reason="timeout")]
+            said += [NotReached(reason="refused"), NotReached(reason="amount", outage=False)]
+            said += [NoAnswer(reason="timeout"), NoAnswer(reason="timeout")]
         batch = self._batch()
         if attempt.status == "unknown" and self.random.random() < 0.2:
             keep_asking(batch, attempt)
