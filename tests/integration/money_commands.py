@@ -185,10 +185,11 @@ class Commands(Steps):
         """Somebody asks what a run would do on some day; it does nothing."""
 
         async def doing() -> None:
-            before = await self.world.owner.fetchval(_ALL_OF_IT)
+            workers, before = list(self.world.workers), await self.world.owner.fetchval(_ALL_OF_IT)
             asked = RunCollections(as_of=self.as_of + timedelta(days=days), dry_run=True)
             await self.issue("payment", "RunCollections", asked, None, to, times)
-            assert await self.world.owner.fetchval(_ALL_OF_IT) == before
+            if workers == self.world.workers:  # one that is new takes up what another has left behind
+                assert await self.world.owner.fetchval(_ALL_OF_IT) == before
 
         self.do(doing())
 
