@@ -5,6 +5,7 @@ each source says, every source in its own order, and only `reconstruct.snapshot`
 interleaving that keeps the order of each source gives the same state.
 """
 
+from datetime import date
 from typing import assert_never
 
 import msgspec
@@ -14,11 +15,13 @@ from ledger_svc import facts
 from ledger_svc.facts import Data, ScheduledInstalment
 
 SCHEDULED = "scheduled"
+DUE = "due"
 LATE = "late"
 PROCESSING = "processing"
 PAID = "paid"
 CANCELLED = "cancelled"
 CHARGED_OFF = "charged_off"
+OPEN = (SCHEDULED, DUE, LATE)  # of an instalment on which nothing is in flight
 
 
 class Progress(msgspec.Struct, frozen=True):
@@ -48,6 +51,7 @@ class LeaseState(msgspec.Struct, frozen=True, kw_only=True):
     progress: dict[int, Progress] = {}  # by number; never changed in place
     collected: int = 0  # all money taken and not given back
     waived: int = 0  # interest and late fees no longer owed after an early payoff
+    day: date | None = None  # the last day of a collection run on the lease that an event tells of
 
     @property
     def closed(self) -> bool:
@@ -73,6 +77,14 @@ UNTOUCHED = Progress()
 
 def apply_data(state: LeaseState, data: Data) -> LeaseState:
     """The state after one more event, given its data."""
+    match data:
+        case (
+            facts.AttemptStarted(as_of=date() as day)
+            | facts.LateFeeAssessed(as_of=day)
+            | facts.LeaseDelinquent(as_of=day)
+            | facts.LeaseCured(as_of=day)
+        ):
+            state = replace(state, day=max(day, state.day or day))
     match data:
         case facts.LeaseCreated():
             agreed = data.total_payable
@@ -107,6 +119,16 @@ def apply_data(state: LeaseState, data: Data) -> LeaseState:
             return state  # a promise, and how money is to come in
         case _:
             assert_never(data)
+
+
+def by_the_day(state: LeaseState, due_date: date, told: str) -> str:
+    """What an open instalment is: what was told of it, or what the calendar of the last run says since.
+
+    The payment service's statuses go by that day, and no event says of each instalment that it has come.
+    """
+    if state.day is None or due_date > state.day or told == LATE:
+        return told
+    return LATE if due_date < state.day else DUE
 
 
 def _progress(state: LeaseState, number: int) -> Progress:

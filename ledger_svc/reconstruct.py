@@ -13,11 +13,13 @@ from ledger_svc.events import Event
 from ledger_svc.lease_state import (
     CANCELLED,
     EMPTY,
+    OPEN,
     PAID,
     PROCESSING,
     UNTOUCHED,
     LeaseState,
     apply_data,
+    by_the_day,
 )
 
 __all__ = [
@@ -95,6 +97,8 @@ def snapshot(state: LeaseState) -> Snapshot | None:
             status = CANCELLED  # the payment service tells of no instalment that it cancels for this
         amount = progress.asked(row.amount)
         due = 0 if state.closed or progress.open_status == CANCELLED else amount - progress.amount_paid
+        if status in OPEN:
+            status = by_the_day(state, row.due_date, status)
         payments.append(
             PaymentState(
                 number=row.number,

@@ -30,7 +30,7 @@ from payment_svc.returns import Returns
 from payment_svc.run_api import RunApi
 from payment_svc.sandbox.app import serving
 from payment_svc.sandbox.courier import Destination
-from payment_svc.scheduler import Scheduler
+from payment_svc.scheduler import Days, Scheduler
 from payment_svc.settler import RUN_CHARGES, Settler
 from payment_svc.webhook_api import WebhookApi
 
@@ -74,12 +74,12 @@ async def worker(settings: Settings) -> AsyncIterator[None]:
         publisher = Publisher(settings.amqp_url, "payment-relay", timeout_s=10)
         replies = ReplySender(settings.amqp_url, "payment-worker")
         relay = Relay("payment", pool, publisher, prune_quotes)
-        unit = WithReconciliation(PaymentUnit())
         settler = Settler(pool, gateway, replies, relay.wake, settings.resolve_after(), gateway.half_open)
+        unit = WithReconciliation(PaymentUnit(sandbox=settings.gateway == "sandbox"))
         returning = Returns(pool, settler.give_back)
         claim = timedelta(seconds=3 * settings.gateway_timeout_s)
         collector = Collector(pool, settler, replies, relay.wake, claim)
-        scheduler = Scheduler(publisher, settings.collections_time())
+        scheduler = Scheduler(publisher, Days(pool), settings.collections_time())
         resume = collector.resume(settler.resume)
         commands = CommandProcessor(pool, unit, replies, relay.wake, resume)
         consumers = [

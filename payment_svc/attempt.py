@@ -59,7 +59,7 @@ class Account(msgspec.Struct, kw_only=True):
     late_fee: int = 0  # minor units; 0: none is ever assessed
     delinquent: bool = False
     next_look_on: date | None = None  # the next day on which a collection run has something to do here
-    collected_as_of: date | None = None  # of the last collection run that has worked through it
+    collected_as_of: date | None = None  # the lease's day: the highest as_of of a run that has worked on it
     payoff_in_flight: str | None = None  # the payoff, or the refund of one
     payoff_standing: str | None = None  # the payoff that settled the lease and is not taken back whole
     closed: Closed | None = None  # how the lease was closed before it was paid
@@ -91,6 +91,7 @@ class Payment(msgspec.Struct, kw_only=True):
     autopay_declines: int = 0  # of the series
     autopay_failures: int = 0  # of the series: attempts that could not be made as they were
     autopay_stopped: AutopayStop | None = None  # no collection run is to try (again)
+    first_tried_on: date | None = None  # as_of of the run whose attempt was the first to reach the gateway
     cancelled_by_payoff: bool = False  # by the standing one, whose share is not in `paid`
     late_fees_waived: int = 0  # minor units; by a payoff, so they are in `owed` no longer
 
@@ -141,6 +142,7 @@ class Attempt(msgspec.Struct, kw_only=True):
     refunded: int = 0  # minor units of it that have been taken back
     after_closing: bool = False  # a payoff that found the lease closed: it has settled no instalment
     refund_due_of: str | None = None  # the payoff whose `refund_due` a refund gives back
+    cured: bool = False  # its money has ended the lease's delinquency
 
     @property
     def in_flight(self) -> bool:

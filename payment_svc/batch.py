@@ -35,6 +35,8 @@ class Batch:
 
     def __init__(self, accounts: dict[str, Account], payments: Iterable[Payment], now: datetime) -> None:
         self.now = now
+        self.today = now.date()  # UTC; the database's where that is earlier
+        self.sandbox = False  # whether the gateway moves no real money
         self.ask_after: Sequence[timedelta] = ASK_AFTER
         self.claim = CLAIM
         self.judge: Callable[[str], Decline] = decline  # of a decline code

@@ -2,6 +2,9 @@
 
 Days are counted in calendar days of a run's `as_of`, never by a clock, so a run that is killed and run again,
 or comes late, or is followed by one for an earlier day decides the same once.
+
+Attempts come first. Late fee and delinquency of an instalment wait until nothing is in flight on it; the end
+of an attempt has the lease looked at once more, as of the same day (`settled`), and then they follow.
 """
 
 from collections.abc import Iterable, Sequence
@@ -47,7 +50,7 @@ class Decisions(msgspec.Struct, frozen=True, kw_only=True):
 
     instalments: list[Decision]
     delinquent: list[Payment]  # the lease becomes delinquent because of these; empty: it does not
-    cured: bool
+    cured: bool  # it was delinquent, and nobody has noticed yet that all of that is paid
     next_look_on: date | None  # attempts that are started now aside: their ends see to it
 
 
@@ -57,64 +60,123 @@ def decide(account: Account, reached: Sequence[Payment], next_due: date | None, 
     `reached`: its open instalments due on or before the day, in order; `next_due`: the next due date after
     it among the open ones. Deciding again, once all of it is done, gives nothing to do.
     """
-    instalments = [
-        Decision(
-            payment=payment,
-            status="late" if payment.due_date < as_of else "due",
-            late_fee=_late_fee_open(account, payment)
-            and beyond_grace(account, payment, as_of)
-            and account.payoff_in_flight is None,  # a payoff under way was reckoned without it
-            attempt=_autopay_on(account, payment, as_of),
-        )
-        for payment in reached
+    instalments = [_decision(account, payment, as_of) for payment in reached]
+    late = [
+        each.payment
+        for each in instalments
+        if not each.attempt and _consequences_due(account, each.payment, as_of)
     ]
-    late = [payment for payment in reached if beyond_grace(account, payment, as_of)]
     looks = [next_look(account, each.payment, as_of) for each in instalments if not each.attempt]
     return Decisions(
         instalments=instalments,
         delinquent=[] if account.delinquent else late,
-        cured=account.delinquent and not late and (bool(reached) or next_due is not None),
+        # A payment cures in its own transaction; this is for what was paid before that was so.
+        cured=account.delinquent
+        and not any(as_of >= _after_grace(account, each.due_date) for each in reached),
         next_look_on=min((day for day in (*looks, next_due) if day is not None), default=None),
     )
 
 
-def grace_ends(account: Account, payment: Payment) -> date:
-    """The first day on which an instalment is late for longer than the grace."""
-    return payment.due_date + timedelta(days=account.grace_days) + ONE_DAY
+def _decision(account: Account, payment: Payment, as_of: date) -> Decision:
+    attempt = _autopay_on(account, payment, as_of)
+    return Decision(
+        payment=payment,
+        status="late" if payment.due_date < as_of else "due",
+        late_fee=not attempt
+        and _late_fee_open(account, payment)
+        and _consequences_due(account, payment, as_of),
+        attempt=attempt,
+    )
+
+
+def status_on(payment: Payment, day: date | None) -> Literal["scheduled", "due", "late"]:
+    """What an open instalment is by the lease's day: the highest `as_of` that has worked on it, if any."""
+    if day is None or payment.due_date > day:
+        return "scheduled"
+    return "late" if payment.due_date < day else "due"
+
+
+def grace_ends(account: Account, payment: Payment) -> date | None:
+    """The first day on which an instalment is late for longer than the grace; None: it has not begun.
+
+    The grace counts from the due date, or from the day on which autopay first tried where that is later;
+    while autopay works and has not tried it does not begin.
+    """
+    if payment.first_tried_on is not None:
+        return _after_grace(account, max(payment.due_date, payment.first_tried_on))
+    return None if _autopay_wanted(account, payment) else _after_grace(account, payment.due_date)
 
 
 def beyond_grace(account: Account, payment: Payment, as_of: date) -> bool:
     """Whether it is late for longer than the grace: `grace_days` days late are still forgiven."""
-    return as_of >= grace_ends(account, payment)
+    ends = grace_ends(account, payment)
+    return ends is not None and as_of >= ends
+
+
+def cured(account: Account, payments: Sequence[Payment]) -> bool:
+    """Whether a delinquent lease, of which money has just come in, is delinquent no longer.
+
+    `payments`: all of the lease. By the lease's day: nothing is open that is late beyond the grace, in flight
+    or not.
+    """
+    day = account.collected_as_of
+    if day is None:
+        return False
+    late = any(payment.open and beyond_grace(account, payment, day) for payment in payments)
+    return account.delinquent and not late
 
 
 def next_look(account: Account, payment: Payment, as_of: date) -> date | None:
-    """The first day after `as_of` on which a run has something to do with an open instalment; None: never."""
+    """The first day after `as_of` on which a run has something to do with an open instalment; None: never.
+
+    What waits for an attempt in flight is not a matter of days: see `settled`.
+    """
     days = []
     if payment.due_date >= as_of:
         days.append(payment.due_date + ONE_DAY if payment.due_date == as_of else payment.due_date)
     ends = grace_ends(account, payment)
-    if ends > as_of:
+    if ends is not None and ends > as_of:
         days.append(ends)
-    elif _late_fee_open(account, payment) and account.payoff_in_flight is not None:
-        days.append(as_of + ONE_DAY)
     if _autopay_wanted(account, payment):
         retry_on = payment.next_retry_at.date() if payment.next_retry_at else payment.due_date
         days.append(max(retry_on, as_of + ONE_DAY))
     return min(days, default=None)
 
 
-def settled(account: Account, payment: Payment, attempt: Attempt) -> None:
-    """An attempt on an instalment has ended, or is unknown: when a run is to look at the lease next."""
-    if account.collected_as_of is None:
+def settled(account: Account, payments: Sequence[Payment]) -> None:
+    """An attempt on these has ended, or is unknown: when a run is to look at the lease next.
+
+    At once, as of the lease's day, where something waited for this end; else when the next day comes that
+    matters.
+    """
+    day = account.collected_as_of
+    if day is None:
         return  # the first run is still to come, and has its day
-    looked = max(account.collected_as_of, attempt.as_of or account.collected_as_of)
-    if account.delinquent and attempt.status == "succeeded":  # this may have cured it
-        account.look_by(looked + ONE_DAY)
-    if attempt.run_id is not None and payment.open:
-        day = next_look(account, payment, looked)
-        if day is not None:
-            account.look_by(day)
+    for payment in payments:
+        if not payment.open:
+            continue
+        look_on = day if _something_to_do(account, payment, day) else next_look(account, payment, day)
+        if look_on is not None:
+            account.look_by(look_on)
+
+
+def _something_to_do(account: Account, payment: Payment, day: date) -> bool:
+    if payment.due_date > day:
+        return False
+    if _autopay_on(account, payment, day):
+        return True
+    open_ones = _late_fee_open(account, payment) or not account.delinquent
+    return open_ones and _consequences_due(account, payment, day)
+
+
+def _consequences_due(account: Account, payment: Payment, as_of: date) -> bool:
+    """Late beyond the grace, and nothing is in flight that may still pay it."""
+    held = payment.in_flight is not None or account.payoff_in_flight is not None
+    return not held and beyond_grace(account, payment, as_of)
+
+
+def _after_grace(account: Account, since: date) -> date:
+    return since + timedelta(days=account.grace_days) + ONE_DAY
 
 
 class Autopay(msgspec.Struct, frozen=True, kw_only=True):
@@ -183,9 +245,11 @@ def not_reached(
 ) -> AutopayOver | None:
     """An attempt has failed: the next day's run tries again, unless that is of no use.
 
-    `outage`: it speaks against the gateway's health only; otherwise against this attempt, and after
-    `MAX_ATTEMPTS` of those autopay of the instalment is stopped.
+    `outage`: it speaks against the gateway's health only, and the payment method was not tried; otherwise
+    against this attempt, and after `MAX_ATTEMPTS` of those autopay of the instalment is stopped.
     """
+    if outage and attempt.as_of is not None and payment.first_tried_on == attempt.as_of:
+        payment.first_tried_on = None
     if _series_day(account, attempt) is not None and not outage:
         payment.autopay_failures += 1
         if payment.autopay_failures >= MAX_ATTEMPTS:
@@ -197,7 +261,8 @@ def not_reached(
 def not_done(account: Account, payment: Payment, attempt: Attempt) -> None:
     """An attempt that no issuer has declined left something to be paid: the next day's run tries again.
 
-    The gateway was certainly not reached; or a late fee was assessed while the attempt was in flight.
+    The gateway was certainly not reached; or a late fee was assessed while the attempt was in flight, as
+    runs once did.
     """
     tried_on = _series_day(account, attempt)
     if tried_on is not None and payment.open and _autopay_wanted(account, payment):
@@ -236,6 +301,7 @@ def begin_anew(payment: Payment) -> None:
 
 def tried(payment: Payment, as_of: date) -> None:
     """A run has started an autopay attempt."""
+    payment.first_tried_on = payment.first_tried_on or as_of
     payment.autopay_since = payment.autopay_since or as_of
     payment.next_retry_at = None
 

@@ -14,12 +14,12 @@ SELECT run_id::text, as_of, status, command_id::text, traceparent, started_at, c
    FOR UPDATE
 
 -- name: reopen_run
--- A completed run goes on where leases have come since that it has something to do with.
+-- A completed run goes on where it has something to do since: with a lease that came, or that waited for an attempt.
 UPDATE collection_runs AS r
    SET status = 'running', completed_at = NULL
  WHERE run_id = $1 AND status = 'completed'
    AND EXISTS (SELECT FROM accounts
-                WHERE next_look_on <= r.as_of AND (collected_as_of IS NULL OR collected_as_of < r.as_of))
+                WHERE next_look_on <= r.as_of AND (collected_as_of IS NULL OR collected_as_of <= r.as_of))
 RETURNING run_id::text, as_of, status, command_id::text, traceparent, started_at, completed_at, leases, due, late_fees,
           delinquent, cured, attempted, succeeded, declined, unknown, token
 
@@ -28,6 +28,28 @@ SELECT run_id::text, as_of, status, command_id::text, traceparent, started_at, c
        delinquent, cured, attempted, succeeded, declined, unknown, token
   FROM collection_runs
  WHERE run_id = $1
+
+-- name: look_ahead
+-- A page of what a run as of $1 would work through now, after the lease ($2, $3); nothing is locked.
+SELECT lease_id::text, currency, principal, annual_rate, day_count, start_date, payment_method, autopay,
+       autopay_stopped, grace_days, late_fee, delinquent, next_look_on, collected_as_of, payoff_in_flight::text,
+       payoff_standing::text, closed, money_moves, event_sequence, lease_sequence
+  FROM accounts
+ WHERE next_look_on <= $1 AND (collected_as_of IS NULL OR collected_as_of <= $1)
+   AND (next_look_on, accounts.lease_id) > ($2::date, $3::uuid)
+ ORDER BY next_look_on, accounts.lease_id
+ LIMIT $4
+
+-- name: today
+-- By the database's clock, UTC.
+SELECT (now() AT TIME ZONE 'UTC')::date
+
+-- name: last_completed
+-- The last day up to $1 whose run is completed.
+SELECT max(as_of) FROM collection_runs WHERE status = 'completed' AND as_of <= $1
+
+-- name: run_exists
+SELECT EXISTS (SELECT FROM collection_runs WHERE as_of = $1)
 
 -- name: first_running
 -- Runs are worked on one after the other, the earliest day first.
@@ -50,12 +72,13 @@ UPDATE collection_waiters AS w
  WHERE w.command_id = n.command_id
 
 -- name: take_accounts
--- The next leases of a run as of $1; those that another worker or a payment holds are passed over for now.
+-- The next leases of a run as of $1; those that another worker or a payment holds are passed over for now, those that
+-- a run of a later day has worked on for good. To have been looked at puts off `next_look_on` beyond the day.
 SELECT lease_id::text, currency, principal, annual_rate, day_count, start_date, payment_method, autopay,
        autopay_stopped, grace_days, late_fee, delinquent, next_look_on, collected_as_of, payoff_in_flight::text,
        payoff_standing::text, closed, money_moves, event_sequence, lease_sequence
   FROM accounts
- WHERE next_look_on <= $1 AND (collected_as_of IS NULL OR collected_as_of < $1)
+ WHERE next_look_on <= $1 AND (collected_as_of IS NULL OR collected_as_of <= $1)
  ORDER BY next_look_on, accounts.lease_id
  LIMIT $2
    FOR UPDATE SKIP LOCKED
@@ -65,7 +88,7 @@ SELECT lease_id::text, currency, principal, annual_rate, day_count, start_date, 
 SELECT payment_id::text, lease_id::text, number, due_date, principal, interest, fees, late_fees, paid_principal,
        paid_interest, paid_fees, paid_late_fees, principal_balance, status, in_flight::text, attempts,
        next_retry_at, last_attempt_id::text, autopay_since, autopay_declines, autopay_failures,
-       autopay_stopped, cancelled_by_payoff, late_fees_waived
+       autopay_stopped, cancelled_by_payoff, late_fees_waived, first_tried_on
   FROM payments
  WHERE lease_id = ANY($1::uuid[]) AND status IN ('scheduled', 'due', 'late') AND due_date <= $2
  ORDER BY payments.lease_id, number
@@ -80,11 +103,11 @@ SELECT lease_id::text, min(due_date) AS due_date
 
 -- name: pass_over
 -- Leave a lease to the run of another day.
-UPDATE accounts SET collected_as_of = $2 WHERE lease_id = $1
+UPDATE accounts SET next_look_on = $2::date + 1 WHERE lease_id = $1
 
 -- name: count_run
 UPDATE collection_runs
-   SET leases = leases + $2, due = due + $3, late_fees = late_fees + $4, delinquent = delinquent + $5, cured = cured + $6
+   SET leases = leases + $2, due = due + $3, late_fees = late_fees + $4, delinquent = delinquent + $5
  WHERE run_id = $1
 
 -- name: lock_run
@@ -93,18 +116,21 @@ SELECT run_id FROM collection_runs WHERE run_id = $1 AND status = 'running' FOR 
 
 -- name: unfinished
 -- Whether the run as of $2 has leases left to work through, or attempts under way that did not fail so often ($3).
-SELECT EXISTS (SELECT FROM accounts WHERE next_look_on <= $2 AND (collected_as_of IS NULL OR collected_as_of < $2))
+SELECT EXISTS (SELECT FROM accounts WHERE next_look_on <= $2 AND (collected_as_of IS NULL OR collected_as_of <= $2))
     OR EXISTS (SELECT FROM attempts WHERE run_id = $1 AND status = 'started' AND failures < $3)
 
 -- name: count_attempts
-SELECT status, count(*)::int AS times FROM attempts WHERE run_id = $1 GROUP BY status
+SELECT status, count(*)::int AS times, count(*) FILTER (WHERE cured)::int AS cured
+  FROM attempts WHERE run_id = $1 GROUP BY status
 
 -- name: count_remaining
-SELECT count(*)::int FROM accounts WHERE next_look_on <= $1 AND (collected_as_of IS NULL OR collected_as_of < $1)
+SELECT count(*)::int FROM accounts WHERE next_look_on <= $1 AND (collected_as_of IS NULL OR collected_as_of <= $1)
 
 -- name: complete_run
+-- (`cured` of a run from before attempts said so is what it had counted.)
 UPDATE collection_runs
-   SET status = 'completed', completed_at = $2, attempted = $3, succeeded = $4, declined = $5, unknown = $6, token = $7
+   SET status = 'completed', completed_at = $2, attempted = $3, succeeded = $4, declined = $5, unknown = $6,
+       cured = greatest(cured, $7), token = $8
  WHERE run_id = $1
 RETURNING run_id::text, as_of, status, command_id::text, traceparent, started_at, completed_at, leases, due, late_fees,
           delinquent, cured, attempted, succeeded, declined, unknown, token

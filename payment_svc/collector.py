@@ -20,9 +20,11 @@ from common.errors import Retry
 from common.tasks import end
 from common.worker import Pending, Resume
 from payment_svc import run_store, store
-from payment_svc.attempt import CLAIM, Account, Attempt, Payment
+from payment_svc.attempt import CLAIM, Account, Attempt
 from payment_svc.batch import Batch
+from payment_svc.dry_runs import DryRuns
 from payment_svc.handlers import save
+from payment_svc.running import decode_run
 from payment_svc.runs import Counts, Run, outcome_of, work_through
 from payment_svc.settler import Settler
 
@@ -53,6 +55,7 @@ class Collector:
         self._settler = settler
         self._replies = replies
         self._committed = committed
+        self._dry_runs = DryRuns(pool, replies)
         self._wake = asyncio.Event()
         self._stopping = False
         self._alone = 0  # so many leases are to be worked through one by one
@@ -61,10 +64,18 @@ class Collector:
         """The second step of commands: those that ask for a run are taken here, `others` takes the rest."""
 
         async def by_type(pending: Sequence[Pending]) -> None:
-            runs = [each for each in pending if each.command.type == "RunCollections"]
-            rest = [each for each in pending if each.command.type != "RunCollections"]
+            runs, dry, rest = [], [], []
+            for each in pending:
+                if each.command.type != "RunCollections":
+                    rest.append(each)
+                elif decode_run(each.command.data).dry_run:
+                    dry.append(each)
+                else:
+                    runs.append(each)
             if runs:
                 await self._expect(runs)
+            for each in dry:
+                self._dry_runs.begin(each)
             if rest:
                 await others(rest)
             # The run and who waits for it are on record, and any worker may answer: the message is done with.
@@ -88,6 +99,7 @@ class Collector:
                     await asyncio.sleep(RETRY_PAUSE_S)
         finally:
             await end([taking_up])
+            await self._dry_runs.end()
 
     def stop(self) -> None:
         """Take no new batch; `run` returns when the one in hand is written."""
@@ -155,26 +167,14 @@ class Collector:
     async def _decide(
         self, connection: Connection, run: Run, accounts: list[Account]
     ) -> tuple[int, list[Attempt]]:
-        lease_ids = [account.lease_id for account in accounts]
-        payments = await run_store.reached(connection, lease_ids, run.as_of, INSTALMENTS_AT_ONCE)
-        if len(payments) == INSTALMENTS_AT_ONCE:  # the last lease, and those after it, another time
-            cut = payments[-1].lease_id
-            accounts = [account for account in accounts if account.lease_id < cut]
-            payments = [payment for payment in payments if payment.lease_id < cut]
-        next_dues = await run_store.next_dues(connection, lease_ids, run.as_of)
-        batch = Batch({account.lease_id: account for account in accounts}, payments, utcnow())
+        part = await run_store.part_of(connection, accounts, run.as_of, INSTALMENTS_AT_ONCE)
+        batch = Batch({account.lease_id: account for account in part.accounts}, part.reached, utcnow())
         batch.claim = self._claim
-        by_lease: dict[str, list[Payment]] = {}
-        for payment in payments:
-            by_lease.setdefault(payment.lease_id, []).append(payment)
-        done = [
-            work_through(batch, run, account, by_lease.get(key, []), next_dues.get(key))
-            for key, account in batch.accounts.items()
-        ]
+        done = [work_through(batch, run, *lease) for lease in part.each()]
         await save(connection, batch)
         await outbox.append(connection, batch.events)
         await run_store.count(connection, run.run_id, _sum(done))
-        return len(accounts), batch.started
+        return len(part.accounts), batch.started
 
     async def _complete(self, run: Run) -> bool:
         """Complete a run that has nothing left, and answer those who wait for it."""

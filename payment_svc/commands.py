@@ -58,7 +58,13 @@ class NewAutopay(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 class NewRun(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The body of `POST /api/v1/collections/run`."""
 
-    as_of: date  # the day that collections are run for
+    as_of: Annotated[
+        date, Meta(description="the day that collections are run for; after today (UTC) see `allow_future`")
+    ]
+    # a day after today may be run for: only where the gateway is the sandbox, 422 elsewhere
+    allow_future: bool = False
+    # work out what a run would do, and do nothing; of any day
+    dry_run: bool = False
 
 
 def run_rules(right: Mapping[str, Any]) -> list[FieldError]:
@@ -129,6 +135,8 @@ class RunCollections(msgspec.Struct, frozen=True, kw_only=True):
     """Work through all that is due as of a day; once for each day, however often it is asked for."""
 
     as_of: date
+    allow_future: bool = False  # it may lie after today, where the gateway is the sandbox
+    dry_run: bool = False  # only say what a run would do
 
 
 class NoteSettlement(msgspec.Struct, frozen=True, kw_only=True):

@@ -176,18 +176,18 @@ def _change_autopay() -> list[Event]:
     return batch.events
 
 
-def _run_collections(answer: ChargeResult) -> list[Event]:
-    """The lease as if on autopay: declined on the due date, late beyond the grace six days on, then paid."""
+def _run_collections(declined: ChargeResult) -> list[Event]:
+    """The lease as if on autopay: declined on the due date and six days on, beyond the grace; then paid."""
     batch = _batch()
     account, payments = batch.accounts[LEASE_ID], batch.payments_of(LEASE_ID)
     account.autopay = True
-    for day in (1, 7, 8):
-        as_of = date(2027, 1, day)
-        reached = [payment for payment in payments if payment.due_date <= as_of and payment.open]
-        work_through(batch, _run(as_of), account, reached, SCHEDULE[1][0])
-        for attempt in [each for each in batch.started if each.in_flight]:
-            settlement.settle(batch, attempt, answer)
-        answer = Charged(reference="ch_9f2c")
+    for day, answer in ((1, declined), (7, declined), (8, Charged(reference="ch_9f2c"))):
+        as_of = account.next_look_on = date(2027, 1, day)
+        while account.next_look_on is not None and account.next_look_on <= as_of:
+            reached = [payment for payment in payments if payment.due_date <= as_of and payment.open]
+            work_through(batch, _run(as_of), account, reached, SCHEDULE[1][0])
+            for attempt in [each for each in batch.started if each.in_flight]:
+                settlement.settle(batch, attempt, answer)
     return batch.events
 
 

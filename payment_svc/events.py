@@ -88,6 +88,7 @@ class PaymentFailed(AttemptEvent, frozen=True, kw_only=True):
 
     reason: str
     autopay_over: AutopayOver | None = None  # why no run tries this instalment again; null: not over by this
+    outage: bool = True  # it speaks against the gateway's health; false: against this attempt only
 
 
 class PaymentUnknown(AttemptEvent, frozen=True, kw_only=True):
@@ -248,7 +249,7 @@ class LeaseCured(msgspec.Struct, frozen=True, kw_only=True):
 
     lease_id: str
     currency: str  # ISO 4217
-    as_of: date  # of the collection run, or the day the lease was paid off
+    as_of: date  # the lease's day: the highest day of a collection run that has worked on it
     reason: str
 
 

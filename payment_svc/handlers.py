@@ -5,7 +5,7 @@ says is recorded by settlement.py, in a transaction of its own.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import date, timedelta
+from datetime import timedelta
 
 import msgspec
 
@@ -15,7 +15,7 @@ from common.db import Connection
 from common.envelope import Command, Event, Outcome
 from common.worker import Poison, SequenceGap
 from payment_svc import attempt as domain
-from payment_svc import closing, noting, quote_store, refunding, returns, run_store, store
+from payment_svc import closing, noting, quote_store, refunding, returns, run_store, running, store
 from payment_svc.attempt import Account, Attempt, Refused
 from payment_svc.autopay import decode_autopay, set_autopay
 from payment_svc.batch import Batch, Cause
@@ -35,14 +35,13 @@ from payment_svc.quoting import decode_quote, quote_payoff
 from payment_svc.refunding import decode_chargeback, decode_refund, record_chargeback
 from payment_svc.refusal import refusal
 from payment_svc.render import attempt_url
-from payment_svc.runs import cure, outcome_of, run_url, tell_started
+from payment_svc.runs import tell_started
 
 # A command that was lost with its broker must not leave an attempt behind for ever.
 ABANDONED = timedelta(minutes=10)
 
 decode_attempt = msgspec.json.Decoder(AttemptPayment).decode
 decode_payoff = msgspec.json.Decoder(PayOffLease).decode
-decode_run = msgspec.json.Decoder(RunCollections).decode
 
 
 def attempt_payment(batch: Batch, command: Command, asked: AttemptPayment) -> Outcome:
@@ -95,15 +94,6 @@ def refund_attempt(batch: Batch, command: Command, asked: RefundAttempt) -> Outc
     return _started(batch, command, batch.accounts[begun.lease_id], begun)
 
 
-def run_collections(batch: Batch, command: Command, asked: RunCollections) -> Outcome:
-    """RunCollections: pending until the day's run is completed; it is one run, whoever asks."""
-    run = batch.runs[asked.as_of]
-    if run.status == "completed":
-        return outcome_of(run, command.command_id)
-    batch.waiting.append((command.command_id, run.run_id))
-    return Outcome(command_id=command.command_id, status="pending", location=run_url(run.run_id))
-
-
 Asked = (
     AttemptPayment
     | PayOffLease
@@ -121,13 +111,17 @@ COMMANDS: dict[str, tuple[Callable[[msgspec.Raw], Asked], Callable[[Batch, Comma
     "RefundAttempt": (decode_refund, refund_attempt),  # type: ignore[dict-item]
     "RecordChargeback": (decode_chargeback, record_chargeback),  # type: ignore[dict-item]
     "SetAutopay": (decode_autopay, set_autopay),  # type: ignore[dict-item]
-    "RunCollections": (decode_run, run_collections),  # type: ignore[dict-item]
+    "RunCollections": (running.decode_run, running.run_collections),  # type: ignore[dict-item]
     "NoteSettlement": (noting.decode_note, noting.note_settlement),  # type: ignore[dict-item]
 }
 
 
 class PaymentUnit:
     """The payment service's unit of work."""
+
+    def __init__(self, *, sandbox: bool = False) -> None:
+        """`sandbox`: the gateway moves no real money, so collections may run for days to come."""
+        self._sandbox = sandbox
 
     async def carry_out(
         self, connection: Connection, commands: Sequence[Command]
@@ -159,12 +153,7 @@ class PaymentUnit:
             notices=refunding.notices(asked),
         )
         batch.quotes = await quote_store.get(connection, quote_ids)  # read under the accounts' locks
-        days: dict[date, Command] = {}
-        for command, each in zip(commands, asked, strict=True):
-            if isinstance(each, RunCollections):
-                days.setdefault(each.as_of, command)
-        for day, command in sorted(days.items()):  # in one order: two workers never wait for each other
-            batch.runs[day] = await run_store.open_run(connection, day, command, batch.now)
+        await running.open_runs(connection, batch, commands, asked, sandbox=self._sandbox)
         batch.noted = await noting.under_lock(connection, batch, noted)
         outcomes: dict[int, Outcome] = {}
         # What the gateway tells of comes last: nothing begins in the same batch on what it settles.
@@ -194,8 +183,6 @@ class PaymentUnit:
             EVENTS[event.type](news, event)
             if event.subject in accounts:
                 accounts[event.subject].lease_sequence = event.sequence
-                if event.type == "lease.paid_off":
-                    _cure_paid_off(batch, accounts[event.subject], event)
         await store.insert_leases(connection, news.created, positions)
         moved = [accounts[lease_id] for lease_id in before if positions[lease_id] > before[lease_id]]
         for lease_id in news.closed:
@@ -222,6 +209,7 @@ async def load(
     """Lock the accounts of `leases`, then read the payments asked for: singly, and all of `payoff_leases`.
 
     `originals`: attempts whose money is to be taken back; they are read again, with what they have paid.
+    Of a delinquent lease all are read: what is paid may cure it.
     """
     if not leases:
         return Batch({}, [], utcnow())
@@ -230,6 +218,7 @@ async def load(
     singly = {*payment_ids, *(each.payment_id for each in originals if each.payment_id)}
     whole = {*payoff_leases, *(each.lease_id for each in originals if not each.payment_id)}
     whole.update(each.lease_id for each in known.values() if each.payoff and each.payoff.of_nothing)
+    whole |= {each.lease_id for each in accounts.values() if each.delinquent}
     payments = await store.payments(connection, ids=list(singly), lease_ids=list(whole)) if accounts else []
     batch = Batch(accounts, payments, utcnow())
     batch.originals, batch.given = known, given
@@ -276,15 +265,6 @@ async def save(connection: Connection, batch: Batch) -> None:
     await returns.put_off(connection, batch)
     await returns.give_back(connection, batch)
     await returns.give_due(connection, batch)
-
-
-def _cure_paid_off(batch: Batch, account: Account, event: Event) -> None:
-    """A lease that was delinquent has been paid off: no run looks at it any more."""
-    if account.delinquent:
-        cause = Cause(
-            correlation_id=event.correlationid, causation_id=event.id, traceparent=event.traceparent
-        )
-        cure(batch, account, batch.now.date(), "nothing is left to be paid on the lease", cause)
 
 
 def _decode(command: Command) -> Asked:

@@ -28,7 +28,7 @@ SELECT DISTINCT lease_id::text FROM payments WHERE payment_id = ANY($1::uuid[])
 SELECT payment_id::text, lease_id::text, number, due_date, principal, interest, fees, late_fees, paid_principal,
        paid_interest, paid_fees, paid_late_fees, principal_balance, status, in_flight::text, attempts,
        next_retry_at, last_attempt_id::text, autopay_since, autopay_declines, autopay_failures,
-       autopay_stopped, cancelled_by_payoff, late_fees_waived
+       autopay_stopped, cancelled_by_payoff, late_fees_waived, first_tried_on
   FROM payments
  WHERE payment_id = ANY($1::uuid[]) OR lease_id = ANY($2::uuid[])
  ORDER BY payments.lease_id, number
@@ -60,13 +60,14 @@ UPDATE payments AS p
        last_attempt_id = n.last_attempt_id, late_fees = n.late_fees, next_retry_at = n.next_retry_at,
        autopay_since = n.autopay_since, autopay_declines = n.autopay_declines,
        autopay_failures = n.autopay_failures, autopay_stopped = n.autopay_stopped,
-       cancelled_by_payoff = n.cancelled_by_payoff, late_fees_waived = n.late_fees_waived
+       cancelled_by_payoff = n.cancelled_by_payoff, late_fees_waived = n.late_fees_waived,
+       first_tried_on = n.first_tried_on
   FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::text[], $7::uuid[], $8::int[],
               $9::uuid[], $10::bigint[], $11::timestamptz[], $12::date[], $13::int[], $14::int[], $15::json[],
-              $16::boolean[], $17::bigint[])
+              $16::boolean[], $17::bigint[], $18::date[])
        AS n (payment_id, paid_principal, paid_interest, paid_fees, paid_late_fees, status, in_flight, attempts,
              last_attempt_id, late_fees, next_retry_at, autopay_since, autopay_declines, autopay_failures,
-             autopay_stopped, cancelled_by_payoff, late_fees_waived)
+             autopay_stopped, cancelled_by_payoff, late_fees_waived, first_tried_on)
  WHERE p.payment_id = n.payment_id
 
 -- name: update_owed
@@ -89,10 +90,12 @@ SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::int[], 
 -- What became of attempts whose accounts are locked.
 UPDATE attempts AS a
    SET status = n.status, decline = n.decline, gateway_reference = n.gateway_reference, settled_at = n.settled_at,
-       checks = n.checks, next_check_at = n.next_check_at, failures = n.failures, after_closing = n.after_closing
+       checks = n.checks, next_check_at = n.next_check_at, failures = n.failures, after_closing = n.after_closing,
+       cured = n.cured
   FROM unnest($1::uuid[], $2::text[], $3::json[], $4::text[], $5::timestamptz[], $6::int[], $7::timestamptz[],
-              $8::int[], $9::boolean[])
-       AS n (attempt_id, status, decline, gateway_reference, settled_at, checks, next_check_at, failures, after_closing)
+              $8::int[], $9::boolean[], $10::boolean[])
+       AS n (attempt_id, status, decline, gateway_reference, settled_at, checks, next_check_at, failures, after_closing,
+             cured)
  WHERE a.attempt_id = n.attempt_id
 
 -- name: take_up
@@ -130,7 +133,7 @@ SELECT attempt_id::text, refunds::text
 SELECT attempt_id::text, command_id::text, lease_id::text, payment_id::text, number, kind, amount, currency,
        payment_method, status, decline, gateway_reference, payoff, traceparent, created_at, settled_at,
        checks, next_check_at, taken_up_at, failures, refunds::text, reason, notice_id, refunded, run_id::text, as_of,
-       after_closing, refund_due_of::text
+       after_closing, refund_due_of::text, cured
   FROM attempts
  WHERE attempt_id = ANY($1::uuid[]) OR (command_id = ANY($2::uuid[]) AND run_id IS NULL)
 
@@ -144,7 +147,7 @@ SELECT attempt_id::text
 SELECT attempt_id::text, command_id::text, lease_id::text, payment_id::text, number, kind, amount, currency,
        payment_method, status, decline, gateway_reference, payoff, traceparent, created_at, settled_at,
        checks, next_check_at, taken_up_at, failures, refunds::text, reason, notice_id, refunded, run_id::text, as_of,
-       after_closing, refund_due_of::text
+       after_closing, refund_due_of::text, cured
   FROM attempts
  WHERE notice_id = ANY($1::text[])
 
@@ -153,7 +156,7 @@ SELECT attempt_id::text, command_id::text, lease_id::text, payment_id::text, num
 SELECT attempt_id::text, command_id::text, lease_id::text, payment_id::text, number, kind, amount, currency,
        payment_method, status, decline, gateway_reference, payoff, traceparent, created_at, settled_at,
        checks, next_check_at, taken_up_at, failures, refunds::text, reason, notice_id, refunded, run_id::text, as_of,
-       after_closing, refund_due_of::text
+       after_closing, refund_due_of::text, cured
   FROM attempts
  WHERE payment_id = $1 AND ($2::uuid IS NULL OR attempt_id > $2)
  ORDER BY attempts.attempt_id

@@ -35,7 +35,7 @@ PAYMENTS = Table(
         "CASE WHEN status IN ('scheduled', 'due', 'late') THEN 'open' ELSE status END",
         *("next_retry_at", "last_attempt_id", "autopay_since", "autopay_declines"),
         "autopay_stopped",
-        *("autopay_failures", "cancelled_by_payoff", "late_fees_waived"),
+        *("autopay_failures", "cancelled_by_payoff", "late_fees_waived", "first_tried_on"),
     ),
     left_out={
         "status": "of an open one, scheduled, due or late: no event says that a day has come",
@@ -56,6 +56,7 @@ ATTEMPTS = Table(
         "next_check_at": "when it is asked next",
         "taken_up_at": "when it was last made once more",
         "failures": "how often that was in vain",
+        "cured": "it goes by the day of the last run, which no event tells of; `lease.cured` says the rest",
     },
 )
 QUOTES = Table(

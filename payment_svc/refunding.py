@@ -171,6 +171,7 @@ def taken_back(batch: Batch, attempt: Attempt, cause: Cause) -> None:
     batch.touch(account, undone.changed)
     for payment in undone.changed:
         if payment.open:
+            payment.status = collecting.status_on(payment, account.collected_as_of)
             if batch.reversal_stops(account, payment, batch.now.date(), payment.number in in_full):
                 collecting.given_back(payment, attempt, batch.now)
             account.look_by(payment.due_date)

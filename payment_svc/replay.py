@@ -205,7 +205,7 @@ _APPLY: dict[str, Callable[..., None]] = {
     "payment.attempt_started": _started,
     "payment.succeeded": _settled(lambda told: Charged(reference=told.gateway_reference)),
     "payment.declined": _settled(lambda told: _no(told)),
-    "payment.failed": _settled(lambda told: NotReached(reason=told.reason)),
+    "payment.failed": _settled(lambda told: NotReached(reason=told.reason, outage=told.outage)),
     "payment.unknown": _settled(lambda told: NoAnswer(reason=told.reason)),
     "payment.resolved": _with_another,  # the next
     "payment.refunded": _settled(lambda told: Charged(reference=told.gateway_reference or "")),

@@ -13,7 +13,10 @@ from common.http.routes import NoQuery, Route, json_response, path_id
 from common.http.validation import read_query
 from payment_svc import run_store, store
 from payment_svc.commands import NewRun, RunCollections, run_rules
-from payment_svc.runs import RunResult, RunView, run_id_of, run_url, view
+from payment_svc.forecast import RunAnswer
+from payment_svc.runs import RunView, run_id_of, run_url, view
+
+PROBLEM = "application/problem+json"
 
 
 class RunApi:
@@ -32,7 +35,14 @@ class RunApi:
                 handler=self.run,
                 summary="Run collections as of a day: once for each day, however often it is asked for",
                 body=NewRun,
-                answers={200: ("What the run has done", RunResult)},
+                answers={
+                    200: ("What the run has done; with `dry_run`, what it would do now", RunAnswer),
+                    422: (
+                        "A field is wrong; also an `as_of` after today (UTC) without `allow_future`, or where"
+                        " the gateway is not the sandbox",
+                        PROBLEM,
+                    ),
+                },
                 command=True,
             ),
             Route(
@@ -47,14 +57,18 @@ class RunApi:
         ]
 
     async def run(self, request: web.Request) -> web.Response:
-        """POST /api/v1/collections/run"""
+        """POST /api/v1/collections/run
+
+        Whether the day may be run for is the worker's to say, who knows the gateway: here, a repeated request
+        could get another answer than the first one.
+        """
         asked, fingerprint = await self._commands.read(request, NewRun, run_rules)
         return await self._commands.submit(
             request,
             "RunCollections",
-            RunCollections(as_of=asked.as_of),
+            RunCollections(as_of=asked.as_of, allow_future=asked.allow_future, dry_run=asked.dry_run),
             fingerprint=fingerprint,
-            resource_url=run_url(run_id_of(asked.as_of)),
+            resource_url=None if asked.dry_run else run_url(run_id_of(asked.as_of)),
         )
 
     async def get_run(self, request: web.Request) -> web.Response:

@@ -1,11 +1,12 @@
 """Collection runs in Postgres: what is left of them, what has been counted, and who waits for them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import date, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+from uuid import UUID
 
-from common.db import Connection, Queries
+from common.db import Connection, Pool, Queries
 from common.envelope import Command, decode_event
 from common.http import consistency
 from payment_svc import store
@@ -34,7 +35,7 @@ _COUNTS = (
 async def open_run(connection: Connection, as_of: date, command: Command, now: datetime) -> Run:
     """The run of a day, locked; begun by this command where there is none yet.
 
-    One that is completed goes on, with the same id and counts, where leases have come since.
+    One that is completed goes on, with the same id and counts, where it has something to do since.
     """
     run_id = run_id_of(as_of)
     await connection.execute(queries.begin_run, run_id, as_of, command.command_id, command.traceparent, now)
@@ -87,6 +88,59 @@ async def reached(connection: Connection, lease_ids: Sequence[str], as_of: date,
     return [store.payment_from(row) for row in rows]
 
 
+class Part(NamedTuple):
+    """Some leases that a run works through, with what it has to know of each."""
+
+    accounts: list[Account]
+    reached: list[Payment]  # their open instalments that fall due by the day
+    next_dues: dict[str, date]  # by lease: the first due date after it, where there is one
+
+    def each(self) -> Iterator[tuple[Account, list[Payment], date | None]]:
+        """Lease by lease."""
+        by_lease: dict[str, list[Payment]] = {}
+        for payment in self.reached:
+            by_lease.setdefault(payment.lease_id, []).append(payment)
+        for account in self.accounts:
+            yield account, by_lease.get(account.lease_id, []), self.next_dues.get(account.lease_id)
+
+
+async def part_of(connection: Connection, accounts: Sequence[Account], as_of: date, instalments: int) -> Part:
+    """The first of these leases, in order of id: as many as have fewer instalments than that to look at."""
+    chosen = sorted(accounts, key=lambda account: account.lease_id)
+    lease_ids = [account.lease_id for account in chosen]
+    payments = await reached(connection, lease_ids, as_of, instalments)
+    if len(payments) == instalments:  # the last lease, and those after it, another time
+        cut = payments[-1].lease_id
+        chosen = [account for account in chosen if account.lease_id < cut]
+        payments = [payment for payment in payments if payment.lease_id < cut]
+    return Part(chosen, payments, await next_dues(connection, lease_ids, as_of))
+
+
+async def look_ahead(connection: Connection, as_of: date, after: Account | None, limit: int) -> list[Account]:
+    """A page of the accounts that a run would work through now; not locked, in order of `next_look_on`."""
+    look_on = after.next_look_on if after is not None else date.min
+    lease_id = after.lease_id if after is not None else str(UUID(int=0))
+    rows = await connection.fetch(queries.look_ahead, as_of, look_on, lease_id, limit)
+    return [Account(**dict(row.items())) for row in rows]
+
+
+async def today(connection: Connection | Pool) -> date:
+    """The day by the database's clock, UTC."""
+    day: date = await connection.fetchval(queries.today)
+    return day
+
+
+async def last_completed(pool: Pool, until: date) -> date | None:
+    """The last day, up to this one, whose run is completed."""
+    day: date | None = await pool.fetchval(queries.last_completed, until)
+    return day
+
+
+async def begun(pool: Pool, as_of: date) -> bool:
+    """Whether the day's run was asked for before: then it comes to its end."""
+    return bool(await pool.fetchval(queries.run_exists, as_of))
+
+
 async def next_dues(connection: Connection, lease_ids: Sequence[str], as_of: date) -> dict[str, date]:
     """Of each lease that has open instalments after the day, the due date of the first."""
     rows = await connection.fetch(queries.next_dues, lease_ids, as_of)
@@ -96,7 +150,7 @@ async def next_dues(connection: Connection, lease_ids: Sequence[str], as_of: dat
 async def count(connection: Connection, run_id: str, done: Counts) -> None:
     """Add to what a run has done; attempts are counted by themselves."""
     await connection.execute(
-        queries.count_run, run_id, done.leases, done.due, done.late_fees, done.delinquent, done.cured
+        queries.count_run, run_id, done.leases, done.due, done.late_fees, done.delinquent
     )
 
 
@@ -107,12 +161,12 @@ async def complete(connection: Connection, run: Run, now: datetime) -> tuple[Run
     if locked is None or await connection.fetchval(*unfinished):
         return None
     ends = await _ends(connection, run.run_id)
-    token = await _newest(connection)
+    token = await newest(connection)
     row = await connection.fetchrow(queries.complete_run, run.run_id, now, *ends.values(), token)
     return _run(row), await connection.fetch(queries.release_waiters, run.run_id)
 
 
-async def _newest(connection: Connection) -> str | None:
+async def newest(connection: Connection | Pool) -> str | None:
     """A Consistency-Token for all that has been told so far: the relay publishes the oldest first.
 
     So who has the newest event has those before it, but for the last round of the relay, in which leases
@@ -126,11 +180,12 @@ async def _newest(connection: Connection) -> str | None:
 
 
 async def _ends(connection: Connection, run_id: str) -> dict[str, int]:
-    """A run's attempts: all of them, and by those ends that are told."""
+    """A run's attempts: all of them, by those ends that are told, and the leases that they have cured."""
     rows = await connection.fetch(queries.count_attempts, run_id)
     times = {row["status"]: row["times"] for row in rows}
     ends = {status: times.get(status, 0) for status in ("succeeded", "declined", "unknown")}
-    return {"attempted": sum(times.values()), **ends}
+    cured = sum(row["cured"] for row in rows)
+    return {"attempted": sum(times.values()), **ends, "cured": cured}
 
 
 def _run(row: Any) -> Run:

@@ -28,7 +28,7 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
     unknown: int = 0
     late_fees: int = 0  # late fees assessed
     delinquent: int = 0  # leases that became delinquent
-    cured: int = 0  # leases that are no longer delinquent
+    cured: int = 0  # leases that are no longer delinquent, by what these attempts have collected
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,7 +58,7 @@ class RunResult(msgspec.Struct, frozen=True, kw_only=True):
     unknown: int  # the gateway has not said yet, to the run's attempts as they are when it is asked for
     late_fees: int  # late fees assessed
     delinquent: int  # leases that became delinquent
-    cured: int  # leases that are no longer delinquent
+    cured: int  # leases that are no longer delinquent, by what these attempts have collected
 
 
 class RunView(RunResult, frozen=True, kw_only=True):
@@ -113,38 +113,41 @@ def outcome_of(run: Run, command_id: str) -> Outcome:
 def work_through(
     batch: Batch, run: Run, account: Account, reached: Sequence[Payment], next_due: date | None
 ) -> Counts:
-    """Decide on one lease, record what was decided in `batch`, and count it."""
+    """Decide on one lease, record what was decided in `batch`, and count it.
+
+    Attempts come before what follows from being late. A lease is worked through once more, as of the same
+    day, where something has waited for the end of an attempt, or has become possible since.
+    """
     cause = Cause(correlation_id=run.command_id, causation_id=run.command_id, traceparent=run.traceparent)
     if collecting.stop_dead_method(account, reached) is not None:
         autopay.tell_stopped(batch, account, cause)
     decided = collecting.decide(account, reached, next_due, run.as_of)
     newly_due = sum(each.newly_due for each in decided.instalments)
-    fees = attempts = 0
     for each in decided.instalments:
         if each.payment.status != each.status:
             each.payment.status = each.status
             batch.touch(account, [each.payment])
-        if each.late_fee:
-            _assess(batch, run, account, each.payment, cause)
-            fees += 1
-        if each.attempt:
-            _attempt(batch, run, account, each.payment, cause)
-            attempts += 1
+    to_try = [each.payment for each in decided.instalments if each.attempt]
+    for payment in to_try:
+        _attempt(batch, run, account, payment, cause)
+    to_fine = [each.payment for each in decided.instalments if each.late_fee]
+    for payment in to_fine:
+        _assess(batch, run, account, payment, cause)
     if decided.delinquent:
         account.delinquent = True
         batch.tell(account, "lease.delinquent", _delinquent(run, account, decided.delinquent), cause)
     if decided.cured:
         cure(batch, account, run.as_of, "no instalment is late beyond the grace any longer", cause)
+    first_look = account.collected_as_of != run.as_of
     account.next_look_on = decided.next_look_on
     account.collected_as_of = run.as_of
     batch.touch(account)
     return Counts(
-        leases=1,
+        leases=int(first_look),
         due=newly_due,
-        attempted=attempts,
-        late_fees=fees,
+        attempted=len(to_try),
+        late_fees=len(to_fine),
         delinquent=int(bool(decided.delinquent)),
-        cured=int(decided.cured),
     )
 
 

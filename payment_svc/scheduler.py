@@ -1,12 +1,13 @@
 """The daily collection run: a command like anybody's, published by every worker, carried out once.
 
-All workers give it the same idempotency key, and a day has one run in any case.
+A day has one run, whoever asks for it. What is to be asked for is in the tables, so nothing of it is
+forgotten: the day after the last one that is completed, and so on until today.
 """
 
 import asyncio
-import hashlib
 from collections.abc import Callable
 from datetime import UTC, date, datetime, time, timedelta
+from typing import Protocol
 
 import msgspec
 import structlog
@@ -14,49 +15,119 @@ import structlog
 from common.bus import topology
 from common.bus.publisher import Publisher
 from common.clock import utcnow
+from common.db import Pool
 from common.envelope import COMMAND_CONTENT_TYPE, Command, encode
 from common.errors import BrokerUnavailable
 from common.ids import uuid7
+from payment_svc import run_store
 from payment_svc.commands import RunCollections
 
 log = structlog.get_logger()
 
 RETRY_PAUSE_S = 5.0
-OWN = "§"  # no client's key begins with it: those are printable ASCII
 LONGEST_SLEEP_S = 300.0  # so that a clock that was set, or a machine that slept, is noticed
+MISSED_DAYS_MAX = 31  # of those that nobody ran for, so many are made up: the last ones
+LOOK_EVERY_S = 1.0  # whether the run that was asked for is completed
+
+
+class Record(Protocol):
+    """What is known of the days that were run for."""
+
+    async def today(self) -> date:
+        """The day by another clock than this process's, UTC."""
+
+    async def last_completed(self, until: date) -> date | None:
+        """The last day up to `until` whose run is completed."""
+
+    async def begun(self, day: date) -> bool:
+        """Whether the day's run has begun: then it comes to its end."""
+
+
+class Days:
+    """The record in Postgres."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    async def today(self) -> date:
+        """By the database's clock."""
+        return await run_store.today(self._pool)
+
+    async def last_completed(self, until: date) -> date | None:
+        """As `Record` says."""
+        return await run_store.last_completed(self._pool, until)
+
+    async def begun(self, day: date) -> bool:
+        """As `Record` says."""
+        return await run_store.begun(self._pool, day)
 
 
 class Scheduler:
-    """Asks for the day's run when its time has come, and at the start where that has passed today."""
+    """Asks for the day's run when its time has come, and at the start where that has passed today.
 
-    def __init__(self, publisher: Publisher, at: time | None, now: Callable[[], datetime] = utcnow) -> None:
+    Days that were missed come first, the oldest first, each when the one before is completed.
+    """
+
+    def __init__(
+        self, publisher: Publisher, days: Record, at: time | None, now: Callable[[], datetime] = utcnow
+    ) -> None:
         """`at`: time of day in UTC; None: never."""
         self._publisher = publisher
+        self._days = days
         self._at = at
         self._now = now
+        self._waits_on: date | None = None  # the day whose time was still to come
+        self._asked_for: date | None = None  # by this process, and when, as the loop's time
+        self._asked_at = 0.0
 
     async def run(self) -> None:
         """Until cancelled."""
-        asked_for: date | None = None
         while True:
-            now = self._now()
-            day = self.due(now, asked_for)
-            if day is None:
-                await asyncio.sleep(self.sleep_s(now))
-                continue
             try:
-                await self._publish(day)
-                asked_for = day
-                log.info("collections.asked_for", as_of=str(day))
+                pause_s = await self.step()
             except BrokerUnavailable as error:
-                log.warning("collections.not_asked_for", as_of=str(day), error=str(error))
-                await asyncio.sleep(RETRY_PAUSE_S)
+                log.warning("collections.not_asked_for", error=str(error))
+                pause_s = RETRY_PAUSE_S
+            except Exception as error:  # the database is away
+                log.warning("collections.waits", error=repr(error))
+                pause_s = RETRY_PAUSE_S
+            await asyncio.sleep(pause_s)
 
-    def due(self, now: datetime, asked_for: date | None) -> date | None:
-        """The day whose run is to be asked for now, if any."""
-        if self._at is None or now.time() < self._at or now.date() == asked_for:
+    async def step(self) -> float:
+        """Ask for the run that is to be asked for now, if any; gives the seconds until the next look."""
+        now = self._now()
+        if self._at is None or now.time() < self._at:
+            self._waits_on = now.date()
+            return self.sleep_s(now)
+        today = await self._days.today()
+        if today < now.date():
+            log.error("collections.clocks_differ", here=str(now.date()), database=str(today))
+            return RETRY_PAUSE_S
+        day = self.due(now, await self._days.last_completed(now.date()))
+        if day is None:
+            if self._waits_on == now.date():  # somebody was earlier: what has come since is collected too
+                await self._publish(now.date())
+                self._waits_on = None
+            return self.sleep_s(now)
+        asked_ago = asyncio.get_running_loop().time() - self._asked_at
+        if self._asked_for != day or (asked_ago > LONGEST_SLEEP_S and not await self._days.begun(day)):
+            await self._publish(day)
+            self._asked_for, self._asked_at = day, asyncio.get_running_loop().time()
+            self._waits_on = None
+            log.info("collections.asked_for", as_of=str(day), missed=day < now.date())
+        return LOOK_EVERY_S
+
+    def due(self, now: datetime, completed: date | None) -> date | None:
+        """The day whose run is to be asked for now, if any; `completed`: the last one that is, up to today.
+
+        Where none ever was, nothing was missed.
+        """
+        today = now.date()
+        if self._at is None or now.time() < self._at or completed == today:
             return None
-        return now.date()
+        if completed is None:
+            return today
+        return max(completed + timedelta(days=1), today - timedelta(days=MISSED_DAYS_MAX))
 
     def sleep_s(self, now: datetime) -> float:
         """How long nothing is to be done."""
@@ -68,14 +139,12 @@ class Scheduler:
         return min((then - now).total_seconds(), LONGEST_SLEEP_S)
 
     async def _publish(self, day: date) -> None:
-        data = encode(RunCollections(as_of=day))
+        """Without a key: under one, a refusal by a worker whose clock is slow would stand for ever."""
         command = Command(
             command_id=uuid7(),
             type="RunCollections",
             submitted_at=self._now(),
-            idempotency_key=f"{OWN}collections-{day}",
-            fingerprint=hashlib.sha256(b"scheduled " + data).hexdigest(),
-            data=msgspec.Raw(data),
+            data=msgspec.Raw(encode(RunCollections(as_of=day))),
         )
         await self._publisher.publish(
             encode(command),

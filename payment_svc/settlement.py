@@ -11,7 +11,7 @@ from common.http.command_status import status_url
 from common.http.problem_types import GATEWAY_NOT_REACHED, PAYMENT_DECLINED, REFUND_DECLINED, ProblemType
 from common.http.problems import problem
 from payment_svc import attempt as domain
-from payment_svc import autopay, closing, collecting
+from payment_svc import autopay, closing, collecting, runs
 from payment_svc.attempt import Account, Attempt, Payment
 from payment_svc.batch import Batch, Cause, token
 from payment_svc.declines import NO_RECORD
@@ -61,8 +61,7 @@ def settle(batch: Batch, attempt: Attempt, result: ChargeResult | None) -> Outco
             outcome = _failed(batch, account, payment, attempt, found, cause)
         case NoAnswer():
             outcome = _unknown(batch, account, payment, attempt, found, cause)
-    if payment is not None:
-        collecting.settled(account, payment, attempt)
+    collecting.settled(account, [payment] if payment is not None else batch.payments_of(attempt.lease_id))
     return outcome
 
 
@@ -106,7 +105,8 @@ def _succeeded(
             amount_due=payment.amount_due,
             payment_status=payment.shown_status,
         )
-        batch.tell(account, "payment.succeeded", succeeded, cause)
+        told = batch.tell(account, "payment.succeeded", succeeded, cause)
+        _cure(batch, account, attempt, told)
     else:
         assert attempt.payoff is not None
         payments = batch.payments_of(attempt.lease_id)
@@ -136,8 +136,20 @@ def _succeeded(
                 for each in payoff.instalments
             ],
         )
-        batch.tell(account, "payoff.succeeded", paid_off, cause)
+        told = batch.tell(account, "payoff.succeeded", paid_off, cause)
+        _cure(batch, account, attempt, told)
     return _outcome(account, payment, attempt, 201)
+
+
+def _cure(batch: Batch, account: Account, attempt: Attempt, paid: Event) -> None:
+    """The lease is delinquent no longer where this money was the last that it was late with."""
+    if not account.delinquent or not collecting.cured(account, batch.payments_of(attempt.lease_id)):
+        return
+    attempt.cured = True
+    day = account.collected_as_of
+    assert day is not None
+    cause = Cause(correlation_id=attempt.command_id, causation_id=paid.id, traceparent=attempt.traceparent)
+    runs.cure(batch, account, day, "all that was late beyond the grace is paid", cause)
 
 
 def _declined(
@@ -201,7 +213,9 @@ def _failed(
     over = None
     if payment is not None and attempt.kind == "instalment":
         over = collecting.not_reached(account, payment, attempt, batch.now, outage=result.outage)
-    told = PaymentFailed(**common_fields(attempt), reason=result.reason, autopay_over=over)
+    told = PaymentFailed(
+        **common_fields(attempt), reason=result.reason, autopay_over=over, outage=result.outage
+    )
     batch.tell(account, "payment.failed", told, cause)
     detail = "The payment gateway was not reached; no money has moved. It may be tried again."
     return _problem(account, attempt, GATEWAY_NOT_REACHED, detail, {})

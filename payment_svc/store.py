@@ -161,6 +161,7 @@ async def update_attempts(connection: Connection, settled: Sequence[Attempt]) ->
             [attempt.next_check_at for attempt in settled],
             [attempt.failures for attempt in settled],
             [attempt.after_closing for attempt in settled],
+            [attempt.cured for attempt in settled],
         )
 
 
@@ -245,6 +246,7 @@ async def update(connection: Connection, accounts: Sequence[Account], changed: S
             [payment.autopay_stopped and encode(payment.autopay_stopped) for payment in changed],
             [payment.cancelled_by_payoff for payment in changed],
             [payment.late_fees_waived for payment in changed],
+            [payment.first_tried_on for payment in changed],
         )
 
 
@@ -308,6 +310,7 @@ def payment_from(row: Any) -> Payment:
         autopay_stopped=_stop_from(row),
         cancelled_by_payoff=row["cancelled_by_payoff"],
         late_fees_waived=row["late_fees_waived"],
+        first_tried_on=row["first_tried_on"],
     )
 
 

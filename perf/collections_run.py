@@ -119,7 +119,7 @@ class Measurement:
 
     async def _run(self, day: date) -> dict[str, int]:
         base = self._stack.addresses.http("payment")
-        body = {"as_of": str(day)}
+        body = {"as_of": str(day), "allow_future": True}
         async with self._session.post(f"{base}/api/v1/collections/run", json=body) as response:
             said = await response.json()
             if response.status == 200:

@@ -24,6 +24,8 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
 class AttemptStarted(Attempt, frozen=True, kw_only=True):
     """`payment.attempt_started`"""
 
+    as_of: date | None = None  # of the collection run that began it; None: by hand, a payoff, a refund
+
 
 class PaymentSucceeded(Attempt, frozen=True, kw_only=True):
     """`payment.succeeded`"""

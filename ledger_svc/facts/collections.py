@@ -43,12 +43,14 @@ class LateFeeAssessed(msgspec.Struct, frozen=True, kw_only=True):
     amount: int  # the fee
     currency: str
     due_date: date
+    as_of: date  # of the collection run
     payment_status: str  # what the instalment is, an attempt in flight aside
 
 
 class LeaseDelinquent(msgspec.Struct, frozen=True, kw_only=True):
     """`lease.delinquent`: told by the payment service."""
 
+    as_of: date  # of the collection run
     numbers: tuple[Count, ...]  # instalments late beyond the grace
     days_late: int  # of the oldest
     amount_late: int

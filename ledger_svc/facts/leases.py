@@ -12,6 +12,7 @@ class ScheduledInstalment(msgspec.Struct, frozen=True, kw_only=True):
 
     number: Count
     payment_id: str
+    due_date: date
     amount: int
 
 

@@ -29,8 +29,8 @@ async def falls_due(client: Client, due: date, method: str | None, **changes: An
 
 
 async def run(client: Client, as_of: date, **headers: str) -> dict[str, Any]:
-    """What a completed run answers."""
-    answer = await client.payments.post(RUN, {"as_of": str(as_of)}, **headers)
+    """What a completed run answers; it may be of a day to come."""
+    answer = await client.payments.post(RUN, {"as_of": str(as_of), "allow_future": True}, **headers)
     body: dict[str, Any] = answer.json
     if answer.status == 202:
         body = (await client.payments.outcome(answer, within_s=120))["outcome"]

@@ -7,6 +7,7 @@ import asyncio
 from datetime import date, timedelta
 from typing import Any
 
+from payment_svc.runs import run_id_of
 from tests.e2e.client import Client, fresh_key
 from tests.e2e.collecting import RUN, counts, falls_due, payment, run, told
 from tests.e2e.invariants import check, come_to_rest
@@ -18,6 +19,10 @@ LATE_FEE = {"grace_days": 5, "amount": 1500}
 
 def days(first: date, *numbers: int) -> list[date]:
     return [first + timedelta(days=number) for number in numbers]
+
+
+def _ahead(day: date) -> dict[str, Any]:
+    return {"as_of": str(day), "allow_future": True}
 
 
 async def _lease(client: Client, lease: dict[str, Any]) -> dict[str, Any]:
@@ -163,7 +168,7 @@ async def test_late_fee_once_then_delinquent_then_cured(
     assert paid.json["payment"]["status"] == "late"
     assert (await run(client, due + timedelta(days=21)))["cured"] == 0
     assert (await client.attempt(owed["payment_id"])).status == 201
-    assert counts(await run(client, due + timedelta(days=22))) == {"cured": 1}
+    assert counts(await run(client, due + timedelta(days=21))) == {}  # it was cured with the payment
     await come_to_rest(collections)
     seen = await _lease(client, lease)
     assert (seen["status"], seen["balance"], seen["payments_made"]) == ("active", 10_000, 1)
@@ -247,9 +252,9 @@ async def test_runs_at_once_and_again(collections: System, client_of_collections
     bodies = await asyncio.gather(*(run(client, due, **headers) for headers in keys))
     assert all(body == bodies[0] for body in bodies)
     assert counts(bodies[0]) == {"due": 20, "attempted": 20, "succeeded": 20}
-    replayed = await client.payments.post(RUN, {"as_of": str(due)}, Idempotency_Key=key)
+    replayed = await client.payments.post(RUN, _ahead(due), Idempotency_Key=key)
     assert (replayed.json, replayed.headers["Idempotency-Replayed"]) == (bodies[0], "true")
-    other = await client.payments.post(RUN, {"as_of": str(due + timedelta(days=1))}, Idempotency_Key=key)
+    other = await client.payments.post(RUN, _ahead(due + timedelta(days=1)), Idempotency_Key=key)
     assert other.status == 422
     for lease in leases:
         assert len(await client.charges(lease_id=lease["lease_id"])) == 1
@@ -271,7 +276,7 @@ async def test_not_waiting_for_a_run(client_of_collections: Client) -> None:
     """202 says where the run can be watched, before anybody has begun it."""
     client, due = client_of_collections, date(2040, 3, 1)
     await falls_due(client, due, "pm_card_ok")
-    asked = await client.payments.post(RUN, {"as_of": str(due)}, Prefer="respond-async")
+    asked = await client.payments.post(RUN, _ahead(due), Prefer="respond-async")
     assert asked.status == 202
     outcome = await client.payments.outcome(asked)
     assert (outcome["http_status"], counts(outcome["outcome"])["succeeded"]) == (200, 1)
@@ -299,3 +304,114 @@ async def test_runs_that_nobody_asked_for(client_of_collections: Client) -> None
         answer = await client.payments.post(RUN, {"as_of": wrong})
         assert answer.status == 422
         assert [each["pointer"] for each in answer.json["errors"]] == ["/as_of"]
+
+
+async def test_a_mistyped_day_charges_nobody(client_of_collections: Client) -> None:
+    """2062 for 2026: 422, no run, no charge; a dry run of that day says what it would have cost."""
+    client = client_of_collections
+    lease = await falls_due(client, date(2062, 11, 1), "pm_card_ok")
+    answer = await client.payments.post(RUN, {"as_of": "2062-11-28"})
+    assert answer.status == 422
+    [wrong] = answer.json["errors"]
+    assert wrong["pointer"] == "/as_of"
+    assert "after today" in wrong["detail"]
+    no_run = await client.payments.get(f"/api/v1/collections/runs/{run_id_of(date(2062, 11, 28))}")
+    assert no_run.status == 404
+    dry = await client.payments.post(RUN, {"as_of": "2062-11-28", "dry_run": True}, Prefer="wait=30")
+    assert (dry.status, dry.json["run_id"]) == (200, None)
+    assert dry.json["attempted"] >= 1
+    assert [each["currency"] for each in dry.json["charges"]] == ["USD"]
+    assert (await payment(client, lease))["attempts"] == 0
+    assert await client.charges(lease_id=lease["lease_id"]) == []
+
+
+async def test_a_dry_run_and_then_the_run(collections: System, client_of_collections: Client) -> None:
+    """The same counts and sums; asked for again with its key, a dry run is answered as before."""
+    client, due = client_of_collections, date(2045, 3, 1)
+    for method in ("pm_card_ok", "pm_card_ok", None):
+        await falls_due(client, due, method, late_fee=LATE_FEE)
+    as_of, key = due + timedelta(days=9), fresh_key()
+    asked = {"as_of": str(as_of), "dry_run": True}
+    dry = (await client.payments.post(RUN, asked, Idempotency_Key=key, Prefer="wait=30")).json
+    done = await run(client, as_of)
+    assert counts(dry) == counts(done)
+    assert counts(done) == {"due": 3, "attempted": 2, "succeeded": 2, "late_fees": 1, "delinquent": 1}
+    assert dry["charges"] == [{"currency": "USD", "count": 2, "amount": 20_000}]
+    assert dry["fees"] == [{"currency": "USD", "count": 1, "amount": 1_500}]
+    again = await client.payments.post(RUN, asked, Idempotency_Key=key)
+    assert (again.json, again.headers["Idempotency-Replayed"]) == (dry, "true")
+    now = (await client.payments.post(RUN, asked, Prefer="wait=30")).json
+    assert (counts(now), now["charges"], now["fees"]) == ({}, [], [])
+    await check(collections, client)
+
+
+async def test_a_first_run_that_comes_late(collections: System, client_of_collections: Client) -> None:
+    """Seven days late with five of grace: a good card pays 34002 as agreed, no fee, never delinquent."""
+    client, due = client_of_collections, date(2046, 3, 1)
+    terms = {"term": 3, "principal": 100_000, "annual_rate": "0.12", "start_date": "2046-02-01"}
+    lease = await falls_due(client, due, "pm_card_ok", late_fee=LATE_FEE, **terms)
+    done = await run(client, due + timedelta(days=7))
+    assert counts(done) == {"due": 1, "attempted": 1, "succeeded": 1}
+    assert [each["amount"] for each in await client.charges(lease_id=lease["lease_id"])] == [34_002]
+    assert counts(await run(client, due + timedelta(days=8))) == {}
+    await come_to_rest(collections)
+    history = (await client.leases.get(f"/api/v1/leases/{lease['lease_id']}/history")).json["items"]
+    assert [each["type"] for each in history] == ["lease.created", "payment.succeeded"]
+    assert counts(await run(client, date(2046, 5, 1))) == {"due": 2, "attempted": 2, "succeeded": 2}
+    await check(collections, client)
+
+
+async def test_back_dated_with_six_past_instalments(
+    collections: System, client_of_collections: Client
+) -> None:
+    """The first run collects them all, without a late fee: nobody had tried the card before."""
+    client, due = client_of_collections, date(2047, 3, 1)
+    lease = await falls_due(client, due, "pm_card_ok", term=6, principal=60_000, late_fee=LATE_FEE)
+    done = await run(client, date(2047, 8, 20))
+    assert counts(done) == {"due": 6, "attempted": 6, "succeeded": 6}
+    charges = await client.charges(lease_id=lease["lease_id"])
+    assert sorted(each["amount"] for each in charges) == [10_000] * 6
+    await check(collections, client)
+
+
+async def test_paid_on_the_day_and_run_again(collections: System, client_of_collections: Client) -> None:
+    """Delinquent on D, paid on D, run on D again: active, and the run has nothing to do."""
+    client, due = client_of_collections, date(2048, 3, 1)
+    lease = await falls_due(client, due, None, term=2, principal=20_000)
+    day = due + timedelta(days=1)
+    assert counts(await run(client, day)) == {"due": 1, "delinquent": 1}
+    assert (await client.attempt(lease["schedule"][0]["payment_id"])).status == 201
+    assert counts(await run(client, day)) == {"due": 1, "delinquent": 1}
+    await come_to_rest(collections)
+    assert (await _lease(client, lease))["status"] == "active"
+    [cured] = [each for each in await told(client, lease, 5) if each["type"] == "lease.cured"]
+    assert cured["data"]["as_of"] == str(day)
+    assert (await client.attempt(lease["schedule"][1]["payment_id"])).status == 201
+    await check(collections, client)
+
+
+async def test_what_is_open_again_goes_by_the_leases_day(
+    collections: System, client_of_collections: Client
+) -> None:
+    """Paid when it was due, given back a week later: `late` at once, also in the ledger's state."""
+    client, due = client_of_collections, date(2049, 3, 1)
+    lease = await falls_due(
+        client, due, "pm_card_ok", term=2, principal=20_000, frequency="weekly", late_fee=LATE_FEE
+    )
+    await run(client, due)
+    collected = (await payment(client, lease))["last_attempt_id"]
+    await run(client, due + timedelta(days=7))
+    answer = await client.payments.post(
+        f"/api/v1/attempts/{collected}/refund", {"amount": 4_000, "reason": "a complaint"}
+    )
+    assert answer.status == 201
+    open_again = await payment(client, lease)
+    assert (open_again["status"], open_again["amount_due"]) == ("late", 4_000)
+    await come_to_rest(collections)
+    entries = await told(client, lease, 6)
+    url = f"/api/v1/audit/leases/{lease['lease_id']}/state-at-point"
+    state = (await client.ledger.post(url, {"seq": entries[-1]["seq"]})).json["state"]
+    assert [each["status"] for each in state["payments"]] == ["late", "paid"]
+    assert counts(await run(client, due + timedelta(days=7)))["late_fees"] == 1  # as of the same day
+    assert (await client.attempt(open_again["payment_id"])).status == 201
+    await check(collections, client)

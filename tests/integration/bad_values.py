@@ -37,7 +37,7 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("payment", "/api/v1/leases/{lease_id}/payoff-quotes"): {"as_of": "2026-12-01"},
     ("payment", "/api/v1/attempts/{attempt_id}/refund"): {"amount": 5000, "reason": "returned"},
     ("payment", "/api/v1/leases/{lease_id}/autopay"): {"autopay": True, "payment_method": "pm_card_ok"},
-    ("payment", "/api/v1/collections/run"): {"as_of": "2027-01-01"},
+    ("payment", "/api/v1/collections/run"): {"as_of": "2026-11-01", "allow_future": False, "dry_run": False},
     ("ledger", "/api/v1/audit/leases/{lease_id}/state-at-point"): {
         "as_of": "2026-12-01T00:00:00Z",
         "basis": "occurred",

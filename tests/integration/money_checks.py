@@ -66,6 +66,20 @@ SELECT lease_id FROM payment.accounts AS a
  WHERE money_moves <> (SELECT count(*) FROM payment.attempts AS t
                         WHERE t.lease_id = a.lease_id AND t.status = 'succeeded')
 """
+# All statuses go by the lease's day; a lease is delinquent no longer than something is late beyond the grace.
+_OFF_THE_DAY = """
+SELECT p.payment_id FROM payment.payments AS p JOIN payment.accounts AS a USING (lease_id)
+ WHERE p.status IN ('scheduled', 'due', 'late')
+   AND p.status <> CASE WHEN p.due_date > coalesce(a.collected_as_of, '-infinity') THEN 'scheduled'
+                        WHEN p.due_date = a.collected_as_of THEN 'due' ELSE 'late' END
+"""
+_DELINQUENT_FOR_NOTHING = """
+SELECT lease_id FROM payment.accounts AS a
+ WHERE delinquent
+   AND NOT EXISTS (SELECT FROM payment.payments AS p
+                    WHERE p.lease_id = a.lease_id AND p.status IN ('due', 'late')
+                      AND greatest(p.due_date, p.first_tried_on) + a.grace_days < a.collected_as_of)
+"""
 _TWICE_A_DAY = """
 SELECT payment_id FROM payment.attempts WHERE run_id IS NOT NULL
  GROUP BY payment_id, as_of, payment_method HAVING count(*) > 1
@@ -116,6 +130,8 @@ async def check_always(world: World) -> None:
     assert await world.owner.fetch(_NOT_IN_FLIGHT) == []
     assert await world.owner.fetch(_NOT_COUNTED) == []
     assert await world.owner.fetch(_TWICE_A_DAY) == []
+    assert await world.owner.fetch(_OFF_THE_DAY) == []
+    assert await world.owner.fetch(_DELINQUENT_FOR_NOTHING) == []
     assert await world.owner.fetch(_OUT_OF_ORDER) == []
     for attempt in await world.owner.fetch(_ATTEMPTS):
         _check_with_gateway(world, attempt, settled_only=True)

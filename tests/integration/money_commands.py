@@ -20,6 +20,14 @@ from tests.integration.money_steps import ALIVE, ANY, HOW_OFTEN, PLAN, SHARE, WO
 DAYS = st.sampled_from([0, 0, 0, 3, 61])
 REASONS = st.sampled_from(["broken", "broken", "refund_due"])
 
+# What a dry run must not touch, as one value.
+_ALL_OF_IT = """
+SELECT md5(concat((SELECT string_agg(a::text, '' ORDER BY lease_id) FROM payment.accounts AS a),
+                  (SELECT string_agg(p::text, '' ORDER BY payment_id) FROM payment.payments AS p),
+                  (SELECT count(*) FROM payment.outbox), (SELECT count(*) FROM payment.attempts),
+                  (SELECT count(*) FROM payment.collection_runs)))
+"""
+
 
 class Commands(Steps):
     """Each publishes a command; most are delivered at once, and answered."""
@@ -209,7 +217,8 @@ class Commands(Steps):
         async def doing() -> None:
             before = len(self.world.gateway.parked)
             self.as_of += timedelta(days=days)
-            await self.issue("payment", "RunCollections", RunCollections(as_of=self.as_of), None, to, times)
+            asked = RunCollections(as_of=self.as_of, allow_future=True)
+            await self.issue("payment", "RunCollections", asked, None, to, times)
             for _ in range(works % 4):
                 await self.work(to)
             await self.answered(plan, before)
@@ -230,6 +239,19 @@ class Commands(Steps):
         async def doing() -> None:
             asked = SetAutopay(lease_id=self.lease(lease), autopay=on, payment_method=method)
             await self.issue("payment", "SetAutopay", asked, None, to, times)
+
+        self.do(doing())
+
+    @step(days=st.sampled_from([-3, 0, 1, 40]), to=WORKER, times=HOW_OFTEN)
+    def look_ahead(self, days: int, to: To, times: int) -> None:
+        """Somebody asks what a run would do on some day; it does nothing."""
+
+        async def doing() -> None:
+            workers, before = list(self.world.workers), await self.world.owner.fetchval(_ALL_OF_IT)
+            asked = RunCollections(as_of=self.as_of + timedelta(days=days), dry_run=True)
+            await self.issue("payment", "RunCollections", asked, None, to, times)
+            if workers == self.world.workers:  # one that is new takes up what another has left behind
+                assert await self.world.owner.fetchval(_ALL_OF_IT) == before
 
         self.do(doing())
 

@@ -54,7 +54,7 @@ class Worker:
         self.life = Life()
         self._pool = cast(Pool, MortalPool(world.pools[service], self.life))
         self._replies = cast(Any, Replies(world.replies, self.life))
-        unit: Unit = LeaseUnit() if service == "lease" else PaymentUnit()
+        unit: Unit = LeaseUnit() if service == "lease" else PaymentUnit(sandbox=True)
         resume = None
         if service == "payment":
             self.settler = Settler(self._pool, Line(world.gateway, self.life), self._replies, _noop)
@@ -78,8 +78,10 @@ class Worker:
         """The process is gone, whatever it was at."""
         if not self.life.dead:
             self.life.death.set_result("killed")
-        calls = self.settler._tasks if self.service == "payment" else set()
-        await end([*self.life.tasks, *calls])
+        await end(self.life.tasks)
+        if self.service == "payment":
+            await end(self.settler._tasks)
+            await self.collector._dry_runs.end()
 
 
 def delivery(body: bytes, channel: object = None) -> Delivery:

@@ -103,8 +103,8 @@ class _Connection:
         return _in_order(await self._connection.fetch(*arguments))
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[None]:
-        async with self._connection.transaction():
+    async def transaction(self, **how: Any) -> AsyncIterator[None]:
+        async with self._connection.transaction(**how):
             yield
             await self._life.at("commit")
         await self._life.at("committed")

@@ -396,8 +396,12 @@ async def test_collections(checked: Checked) -> None:
     lease, _ = await new_lease(
         checked, start_date="2000-01-01", first_due_date="2000-02-01", term=2, autopay=True
     )
-    done = await checked.ask("payment", "POST", run, {"as_of": "2000-02-29"}, Prefer="wait=25")
-    assert (done.status, done.json["succeeded"], done.json["late_fees"]) == (200, 1, 1)
+    asked = {"as_of": "2000-02-29"}
+    dry = await checked.ask("payment", "POST", run, asked | {"dry_run": True}, Prefer="wait=25")
+    assert (dry.status, dry.json["run_id"], dry.json["charges"][0]["count"]) == (200, None, 1)
+    assert (await checked.ask("payment", "GET", dry.headers["location"])).json["outcome"] == dry.json
+    done = await checked.ask("payment", "POST", run, asked, Prefer="wait=25")
+    assert (done.status, done.json["succeeded"], done.json["late_fees"]) == (200, 1, 0)
     url = done.headers["location"]
     assert (await checked.ask("payment", "GET", url)).json["status"] == "completed"
     waits = await checked.ask("payment", "POST", run, {"as_of": "2000-03-01"}, Prefer="respond-async")
@@ -405,6 +409,7 @@ async def test_collections(checked: Checked) -> None:
     missing = await checked.ask("payment", "GET", f"/api/v1/collections/runs/{lease['lease_id']}")
     assert missing.status == 404
     assert (await checked.ask("payment", "POST", run, {"as_of": "1969-12-31"})).status == 422
+    assert (await checked.ask("payment", "POST", run, {"as_of": "2062-11-28"})).status == 422
     payments = f"/api/v1/leases/{lease['lease_id']}/payments"
     assert (await checked.ask("payment", "GET", payments)).json["items"][0]["status"] == "paid"
 

@@ -6,25 +6,31 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import date, timedelta
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import asyncpg
 import msgspec
 import pytest
 
+from common import inbox
 from common.bus.replies import ReplySender
 from common.clock import utcnow
 from common.db import Pool, transaction
-from common.envelope import Command
+from common.envelope import Command, Outcome, decode_event, encode
 from common.http import consistency
 from common.ids import payment_id, uuid7
+from common.worker import Pending
 from payment_svc import collector as module
-from payment_svc import run_store, store
+from payment_svc import dry_runs, run_store, store
 from payment_svc.attempt import Attempt
 from payment_svc.collector import LEASES_AT_ONCE, Collector
+from payment_svc.commands import RunCollections
 from payment_svc.events import LateFee, LeaseCreated, ScheduledInstalment
 from payment_svc.gateways.port import Charged, ChargeRequest, ChargeResult, Declined, NoAnswer
-from payment_svc.runs import Run, outcome_of
+from payment_svc.handlers import PaymentUnit, load
+from payment_svc.runs import Counts, Run, outcome_of
+from payment_svc.scheduler import Days
 from payment_svc.settler import Settler
 from tests.integration.database import empty, owner, pools
 from tests.servers import Servers
@@ -38,11 +44,12 @@ class Gateway:
     def __init__(self) -> None:
         self.calls: Counter[str] = Counter()
         self.charged: dict[str, Charged | Declined] = {}
+        self.good = {"pm_ok"}  # payment methods
 
     async def charge(self, request: ChargeRequest) -> ChargeResult:
         await asyncio.sleep(0)
         self.calls[request.idempotency_key] += 1
-        ok = request.payment_method == "pm_ok"
+        ok = request.payment_method in self.good
         said = Charged(reference="ch") if ok else Declined(code="do_not_honor", reference="ch")
         return self.charged.setdefault(request.idempotency_key, said)
 
@@ -192,7 +199,7 @@ async def test_a_batch_is_bounded_in_instalments_too(pool: Pool, monkeypatch: py
     assert len(await one_batch(pool, run)) == 20  # two leases whole, the third another time
     async with working(pool, gateway):
         done = await completed(pool, run)
-    assert (done.counts.leases, done.counts.attempted, done.counts.late_fees) == (20, 200, 180)
+    assert (done.counts.leases, done.counts.attempted, done.counts.late_fees) == (20, 200, 0)
     assert len(gateway.charged) == 200
 
 
@@ -230,6 +237,176 @@ async def test_attempts_that_cannot_be_recorded_hold_up_no_run_for_ever(pool: Po
     collector, _ = worker(pool, gateway)
     assert await collector._complete(run)
     assert (await completed(pool, run)).counts.attempted == 2
+
+
+async def run_for(pool: Pool, gateway: Any, as_of: date) -> dict[str, int]:
+    """What the run of a day has done by its completion, without the zeros."""
+    async with working(pool, gateway):
+        done = await completed(pool, await begin(pool, as_of))
+    return {name: count for name, count in msgspec.structs.asdict(done.counts).items() if count}
+
+
+async def test_attempts_then_consequences_then_cures(pool: Pool) -> None:
+    """In one run: who pays is not fined, who is declined again is; money cures at once, and is counted."""
+    await leases(pool, 30)
+    gateway = Gateway()
+    first = {"leases": 30, "due": 30, "attempted": 30, "succeeded": 20, "declined": 10}
+    assert await run_for(pool, gateway, DUE) == first
+    fined = {"leases": 10, "attempted": 10, "declined": 10, "late_fees": 10, "delinquent": 10}
+    assert await run_for(pool, gateway, DUE + timedelta(days=6)) == fined
+    assert await run_for(pool, gateway, DUE + timedelta(days=6)) == fined
+    gateway.good.add("pm_declined")
+    cured = {"leases": 10, "attempted": 10, "succeeded": 10, "cured": 10}
+    assert await run_for(pool, gateway, DUE + timedelta(days=7)) == cured
+    assert await pool.fetchval("SELECT count(*) FROM accounts WHERE delinquent") == 0
+    bodies = await pool.fetch("SELECT body FROM outbox ORDER BY id")
+    told = Counter(decode_event(row["body"]).type for row in bodies)
+    assert (told["lease.late_fee_assessed"], told["lease.delinquent"], told["lease.cured"]) == (10, 10, 10)
+
+
+async def test_a_first_run_that_comes_late_fines_nobody_who_pays(pool: Pool) -> None:
+    """Years behind, cards that are good: every instalment is charged as agreed."""
+    await leases(pool, 10, term=10)
+    gateway = Gateway()
+    gateway.good.add("pm_declined")
+    done = await run_for(pool, gateway, DUE + timedelta(days=7))
+    assert done == {"leases": 10, "due": 100, "attempted": 100, "succeeded": 100}
+    assert await pool.fetchval("SELECT sum(amount)::int FROM attempts") == 100 * 100
+
+
+async def test_the_same_day_again_does_what_has_become_possible(pool: Pool) -> None:
+    """A new lease, and one that has a new method; nothing twice."""
+    await leases(pool, 3)
+    gateway = Gateway()
+    await run_for(pool, gateway, DUE)
+    await leases(pool, 1)
+    changed = "UPDATE accounts SET autopay = true, payment_method = 'pm_ok', next_look_on = $1"
+    await pool.execute("UPDATE accounts SET autopay = false WHERE collected_as_of IS NULL")
+    assert (await run_for(pool, gateway, DUE))["attempted"] == 3
+    await pool.execute(f"{changed} WHERE NOT autopay", DUE)
+    assert await run_for(pool, gateway, DUE) == {
+        **{"leases": 4, "due": 4, "attempted": 4},
+        **{"succeeded": 3, "declined": 1},
+    }
+    assert await pool.fetchval("SELECT max(attempts) FROM payments") == 1
+
+
+async def test_an_earlier_day_leaves_alone_what_a_later_one_has_worked_on(pool: Pool) -> None:
+    """The lease's day is the highest; a run for a day before it has nothing to do there."""
+    await leases(pool, 3)
+    gateway = Gateway()
+    await run_for(pool, gateway, DUE + timedelta(days=2))
+    assert await run_for(pool, gateway, DUE) == {}
+    await pool.execute("UPDATE accounts SET next_look_on = $1", DUE)  # as a reversal does
+    assert await run_for(pool, gateway, DUE + timedelta(days=1)) == {}
+    assert await pool.fetchval("SELECT min(collected_as_of) FROM accounts") == DUE + timedelta(days=2)
+
+
+async def test_a_dry_run_says_what_the_run_does_and_does_nothing(
+    pool: Pool, its: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Page by page, while everything is locked; then the run comes to the same counts and sums."""
+    monkeypatch.setattr(dry_runs, "LEASES_AT_ONCE", 7)
+    monkeypatch.setattr(dry_runs, "INSTALMENTS_AT_ONCE", 12)
+    await leases(pool, 40, term=3)
+    await pool.execute("UPDATE accounts SET autopay = false WHERE payment_method = 'pm_declined'")
+    as_of = DUE + timedelta(days=10)
+    async with its.transaction():
+        await its.execute("SELECT FROM payment.accounts FOR UPDATE")
+        found = await asyncio.wait_for(dry_runs.forecast(pool, as_of), 10)
+    for table in ("attempts", "collection_runs", "outbox"):
+        assert await pool.fetchval(f"SELECT count(*) FROM {table}") == 0
+    assert await pool.fetchval("SELECT count(*) FROM accounts WHERE collected_as_of IS NOT NULL") == 0
+    assert msgspec.to_builtins(found.charges) == [{"currency": "USD", "count": 78, "amount": 7800}]
+    assert msgspec.to_builtins(found.fees) == [{"currency": "USD", "count": 42, "amount": 42 * 7}]
+    done = await run_for(pool, Gateway(), as_of)
+    counts = {name: getattr(found, name) for name in Counts.__struct_fields__}
+    assert done == {name: count for name, count in counts.items() if count}
+    assert msgspec.to_builtins(await dry_runs.forecast(pool, as_of))["charges"] == []
+
+
+async def test_who_pays_a_delinquent_lease_has_all_of_it_in_hand(pool: Pool) -> None:
+    """One instalment is paid; whether that cures is decided on all of them."""
+    first, second = await leases(pool, 2, term=3)
+    await pool.execute("UPDATE accounts SET delinquent = true WHERE lease_id = $1", first)
+    async with transaction(pool) as connection:
+        ids = [payment_id(each, 1) for each in (first, second)]
+        batch = await load(connection, {first, second}, payment_ids=ids)
+    assert [payment.number for payment in batch.payments_of(first)] == [1, 2, 3]
+    assert [payment.number for payment in batch.payments_of(second)] == [1]
+
+
+class Front:
+    """Keeps what is sent back, and what is acked."""
+
+    def __init__(self) -> None:
+        self.sent: list[Outcome] = []
+        self.acked = asyncio.Event()
+
+    async def send(self, outcomes: Any) -> None:
+        self.sent += [outcome for _, outcome in outcomes]
+
+    async def ack(self) -> None:
+        self.acked.set()
+
+
+async def test_the_answer_to_a_dry_run_is_kept(pool: Pool) -> None:
+    """Worked out beside the runs, recorded, sent, acked; delivered again, it is the same answer."""
+    await leases(pool, 3)
+    front = Front()
+    settler = Settler(pool, cast(Any, Gateway()), cast(Any, front), lambda: None)
+    collector = Collector(pool, settler, cast(Any, front), lambda: None)
+    asked = Command(
+        command_id=uuid7(),
+        type="RunCollections",
+        submitted_at=utcnow(),
+        data=msgspec.Raw(encode(RunCollections(as_of=DUE, dry_run=True))),
+    )
+    pending = Outcome(command_id=asked.command_id, status="pending")
+    async with transaction(pool) as connection:
+        await inbox.record(connection, [(asked, pending)])
+    for _ in range(2):
+        front.acked.clear()
+        delivery = SimpleNamespace(reply_to="front", ack=front.ack)
+        await collector.resume(settler.resume)([Pending(cast(Any, delivery), asked, True)])
+        await asyncio.wait_for(front.acked.wait(), 10)
+        await leases(pool, 1)
+    [first, second] = front.sent
+    assert first == second
+    assert json.loads(bytes(first.body))["charges"] == [{"currency": "USD", "count": 3, "amount": 300}]
+    assert first.location == f"/api/v1/commands/{asked.command_id}"
+    assert await pool.fetchval("SELECT count(*) FROM collection_runs") == 0
+
+
+async def test_days_to_come_are_refused_where_money_is_real(pool: Pool) -> None:
+    """The command, as every way to it ends: 422, and no run; in the sandbox it may be allowed."""
+    tomorrow = utcnow().date() + timedelta(days=1)
+    for allow, sandbox, status in ((False, True, 422), (True, False, 422), (True, True, 202)):
+        asked = RunCollections(as_of=tomorrow, allow_future=allow)
+        command = Command(
+            command_id=uuid7(),
+            type="RunCollections",
+            submitted_at=utcnow(),
+            data=msgspec.Raw(encode(asked)),
+        )
+        async with transaction(pool) as connection:
+            [outcome], events = await PaymentUnit(sandbox=sandbox).carry_out(connection, [command])
+        assert (outcome.http_status, events) == (status, [])
+        assert await pool.fetchval("SELECT count(*) FROM collection_runs") == (status == 202)
+
+
+async def test_what_the_scheduler_goes_by(pool: Pool) -> None:
+    """The last completed day up to today: not one under way, nor one that was run ahead of its time."""
+    days = Days(pool)
+    today = await days.today()
+    assert today == utcnow().date()
+    assert await days.last_completed(today) is None
+    for ago, status in ((9, "completed"), (4, "completed"), (3, "running"), (-30, "completed")):
+        as_of = today - timedelta(days=ago)
+        run = await begin(pool, as_of)
+        await pool.execute("UPDATE collection_runs SET status = $2 WHERE run_id = $1", run.run_id, status)
+    assert await days.last_completed(today) == today - timedelta(days=4)
+    assert [await days.begun(today - timedelta(days=ago)) for ago in (3, 2)] == [True, False]
 
 
 def request_of(attempt: Attempt) -> ChargeRequest:

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import asyncpg
@@ -10,7 +10,7 @@ import pytest
 
 from common.db import Pool
 from common.ids import uuid7
-from payment_svc import returns, store, webhook_api
+from payment_svc import returns, run_store, store, webhook_api
 from payment_svc.declines import NO_RECORD
 from tests.integration.database import empty, owner, pools
 from tests.servers import Servers
@@ -31,7 +31,11 @@ INSERT INTO payment.quotes (quote_id, lease_id, as_of, amount, payoff, formula, 
 SELECT gen_random_uuid(), gen_random_uuid(), '2027-01-01', 1, '{{}}', 'payoff/1', '', now(),
        '2027-02-01', CASE WHEN n % 2 = 0 THEN gen_random_uuid() END
   FROM generate_series(1, {ROWS}) AS n;
-ANALYZE payment.attempts, payment.quotes
+INSERT INTO payment.accounts (lease_id, currency, principal, annual_rate, day_count, start_date,
+                              lease_sequence, next_look_on)
+SELECT gen_random_uuid(), 'USD', 1, '0', '30/360', '2026-12-01', 1, date '2027-01-01' + n % 300
+  FROM generate_series(1, {ROWS}) AS n;
+ANALYZE payment.attempts, payment.quotes, payment.accounts
 """
 
 
@@ -53,6 +57,8 @@ QUERIES: dict[str, tuple[str, tuple[Any, ...]]] = {
     "find_given": (store.queries.find_given, (SOME,)),
     "prune_quotes": (store.queries.prune_quotes, (NOW - timedelta(days=30), 5000)),
     "count_unknown": (store.queries.count_unknown, (NOW,)),
+    "take_accounts": (run_store.queries.take_accounts, (NOW.date(), 20)),
+    "look_ahead": (run_store.queries.look_ahead, (date(2027, 9, 1), date(2027, 8, 1), SOME[0], 20)),
     "claim_unknown": (store.queries.claim_unknown, (NOW, NOW, 50)),
 }
 
@@ -64,6 +70,7 @@ async def test_indexes(pool: Pool) -> None:
             plan = await _plan(connection, statement, arguments)
             assert "Seq Scan on attempts" not in plan, (name, plan)
             assert "Seq Scan on quotes" not in plan, (name, plan)
+            assert "Seq Scan on accounts" not in plan, (name, plan)
             removed = sum(map(int, re.findall(r"Rows Removed by (?:Filter|Index Recheck): (\d+)", plan)))
             assert removed < 10, (name, plan)
 

@@ -104,6 +104,7 @@ class Life:
         self.paid_off_by: dict[str, Parts] = {}  # what payoffs were for, by attempt
         self.status = "active"
         self.delinquent = False  # as the payment service has it
+        self.day: date | None = None  # of the last run of collections: statuses go by it
         self.due = 0  # instalments due by the day of an early payoff
         self.sequences = {LEASES: 0, PAYMENTS: 0}
         self.applied = 0  # the payment service's events that the lease service has certainly applied
@@ -274,7 +275,7 @@ class Life:
             parts = rows[0].take_back(amount)
         for row in rows:
             if row.status in ("paid", "cancelled"):
-                row.open_status = "scheduled"
+                row.open_status = self._by_day(row)
             row.status = "cancelled" if self.knows else row.open_status
         changed = [
             {
@@ -326,9 +327,8 @@ class Life:
         """
         row = self.rows[number - 1]
         row.cost_more(fee)
-        row.open_status = "late"
-        row.status = "processing" if row.status == "processing" else "late"
-        about = {"lease_id": self.lease_id, "currency": self.currency, "as_of": "2027-02-01"}
+        self._run(max(self.day or date(2027, 2, 1), row.due + timedelta(days=1)))
+        about = {"lease_id": self.lease_id, "currency": self.currency, "as_of": str(self.day)}
         named = {"payment_id": payment_id(self.lease_id, number), "number": number, "due_date": row.due}
         after = {"amount_due": row.amount - row.paid, "payment_status": "late", "reason": "late"}
         self.emit(PAYMENTS, "lease.late_fee_assessed", about | named | after | {"amount": fee})
@@ -355,12 +355,25 @@ class Life:
         self.emit(
             PAYMENTS, "lease.autopay_changed", about | more | {"autopay_stopped": why if stopped else None}
         )
+    def _run(self, day: date) -> None:
+        """A run of collections for a day: what is open goes by it."""
+        self.day = day
+        for row in self.rows:
+            if row.status not in ("paid", "cancelled"):
+                row.open_status = self._by_day(row)
+                row.status = "processing" if row.status == "processing" else row.open_status
+
+    def _by_day(self, row: Row) -> str:
+        if self.day is None or row.due > self.day:
+            return "scheduled"
+        return "late" if row.due < self.day else "due"
 
     def be_cured(self) -> None:
         """The lease is no longer delinquent."""
         self.delinquent = False
         self.status = "active" if self.status == "delinquent" else self.status
-        about = {"lease_id": self.lease_id, "currency": self.currency, "as_of": "2027-02-02"}
+        self._run(self.day or date(2027, 2, 1))
+        about = {"lease_id": self.lease_id, "currency": self.currency, "as_of": str(self.day)}
         self.emit(PAYMENTS, "lease.cured", about | {"reason": "nothing is late any longer"})
 
     def payoff_amount(self) -> int:

@@ -289,8 +289,6 @@ class Lives:
         account = self.account
         if account.next_look_on is None or account.next_look_on > self.day:
             return
-        if account.collected_as_of is not None and account.collected_as_of >= self.day:
-            return
         open_ones = [each for each in self.payments if each.open]
         reached = [each for each in open_ones if each.due_date <= self.day]
         later = [each.due_date for each in open_ones if each.due_date > self.day]
@@ -314,8 +312,6 @@ class Lives:
             return
         event = self.to_payment.pop(0)
         batch = self._batch()
-        if event.type == "lease.paid_off":
-            handlers._cure_paid_off(batch, self.account, event)
         how = closing.HOW.get(event.type)
         if how is not None:
             closing.forget(self.account)

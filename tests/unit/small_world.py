@@ -130,8 +130,6 @@ class World:
     def _project(self, event: Event) -> None:
         batch = self._batch()
         self.account.lease_sequence = event.sequence
-        if event.type == "lease.paid_off" and self.account.delinquent:
-            runs.cure(batch, self.account, self.now.date(), "nothing is left", self._cause())
         if event.type in closing.HOW:
             closing.forget(self.account)
             closing.cancel_open(self.payments)
@@ -261,7 +259,8 @@ class World:
         said: list[ChargeResult] = [Charged(reference=f"ch_{attempt.attempt_id}")] * 3
         said.append(Declined(code=self.random.choice(CODES), reference="ch_no"))
         if attempt.status == "started":
-            said += [NotReached(reason="refused"), NoAnswer(reason="timeout"), NoAnswer(reason="timeout")]
+            said += [NotReached(reason="refused"), NotReached(reason="amount", outage=False)]
+            said += [NoAnswer(reason="timeout"), NoAnswer(reason="timeout")]
         batch = self._batch()
         if attempt.status == "unknown" and self.random.random() < 0.2:
             keep_asking(batch, attempt)

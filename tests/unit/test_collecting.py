@@ -15,7 +15,7 @@ from payment_svc import attempt as domain
 from payment_svc.allocation import Allocation
 from payment_svc.attempt import Account, Attempt, Payment
 from payment_svc.batch import Batch
-from payment_svc.collecting import MAX_ATTEMPTS, beyond_grace, decide
+from payment_svc.collecting import MAX_ATTEMPTS, beyond_grace, decide, status_on
 from payment_svc.gateways.port import Charged, ChargeResult, Declined, NoAnswer, NotReached
 from payment_svc.runs import Counts, Run, run_id_of, work_through
 from payment_svc.settlement import settle
@@ -65,15 +65,27 @@ class Lease:
         self.events: list[Event] = []
         self.amounts: list[int] = []  # of the attempts, in order
         self.attempt_ids: list[str] = []
+        self.started: list[Attempt] = []  # by the last run
 
     def run(self, as_of: date, *answers: ChargeResult) -> Counts | None:
-        """A run that looks only where it has to; its attempts end with these answers, or stay in flight."""
+        """A run that looks where it has to, also again; its attempts end with these answers, or not yet."""
+        counts = None
+        started: list[Attempt] = []
+        while self.has_to_look(as_of):
+            found = self.look(as_of, *(answers if counts is None else ()))
+            started += self.started
+            names = Counts.__struct_fields__
+            before = counts or Counts()
+            counts = Counts(**{name: getattr(before, name) + getattr(found, name) for name in names})
+        self.started = started
+        return counts
+
+    def has_to_look(self, as_of: date) -> bool:
+        """Whether a run of that day has something to do here."""
         account = self.account
         if account.next_look_on is None or account.next_look_on > as_of:
-            return None
-        if account.collected_as_of is not None and account.collected_as_of >= as_of:
-            return None
-        return self.look(as_of, *answers)
+            return False
+        return account.collected_as_of is None or account.collected_as_of <= as_of
 
     def look(self, as_of: date, *answers: ChargeResult) -> Counts:
         """The same, whether it has to look or not."""
@@ -109,6 +121,9 @@ class Lease:
         """Why no run tries an instalment, whatever stops the lease."""
         stop = self.payments[number - 1].autopay_stopped
         return None if stop is None else stop.reason
+    def pay(self, index: int, amount: int | None = None) -> None:
+        """Somebody pays an instalment by hand."""
+        self.answer(domain.start(self.account, self.payments[index], "a", "c", "pm_other", amount, NOW), OK)
 
     def batch(self) -> Batch:
         return Batch({LEASE: self.account}, self.payments, datetime(2027, 1, 1, tzinfo=UTC))
@@ -163,20 +178,166 @@ def test_without_a_late_fee_the_grace_is_zero_days() -> None:
     assert lease.told == ["lease.delinquent"]
 
 
-def test_cured_when_nothing_is_late_any_more() -> None:
-    """Money for what was late makes the next run look, and cure the lease; not while something is late."""
+def test_cured_by_the_last_payment_that_was_late() -> None:
+    """In the payment's transaction, not by a run; not while another instalment is late beyond the grace."""
     lease = Lease(term=3, autopay=False)
     lease.run(date(2027, 2, 10))
     assert (lease.told.count("lease.late_fee_assessed"), lease.told.count("lease.delinquent")) == (2, 1)
-    for number, cured in ((0, 0), (1, 1)):
-        payment = lease.payments[number]
-        payment.paid, payment.status = payment.owed, "paid"
-        lease.account.look_by(date(2027, 2, 11))
-        counts = lease.run(date(2027, 2, 11 + number))
-        assert counts is not None
-        assert counts.cured == cured
+    lease.pay(0)
+    assert (lease.account.delinquent, lease.told.count("lease.cured")) == (True, 0)
+    lease.pay(1, amount=100)  # of 115
+    assert lease.account.delinquent
+    lease.pay(1)
+    assert lease.told[-2:] == ["payment.succeeded", "lease.cured"]
+    assert lease.fields("lease.cured", "as_of") == [("2027-02-10",)]
     assert not lease.account.delinquent
+    lease.run(date(2027, 2, 10))
+    lease.run(date(2027, 2, 11))
+    assert lease.told.count("lease.cured") == 1
     assert lease.account.next_look_on == date(2027, 3, 1)
+
+
+def test_cured_by_a_runs_own_payment() -> None:
+    """Delinquent, then a retry succeeds: cured with it, and the attempt says so for the run's count."""
+    lease = Lease(grace=0, late_fee=0)
+    lease.run(DUE, SOFT)
+    lease.run(day(1), SOFT)
+    assert lease.account.delinquent
+    lease.run(day(3), OK)
+    assert not lease.account.delinquent
+    assert lease.told[-2:] == ["payment.succeeded", "lease.cured"]
+    assert lease.started[0].cured
+
+
+def test_cured_by_a_payoff_and_by_what_is_resolved() -> None:
+    """Whoever pays: with the payoff's own event, or when an unknown attempt turns out to have paid."""
+    by_payoff, resolved = Lease(autopay=False), Lease(autopay=False)
+    for lease in (by_payoff, resolved):
+        lease.run(day(6))
+        assert lease.account.delinquent
+    payoff = domain.start_payoff(by_payoff.account, by_payoff.payments, "x", "c", "pm_card", day(6), NOW)
+    by_payoff.answer(payoff, OK)
+    assert by_payoff.told[-2:] == ["payoff.succeeded", "lease.cured"]
+    by_hand = domain.start(resolved.account, resolved.payments[0], "a", "c", "pm_card", None, NOW)
+    resolved.answer(by_hand, NoAnswer(reason="timeout"))
+    assert resolved.account.delinquent
+    resolved.answer(by_hand, OK)
+    assert resolved.told[-3:] == ["payment.resolved", "payment.succeeded", "lease.cured"]
+    assert not by_payoff.account.delinquent | resolved.account.delinquent
+
+
+def test_not_cured_while_the_rest_that_is_late_is_under_way() -> None:
+    """What is in flight is not paid yet; its end cures, or does not."""
+    lease = Lease(term=2, autopay=False)
+    lease.run(date(2027, 2, 10))
+    second = domain.start(lease.account, lease.payments[1], "b", "c", "pm_card", None, NOW)
+    lease.pay(0)
+    assert lease.account.delinquent
+    lease.answer(second, OK)
+    assert lease.told[-1] == "lease.cured"
+
+
+def test_what_was_paid_before_cures_came_with_the_payment() -> None:
+    """A lease that is delinquent for nothing any more is cured by the run that finds it, uncounted."""
+    lease = Lease(autopay=False)
+    lease.run(day(6))
+    lease.payments[0].paid, lease.payments[0].status = lease.payments[0].owed, "paid"
+    lease.account.next_look_on = day(6)
+    assert lease.run(day(7)) == Counts(leases=1)
+    assert (lease.told[-1], lease.account.delinquent) == ("lease.cured", False)
+
+
+def test_a_late_run_charges_and_fines_nobody_who_pays() -> None:
+    """Autopay, a good card, five days of grace, a fee of 1500; the first run comes seven days late."""
+    lease = Lease(late_fee=1_500)
+    counts = lease.run(day(7), OK)
+    assert counts == Counts(leases=1, due=1, attempted=1)
+    assert lease.amounts == [100]
+    assert lease.told == ["payment.attempt_started", "payment.succeeded"]
+    assert lease.run(day(8)) is None
+
+
+def test_a_back_dated_lease_pays_no_fee_where_its_card_was_never_tried() -> None:
+    """Six past instalments are collected at once by the first run, as they were agreed."""
+    lease = Lease(term=6)
+    counts = lease.run(date(2027, 6, 20), *[OK] * 6)
+    assert counts == Counts(leases=1, due=6, attempted=6)
+    assert lease.amounts == [100] * 6
+    assert not {"lease.late_fee_assessed", "lease.delinquent"} & set(lease.told)
+
+
+def test_the_grace_of_autopay_counts_from_the_first_attempt() -> None:
+    """First tried seven days late and declined: five more days are forgiven, then fee and delinquency."""
+    lease = Lease()
+    consequences = {}
+    for number in range(7, 20):
+        due = number in (7, 8, 10, 12)
+        counts = lease.run(day(number), *([SOFT] if due else []))
+        if counts is not None and counts.late_fees + counts.delinquent:
+            consequences[number] = (counts.late_fees, counts.delinquent)
+    assert consequences == {13: (1, 1)}
+
+
+def test_consequences_follow_the_attempts_of_the_same_run() -> None:
+    """The retry comes on a day on which the grace is over: paid, nothing follows; declined, both do."""
+    for answer, expected in ((OK, Counts(leases=1, attempted=1)), (SOFT, None)):
+        lease = Lease(grace=2)
+        lease.run(DUE, SOFT)
+        lease.run(day(1), SOFT)
+        counts = lease.run(day(3), answer)
+        assert counts == (expected or Counts(leases=1, attempted=1, late_fees=1, delinquent=1))
+        assert lease.amounts == [100, 100, 100]
+        assert lease.has_to_look(day(3)) is False
+
+
+def test_a_method_that_is_stopped_leaves_its_first_day_in_force() -> None:
+    """Tried four days late and declined for good: the grace has begun on that day, and goes on."""
+    lease = Lease()
+    lease.run(day(4), HARD)
+    for number in range(5, 10):
+        counts = lease.run(day(number))
+        assert counts is None or not counts.late_fees + counts.delinquent
+    assert lease.run(day(10)) == Counts(leases=1, late_fees=1, delinquent=1)
+
+
+def test_nobody_is_fined_for_an_outage_of_the_gateway() -> None:
+    """A card that was never reached was not tried: the grace begins when it is."""
+    lease = Lease(grace=2)
+    for number in range(8):
+        counts = lease.run(day(number), NotReached(reason="refused"))
+        assert counts is not None
+        assert (counts.attempted, counts.late_fees, counts.delinquent) == (1, 0, 0)
+    lease.run(day(8), SOFT)
+    assert lease.payments[0].first_tried_on == day(8)
+    assert lease.run(day(9), SOFT) == Counts(leases=1, attempted=1)
+    assert lease.run(day(11), SOFT) == Counts(leases=1, attempted=1, late_fees=1, delinquent=1)
+
+
+def test_the_same_day_again_does_what_has_become_possible() -> None:
+    """Nothing twice; what waited for an attempt by hand follows its end, as of the same day."""
+    lease = Lease(autopay=False)
+    by_hand = domain.start(lease.account, lease.payments[0], "a", "c", "pm_card", None, NOW)
+    assert lease.run(day(6)) == Counts(leases=1, due=1)
+    assert lease.run(day(6)) is None
+    lease.answer(by_hand, SOFT)
+    assert lease.run(day(5)) is None  # the lease's day is later
+    assert lease.run(day(6)) == Counts(late_fees=1, delinquent=1)
+    assert lease.run(day(6)) is None
+
+
+@pytest.mark.parametrize(
+    ("as_of", "statuses"),
+    [
+        (None, ["scheduled", "scheduled", "scheduled"]),
+        (date(2027, 1, 1), ["due", "scheduled", "scheduled"]),
+        (date(2027, 2, 1), ["late", "due", "scheduled"]),
+        (date(2028, 2, 1), ["late", "late", "late"]),
+    ],
+)
+def test_the_leases_day_says_what_an_instalment_is(as_of: date | None, statuses: list[str]) -> None:
+    """Before its due date, on it, after it; before any run, scheduled."""
+    lease = Lease(term=3)
+    assert [status_on(payment, as_of) for payment in lease.payments] == statuses
 
 
 def test_autopay_that_succeeds() -> None:
@@ -294,28 +455,42 @@ def test_a_hard_decline_by_hand_stops_the_method(
     assert lease.look(DUE).attempted == (autopay and not stops)
 
 
-def test_unknown_is_left_alone_until_it_is_known() -> None:
-    """No second attempt while the first is unknown; fees and delinquency go on; then the retry or nothing."""
+def test_unknown_holds_back_all_consequences() -> None:
+    """No second attempt, fee or delinquency while the first is unknown; its end has the lease looked at."""
     lease = Lease()
     lease.run(DUE, NoAnswer(reason="timeout"))
     attempt = lease.started[0]
     for number in range(1, 8):
         assert (counts := lease.run(day(number))) is not None
-        assert counts.attempted == 0
-    assert lease.account.delinquent
+        assert counts == Counts(leases=1)
     lease.answer(attempt, SOFT)
-    assert (counts := lease.run(day(8), OK)) is not None
-    assert counts.attempted == 1
-    assert lease.amounts == [100, 115]
+    # Its first retry and the end of its grace are past: both, on the day that was the last.
+    assert lease.run(day(7), SOFT) == Counts(attempted=1, late_fees=1, delinquent=1)
+    assert lease.amounts == [100, 100]
+    assert lease.run(day(8), OK) == Counts(leases=1, attempted=1)
+    assert lease.amounts == [100, 100, 115]
+    assert (lease.payments[0].status, lease.told[-1]) == ("paid", "lease.cured")
+
+
+def test_unknown_that_has_paid_has_no_consequences() -> None:
+    """However late the gateway says so."""
+    lease = Lease()
+    lease.run(DUE, NoAnswer(reason="timeout"))
+    attempt = lease.started[0]
+    lease.run(day(30))
+    lease.answer(attempt, OK)
     assert lease.payments[0].status == "paid"
+    assert lease.amounts == [100]
+    assert not {"lease.late_fee_assessed", "lease.delinquent"} & set(lease.told)
 
 
-def test_a_late_fee_that_came_during_an_attempt_is_collected_by_the_next() -> None:
-    """The attempt was for less than is owed now: the rest is taken the day after."""
+def test_a_late_fee_of_before_that_came_during_an_attempt_is_collected_by_the_next() -> None:
+    """Runs did that once: the attempt was for less than is owed now, so the rest is taken the day after."""
     lease = Lease()
     lease.run(DUE, NoAnswer(reason="timeout"))
     attempt = lease.started[0]
     lease.run(day(6))
+    lease.payments[0].owed = Allocation(principal=100, late_fees=15)
     lease.answer(attempt, OK)
     assert (lease.payments[0].status, lease.payments[0].amount_due) == ("late", 15)
     assert lease.run(day(7), OK) is not None
@@ -323,14 +498,13 @@ def test_a_late_fee_that_came_during_an_attempt_is_collected_by_the_next() -> No
     assert lease.payments[0].status == "paid"
 
 
-def test_a_payoff_under_way_holds_up_attempts_and_fees() -> None:
-    """Its amount was reckoned without the fee; a run of the next day looks again."""
-    lease = Lease()
-    lease.account.payoff_in_flight = "x"
-    assert lease.run(day(6)) == Counts(leases=1, due=1, delinquent=1)
-    assert lease.account.next_look_on == day(7)
-    lease.account.payoff_in_flight = None
-    assert lease.run(day(7)) == Counts(leases=1, attempted=1, late_fees=1)
+def test_a_payoff_under_way_holds_up_attempts_and_consequences() -> None:
+    """Its amount was reckoned without the fee; where it moves nothing, they follow."""
+    lease = Lease(autopay=False)
+    payoff = domain.start_payoff(lease.account, lease.payments, "x", "c", "pm_card", day(6), NOW)
+    assert lease.run(day(6)) == Counts(leases=1, due=1)
+    lease.answer(payoff, SOFT)
+    assert lease.run(day(6)) == Counts(late_fees=1, delinquent=1)
 
 
 def test_a_hard_decline_by_hand_holds_the_next_run_where_the_card_is_the_same() -> None:
@@ -401,7 +575,7 @@ def test_any_days(days: list[int], data: st.DataObject, grace: int, term: int, a
     lease = Lease(term=term, grace=grace, autopay=autopay)
     for number in days:
         collected = lease.account.collected_as_of
-        if collected is not None and day(number) <= collected:
+        if collected is not None and day(number) < collected:
             assert lease.run(day(number)) is None
             continue
         expected = lease.account.next_look_on
@@ -410,8 +584,12 @@ def test_any_days(days: list[int], data: st.DataObject, grace: int, term: int, a
         if lease.account.collected_as_of != day(number):
             assert expected is None or expected > day(number)
             continue
-        for attempt in lease.started:
+        started = lease.started
+        for attempt in started:
             lease.answer(attempt, data.draw(ANSWERS))
+        lease.run(day(number))  # what has waited for these ends
+        assert not lease.started
+        lease.started = started
         again = decide(lease.account, _reached(lease, day(number)), None, day(number))
         assert not any(each.attempt or each.late_fee or each.newly_due for each in again.instalments)
         assert not again.delinquent
@@ -441,5 +619,5 @@ def _forgets_nothing(lease: Lease, as_of: date) -> None:
 @pytest.mark.parametrize("days_late", [5, 6])
 def test_the_grace_is_days_that_are_still_forgiven(days_late: int) -> None:
     """With five days of grace the fifth day is still in time, the sixth is not."""
-    lease = Lease()
+    lease = Lease(autopay=False)
     assert beyond_grace(lease.account, lease.payments[0], day(days_late)) == (days_late > 5)

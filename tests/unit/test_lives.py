@@ -9,6 +9,7 @@ import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from common.envelope import Event
 from lease_svc import render
 from ledger_svc.books import trial_balance
 from ledger_svc.reconstruct import fold, snapshot
@@ -23,6 +24,7 @@ from tests.unit.test_totals import total
 
 randoms = st.integers(0, 2**63).map(Random)
 PARTS = ("late_fees", "fees", "interest", "principal")
+OF_RUNS = ("payment.attempt_started", "lease.late_fee_assessed", "lease.delinquent", "lease.cured")
 SIGNS = {"payment.succeeded": 1, "payoff.succeeded": 1, "payment.refunded": -1, "payment.charged_back": -1}
 
 
@@ -111,6 +113,10 @@ def _check_ledger(lives: Lives, random: Random) -> None:
         assert shown.amount_due == payment.amount_due
         assert (shown.status in ("paid", "cancelled")) == (not payment.open)
         assert payment.open or shown.status == payment.status
+        told = max((_as_of(event) for event in lives.told), default=None)
+        # a run that did nothing tells nothing
+        if payment.open and told == str(lives.account.collected_as_of):
+            assert shown.status == payment.status
     totals = total(mixed)
     amounts = totals.amounts["USD"]
     assert amounts.outstanding == lease.balance
@@ -138,6 +144,11 @@ def _check_journal(lives: Lives, totals: Totals) -> None:
     assert its["payable:refunds"] == (0 if lives.account.closed == "cancelled" else -due)
 
 
+def _as_of(event: Event) -> str:
+    """The day of the run that an event tells of, or none."""
+    return str(json.loads(bytes(event.data)).get("as_of") or "") if event.type in OF_RUNS else ""
+
+
 def _check_collections(lives: Lives) -> None:
     """A lease with something to do is looked at again, and nothing that went back is taken by itself."""
     account = lives.account
@@ -148,9 +159,16 @@ def _check_collections(lives: Lives) -> None:
         assert account.next_look_on is None
     elif any(each.status == "scheduled" for each in opened):
         assert account.next_look_on is not None
-    if account.delinquent and opened:
-        late = any(collecting.beyond_grace(account, each, lives.day) for each in opened)
-        assert late or account.next_look_on is not None
+    if account.collected_as_of is not None:
+        day = account.collected_as_of
+        # Cured with the last payment, not a day later; a method that is named since cures nothing.
+        grace = timedelta(days=account.grace_days)
+        assert not account.delinquent or any(
+            max(each.due_date, each.first_tried_on or each.due_date) + grace < day for each in opened
+        )
+        if not account.closed:
+            statuses = [collecting.status_on(each, day) for each in opened]
+            assert [each.status for each in opened] == statuses
 
 
 def _check_autopay(lives: Lives) -> None:

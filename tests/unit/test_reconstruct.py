@@ -390,7 +390,7 @@ def test_a_late_fee_that_was_paid_and_given_back(kind: str, random: Random) -> N
     assert state
     assert (state.status, state.balance, state.amount_paid) == ("active", 1000, with_fee - 1000)
     [payment] = state.payments
-    assert (payment.status, payment.amount, payment.amount_paid) == ("scheduled", with_fee, with_fee - 1000)
+    assert (payment.status, payment.amount, payment.amount_paid) == ("late", with_fee, with_fee - 1000)
     assert fold(entries).billed == with_fee
 
 
@@ -451,3 +451,21 @@ def test_delinquency_of_a_lease_that_is_paid_off(random: Random) -> None:
     state = snapshot(fold(entries))
     assert state
     assert (state.status, state.balance) == ("paid_off", 0)
+
+
+def test_statuses_go_by_the_last_run_that_was_told_of() -> None:
+    """As the payment service's: declined on its day it is due; a later run's word is for all that is open."""
+    life = Life(term=3, principal=20_000)
+    life.create()
+    tried = life.start(1)
+    of_run = {"run_id": tried["attempt_id"], "as_of": "2027-01-01", "reason": "due"}
+    life.raws.pop()
+    life.sequences[PAYMENTS] -= 1
+    life.emit(PAYMENTS, "payment.attempt_started", tried | of_run)
+    assert statuses(life) == [("processing", 0), ("scheduled", 0), ("scheduled", 0)]
+    life.decline(tried)
+    assert statuses(life) == [("due", 0), ("scheduled", 0), ("scheduled", 0)]
+    life.be_late(1)  # on 1 February
+    assert statuses(life) == [("late", 0), ("due", 0), ("scheduled", 0)]
+    life.succeed(life.start(2))
+    assert [status for status, _ in statuses(life)] == ["late", "paid", "scheduled"]

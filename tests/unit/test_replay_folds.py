@@ -58,7 +58,7 @@ def check_payments(world: World) -> None:
     assert [(plain(each, "status"), open_or(each.status)) for each in folded.payments.values()] == [
         (plain(each, "status"), open_or(each.status)) for each in world.payments
     ]
-    of_checks = ("checks", "next_check_at", "taken_up_at", "failures")
+    of_checks = ("checks", "next_check_at", "taken_up_at", "failures", "cured")
     assert {key: plain(each, *of_checks) for key, each in folded.attempts.items()} == {
         key: plain(each, *of_checks) for key, each in world.attempts.items()
     }

@@ -351,6 +351,6 @@ def test_collections_in_words() -> None:
             "Retry scheduled",
             "Instalment 1 of 2: decline 1 of autopay; the next try is on 2 January 2027",
         ),
-        ("Lease cured", "As of 2 February 2027: nothing is late any longer"),
+        ("Lease cured", "As of 1 February 2027: nothing is late any longer"),
     ]
     assert [item.amount for item in items] == [700, 13400, 0, 0]
