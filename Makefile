@@ -7,11 +7,11 @@ MAKEFLAGS += --no-builtin-rules
 PYTHON ?= python3
 # Where the tests run one after another, these say which took longest.
 PYTEST := .venv/bin/python -m pytest --quiet --durations=10
-STACK_COMMAND := .venv/bin/python -m common.stack
+STACK_COMMAND := .venv/bin/python -m deployment.local
 # Before a command: the addresses of the stack; where there is none, nothing is run.
 WITH_STACK := exports="$$($(STACK_COMMAND) env)" && eval "$$exports" &&
 STAMP := .venv/installed-requirements.txt
-CODE := common lease_svc payment_svc ledger_svc perf tests
+CODE := common deployment lease_svc payment_svc ledger_svc gateway_sandbox demo perf tests
 
 .PHONY: help up down ps logs env clean demo figures e2e-latency capacity soak perf-compare history collections resolution docs test lint types contracts unit integration e2e doors servers venv bench stress loadtest rotate-key reconcile replay tamper ledger-figures
 
@@ -40,34 +40,34 @@ clean: $(STAMP) ## Stop it and delete its data
 	@$(STACK_COMMAND) clean
 
 demo: up ## Start it, then tell a lease's life in the terminal
-	@$(WITH_STACK) .venv/bin/python -m perf.demo
+	@$(WITH_STACK) .venv/bin/python -m demo
 
 figures: up ## Start it, then measure its headline figures against their thresholds
-	@$(WITH_STACK) .venv/bin/python -m perf.figures
+	@$(WITH_STACK) .venv/bin/python -m perf.system.headline
 
 e2e-latency: servers ## Follow each command hop by hop on a private system (SECONDS=20 RATE=…)
-	@.venv/bin/python -m perf.e2e_latency --seconds $(or $(SECONDS),20) $(if $(RATE),--rate $(RATE))
+	@.venv/bin/python -m perf.system.hop_latency --seconds $(or $(SECONDS),20) $(if $(RATE),--rate $(RATE))
 
 capacity: servers ## Find the highest rate of creations that can be sustained, on a private system
-	@.venv/bin/python -m perf.capacity
+	@.venv/bin/python -m perf.system.capacity
 
 soak: servers ## The same load for a long time, on a private system: does anything grow? (RUN_TIME=30m)
-	@RUN_TIME=$(or $(RUN_TIME),30m) .venv/bin/python -m perf.soak $(if $(RATE),--rate $(RATE))
+	@RUN_TIME=$(or $(RUN_TIME),30m) .venv/bin/python -m perf.system.soak $(if $(RATE),--rate $(RATE))
 
 perf-compare: servers ## Measure this checkout and another revision in turn (BASE=main)
-	@.venv/bin/python -m perf.compare $(BASE)
+	@.venv/bin/python -m perf.system.compare_revisions $(BASE)
 
 history: up ## Measure this commit in every way, and add it to perf/history.jsonl
-	@$(WITH_STACK) .venv/bin/python -m perf.history record
+	@$(WITH_STACK) .venv/bin/python -m perf.reporting.history record
 
 collections: servers ## Measure collections on a private system, also killed half way (LEASES=100000)
-	@LEASES=$(or $(LEASES),20000) .venv/bin/python -m perf.collections_run
+	@LEASES=$(or $(LEASES),20000) .venv/bin/python -m perf.system.collections
 
 reconcile: $(STAMP) ## Compare the ledger with the outboxes, name and heal what differs (SINCE=2026-11-01, JSON=1)
 	@$(WITH_STACK) .venv/bin/python -m ledger_svc reconcile $(if $(SINCE),--since $(SINCE)) $(if $(JSON),--json)
 
 resolution: servers ## Take the gateway away amid attempts, on a private system: how soon is each resolved after its return? (ATTEMPTS=1000 OUTAGE=60s)
-	@.venv/bin/python -m perf.resolution --attempts $(or $(ATTEMPTS),1000) --outage $(or $(OUTAGE),60s)
+	@.venv/bin/python -m perf.checks.unknown_resolution --attempts $(or $(ATTEMPTS),1000) --outage $(or $(OUTAGE),60s)
 
 bench: servers ## Benchmark single operations against thresholds and this machine's stored figures (K=lease SAVE=1)
 	@.venv/bin/python -m perf.bench $(if $(K),-k "$(K)") $(if $(SAVE),--save)
@@ -86,10 +86,10 @@ ledger-figures: servers ## Measure the ledger's writer, and a ledger of ENTRIES=
 	@.venv/bin/python -m perf.bench.ledger --entries $(or $(ENTRIES),5000000)
 
 tamper: servers ## Falsify exports of a private system and see whether the verifier finds it all (TAMPERINGS=1000)
-	@TAMPERINGS=$(or $(TAMPERINGS),1000) .venv/bin/python -m perf.tamper
+	@TAMPERINGS=$(or $(TAMPERINGS),1000) .venv/bin/python -m perf.checks.tamper
 
 docs: $(STAMP) ## Generate docs/events, docs/openapi, docs/DECLINES.md and docs/PROBLEMS.md
-	@.venv/bin/python -m common.docs lease_svc payment_svc ledger_svc
+	@.venv/bin/python -m common.docgen lease_svc payment_svc ledger_svc
 
 test: servers ## Run everything that must pass, two at a time
 	@$(MAKE) --no-print-directory --jobs=2 e2e integration unit lint types contracts
@@ -121,4 +121,4 @@ servers: $(STAMP)
 venv: $(STAMP) ## Make .venv with the pinned packages
 
 $(STAMP): requirements.txt
-	@$(PYTHON) common/stack/venv.py
+	@$(PYTHON) deployment/local/venv.py

@@ -3,11 +3,11 @@
 import sys
 from importlib import import_module
 
-from common.process import main
-from lease_svc import app
+from common.runtime.process import main
+from lease_svc import bootstrap
 
 # Command → module with `main(arguments) -> exit status`; loaded only when it is asked for.
-COMMANDS = {"rebuild": "lease_svc.rebuild"}
+COMMANDS = {"rebuild": "lease_svc.entrypoints.rebuild"}
 
 if __name__ == "__main__":
     if sys.argv[1:] and sys.argv[1] in COMMANDS:
@@ -16,6 +16,6 @@ if __name__ == "__main__":
         "lease_svc",
         "The lease service: leases, their schedules and their history."
         f" Further commands, each with --help: {', '.join(COMMANDS)}.",
-        roles={"api": app.api, "worker": app.worker},
-        tasks={"migrate": app.migrations},
+        roles={"api": bootstrap.api, "worker": bootstrap.worker},
+        tasks={"migrate": bootstrap.migrations},
     )

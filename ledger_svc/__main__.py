@@ -6,11 +6,11 @@ from importlib import import_module
 
 # Command → module with `main(arguments) -> exit status`. Each loads what it needs and no more.
 COMMANDS = {
-    "accept": "ledger_svc.accept",
-    "keygen": "ledger_svc.keygen",
-    "reconcile": "ledger_svc.reconcile",
-    "replay": "ledger_svc.replay.command",
-    "verify": "ledger_svc.verify.cli",
+    "accept": "ledger_svc.entrypoints.acknowledge_anomalies",
+    "keygen": "ledger_svc.entrypoints.keygen",
+    "reconcile": "ledger_svc.entrypoints.reconcile",
+    "replay": "ledger_svc.entrypoints.replay",
+    "verify": "ledger_svc.verifier.cli",
 }
 
 
@@ -19,15 +19,15 @@ def run(arguments: Sequence[str]) -> int:
     if arguments and arguments[0] in COMMANDS:
         status: int = import_module(COMMANDS[arguments[0]]).main(arguments[1:])
         return status
-    from common.process import main
-    from ledger_svc import app
+    from common.runtime.process import main
+    from ledger_svc import bootstrap
 
     main(
         "ledger_svc",
         "The ledger service: the append-only log of every event. "
         f"Further commands, each with --help: {', '.join(COMMANDS)}.",
-        roles={"api": app.api, "writer": app.writer},
-        tasks={"migrate": app.migrations},
+        roles={"api": bootstrap.api, "writer": bootstrap.writer},
+        tasks={"migrate": bootstrap.migrations},
     )
     return 0
 

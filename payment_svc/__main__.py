@@ -3,11 +3,11 @@
 import sys
 from importlib import import_module
 
-from common.process import main
-from payment_svc import app
+from common.runtime.process import main
+from payment_svc import bootstrap
 
 # Command → module with `main(arguments) -> exit status`; loaded only when it is asked for.
-COMMANDS = {"rebuild": "payment_svc.rebuild"}
+COMMANDS = {"rebuild": "payment_svc.entrypoints.rebuild"}
 
 if __name__ == "__main__":
     if sys.argv[1:] and sys.argv[1] in COMMANDS:
@@ -16,7 +16,7 @@ if __name__ == "__main__":
         "payment_svc",
         "The payment service: attempts through a gateway, and early payoff."
         f" Further commands, each with --help: {', '.join(COMMANDS)}.",
-        roles={"api": app.api, "worker": app.worker},
-        alone={"gateway": app.gateway},
-        tasks={"migrate": app.migrations},
+        roles={"api": bootstrap.api, "worker": bootstrap.worker},
+        alone={"gateway": bootstrap.gateway},
+        tasks={"migrate": bootstrap.migrations},
     )

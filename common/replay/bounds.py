@@ -4,7 +4,7 @@ from datetime import datetime
 
 import msgspec
 
-from common.clock import instant
+from common.kernel.clock import instant
 
 Point = int | datetime | None  # an offset (of the ledger: a seq), an instant, or the very first or last
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from common.replay.beside import Sample
+from common.replay.shadow_schema import Sample
 
 DIGEST_SHOWN = 16  # hex digits of a hash in a table; the JSON has them all
 

@@ -10,18 +10,18 @@ from hashlib import sha256
 
 import msgspec
 
-from common.clock import utcnow
-from common.db import Connection, connect
-from common.replay.beside import Sample, made
+from common.kernel.clock import utcnow
+from common.postgres.pool import Connection, connect
 from common.replay.bounds import Bounds, Unreadable
 from common.replay.progress import say
-from ledger_svc import store
-from ledger_svc.replay import record, states
-from ledger_svc.replay.second import BESIDE, LIVE, MIGRATIONS, SecondLedger
-from ledger_svc.replay.sources import STREAM
-from ledger_svc.replay.states import Leases
-from ledger_svc.replay.switch import switch, writer_waits
-from ledger_svc.store import Head
+from common.replay.shadow_schema import Sample, made
+from ledger_svc.log import repository
+from ledger_svc.log.repository import Head
+from ledger_svc.replay import recorded_log, state_digests
+from ledger_svc.replay.bounds import STREAM
+from ledger_svc.replay.shadow_ledger import BESIDE, LIVE, MIGRATIONS, SecondLedger
+from ledger_svc.replay.state_digests import Leases
+from ledger_svc.replay.switch_over import switch, writer_waits
 
 
 class Row(msgspec.Struct, frozen=True):
@@ -61,32 +61,32 @@ async def rebuild(
         second = SecondLedger(live, beside, amqp_url if source == STREAM else None)
         await second.extend(end)
         say("comparing all leases")
-        leases = await states.compare(live, end.last_seq, beside, second.built.head.last_seq)
+        leases = await state_digests.compare(live, end.last_seq, beside, second.built.head.last_seq)
         report = _report(second, end, *leases, source)
         if switch_to_it:
             await _switch(second, report, live, beside)
-        await beside.execute(record.queries.drop_staged)
+        await beside.execute(recorded_log.queries.drop_staged)
     return report
 
 
 async def _switch(second: SecondLedger, report: Rebuilt, live: Connection, beside: Connection) -> None:
     async with writer_waits(live, beside):
-        end = await store.head(live)
+        end = await repository.head(live)
         await second.extend(end)  # what was recorded meanwhile
         if (second.built.head.last_seq, second.built.head.root_hash) != (
             end.last_seq,
-            await record.stated_root(live, end),
+            await recorded_log.stated_root(live, end),
         ):
             say("not switched: what was built is not the log whose root is on record")
             return
-        await beside.execute(record.queries.drop_staged)
+        await beside.execute(recorded_log.queries.drop_staged)
         report.live_ledger_is_now = await switch(beside, utcnow())
         report.switched, report.schema = True, LIVE
 
 
 async def _end(live: Connection, bounds: Bounds, source: str) -> Head:
     """The last batch within the bounds."""
-    async for batch in record.batches_back(live):
+    async for batch in recorded_log.batches_back(live):
         if isinstance(bounds.end, datetime):
             within = batch.recorded_at is not None and batch.recorded_at <= bounds.end
         else:

@@ -5,19 +5,20 @@ from datetime import datetime
 
 import msgspec
 
-from common.db import Connection
-from common.replay.beside import Sample
+from common.postgres.pool import Connection
 from common.replay.bounds import Bounds
 from common.replay.progress import progress
-from ledger_svc import entry as entries
-from ledger_svc import events, merkle
-from ledger_svc.entry import Entry
-from ledger_svc.events import Event
-from ledger_svc.merkle import Frontier, Node
-from ledger_svc.replay import record, sums
-from ledger_svc.replay.sources import LEDGER, seqs
-from ledger_svc.replay.sums import Sums
-from ledger_svc.store import Head
+from common.replay.shadow_schema import Sample
+from ledger_svc.contracts import envelope
+from ledger_svc.contracts.envelope import Event
+from ledger_svc.log import entry as entries
+from ledger_svc.log.entry import Entry
+from ledger_svc.log.repository import Head
+from ledger_svc.replay import balances, recorded_log
+from ledger_svc.replay.balances import Sums
+from ledger_svc.replay.bounds import LEDGER, seqs
+from ledger_svc.transparency import merkle_tree
+from ledger_svc.transparency.merkle_tree import Frontier, Node
 
 
 class Recomputed(msgspec.Struct, kw_only=True):
@@ -44,26 +45,28 @@ async def verify_entries(connection: Connection, bounds: Bounds) -> Recomputed:
     """Work everything out anew and compare it with what is stored. Raises Unreadable."""
     after, upto = await seqs(connection, bounds)
     result = Recomputed(first_seq=after + 1, last_seq=upto)
-    begun = await record.frontier(connection, after), await sums.as_of(connection, after)
+    begun = await recorded_log.frontier(connection, after), await balances.as_of(connection, after)
     work = _Recomputation(connection, result, *begun)
-    batches = record.batches(connection, after, upto)
+    batches = recorded_log.batches(connection, after, upto)
     batch = await anext(batches, None)
     with progress("reading the ledger", upto - after, "entries") as advance:
-        async for some in record.entries(connection, after, upto):
+        async for some in recorded_log.entries(connection, after, upto):
             await work.read(some)
             for entry in some:
                 work.add(entry)
                 while batch is not None and batch.last_seq <= entry.seq:
-                    work.end_batch(batch, entry, await record.stated_root(connection, batch))
+                    work.end_batch(batch, entry, await recorded_log.stated_root(connection, batch))
                     batch = await anext(batches, None)
             await work.compare_nodes()
-            for seq in await record.astray(connection, some[0].seq - 1, some[-1].seq):
+            for seq in await recorded_log.astray(connection, some[0].seq - 1, some[-1].seq):
                 result.astray.add(f"entry {seq}")
             advance(len(some))
-    for found, by in zip(await record.references(connection, after, upto), ("lease", "id"), strict=True):
+    for found, by in zip(
+        await recorded_log.references(connection, after, upto), ("lease", "id"), strict=True
+    ):
         if found > result.entries:
             result.astray.add(f"{found - result.entries} more are found by {by}")
-    on_record = await record.root(connection, upto)
+    on_record = await recorded_log.root(connection, upto)
     result.root_hash, result.root_on_record = work.root.hex(), (on_record or b"").hex()
     wrong = [value for value in msgspec.structs.asdict(result).values() if isinstance(value, Sample)]
     result.same = not any(each.count for each in wrong) and result.root_hash == result.root_on_record
@@ -87,8 +90,8 @@ class _Recomputation:
         self._events = {}
         for entry in some:
             try:
-                self._events[entry.seq] = events.decode(entry.raw)
-            except events.MalformedEvent as error:
+                self._events[entry.seq] = envelope.decode(entry.raw)
+            except envelope.MalformedEvent as error:
                 self._result.different.add(f"entry {entry.seq}: {error}")
         await self._totals.look_up(list(self._events.values()), some[0].seq - 1)
 
@@ -99,7 +102,7 @@ class _Recomputation:
         self._result.entries += 1
         if event := self._events.get(entry.seq):
             self._compare(entry, event)
-        self._leaves.append(merkle.leaf_hash(entry.raw))
+        self._leaves.append(merkle_tree.leaf_hash(entry.raw))
         self._times.add(entry.recorded_at)
 
     def _compare(self, entry: Entry, event: Event) -> None:
@@ -109,7 +112,7 @@ class _Recomputation:
             self._result.different.add(f"entry {entry.seq}: {', '.join(wrong)}")
         try:
             self._totals.add(event)
-        except events.MalformedEvent as error:
+        except envelope.MalformedEvent as error:
             self._result.different.add(f"entry {entry.seq}: {error}")
 
     def end_batch(self, batch: Head, last: Entry, stated_root: bytes | None) -> None:
@@ -126,14 +129,16 @@ class _Recomputation:
     @property
     def root(self) -> bytes:
         """Of all that was added."""
-        self._tree, nodes = merkle.extend(self._tree, self._leaves)
+        self._tree, nodes = merkle_tree.extend(self._tree, self._leaves)
         self._leaves = []
         self._nodes += nodes
-        return merkle.root(self._tree)
+        return merkle_tree.root(self._tree)
 
     async def compare_nodes(self) -> None:
         """Compare the nodes that were completed."""
-        stored = await record.nodes(self._connection, [(node.level, node.position) for node in self._nodes])
+        stored = await recorded_log.nodes(
+            self._connection, [(node.level, node.position) for node in self._nodes]
+        )
         for node in self._nodes:
             if stored.get((node.level, node.position)) != node.hash:
                 self._result.wrong_nodes.add(f"level {node.level}, position {node.position}")

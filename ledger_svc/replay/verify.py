@@ -4,15 +4,15 @@ from datetime import datetime
 
 import msgspec
 
-from common.clock import rfc3339
-from common.db import Connection
-from common.replay import stream
+from common.kernel.clock import rfc3339
+from common.postgres.pool import Connection
+from common.replay import stream_reader
 from common.replay.bounds import Bounds, Unreadable
 from common.replay.progress import progress, say
-from ledger_svc import store
-from ledger_svc.reading import offset_of, read
-from ledger_svc.replay import record
-from ledger_svc.replay.comparison import Compared, Comparison, entry_words
+from ledger_svc.log import repository
+from ledger_svc.log.message_decoder import offset_of, read
+from ledger_svc.replay import recorded_log
+from ledger_svc.replay.stream_comparison import Compared, Comparison, entry_words
 
 
 class Verified(Compared, kw_only=True):
@@ -30,8 +30,8 @@ async def verify_stream(connection: Connection, amqp_url: str, bounds: Bounds) -
     """Read the stream and compare it with the ledger. Raises Unreadable."""
     comparison: Comparison | None = None
     read_so_far = Verified()
-    recorded = (await store.head(connection)).last_seq  # what of it has to have been published by now
-    async with stream.opened(amqp_url) as source:
+    recorded = (await repository.head(connection)).last_seq  # what of it has to have been published by now
+    async with stream_reader.opened(amqp_url) as source:
         extent = await source.extent()
         if extent is None:
             raise Unreadable("the stream is empty")
@@ -67,8 +67,8 @@ async def _nothing_since(
 ) -> None:
     """Nothing was published since then: no difference, if nothing that was told since then is on record."""
     say(f"the stream holds nothing that was published since {rfc3339(since)}")
-    after = await record.recorded_before(connection, since)
-    async for some in record.entries(connection, after, upto):
+    after = await recorded_log.recorded_before(connection, since)
+    async for some in recorded_log.entries(connection, after, upto):
         for entry in some:
             if bounds.hold(entry.occurred_at):
                 result.entries += 1

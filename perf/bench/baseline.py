@@ -13,11 +13,11 @@ from pathlib import Path
 
 import msgspec
 
-from perf.latencies import Latencies
-from perf.machine import Machine
-from perf.statistics import Summary, summarise
+from perf.probes.machine import Machine
+from perf.stats.latencies import Latencies
+from perf.stats.percentiles import Summary, summarise
 
-FOLDER = Path(__file__).parents[1] / "baselines"
+FOLDER = Path(__file__).with_name("baselines")
 
 
 class Measured(msgspec.Struct, frozen=True, kw_only=True):

@@ -21,25 +21,27 @@ import uvloop
 from rich.console import Console
 from rich.progress import Progress
 
-from common.bus import topology
-from common.bus.publisher import Publisher
-from common.clock import utcnow
-from common.db import Pool, open_pool
-from common.envelope import EVENT_BATCH_CONTENT_TYPE, encode
-from common.ids import uuid7
-from common.process import background
-from common.stack.console import Terminal
-from common.stack.credentials import load_or_create
-from common.stack.errors import StackError
-from common.stack.roles import SERVICES
-from common.stack.stack import Stack
-from common.stack.temporary import temporary_stack
-from ledger_svc import appending, checkpoint, events, note, store
-from perf import events as told
-from perf import show, thresholds
+from common.kernel.clock import utcnow
+from common.kernel.ids import uuid7
+from common.messaging import topology
+from common.messaging.envelope import EVENT_BATCH_CONTENT_TYPE, encode
+from common.messaging.publisher import Publisher
+from common.postgres.pool import Pool, open_pool
+from common.runtime.process import background
+from deployment.credentials import load_or_create
+from deployment.errors import StackError
+from deployment.local.console import Terminal
+from deployment.local.stack import Stack
+from deployment.local.temporary import temporary_stack
+from deployment.roles import SERVICES
+from ledger_svc.contracts import envelope as events
+from ledger_svc.log import append_batch, repository
+from ledger_svc.transparency import checkpoint, signed_note
+from perf import thresholds
 from perf.bench.operations import told_of_a_creation
-from perf.report import page
-from perf.report.run import Figure, Rows, Run
+from perf.load import ledger_events as told
+from perf.reporting import page, show
+from perf.reporting.run import Figure, Rows, Run
 
 SMALL = 10_000
 PER_LEASE = 100
@@ -85,12 +87,12 @@ class Ledger:
         self._session = session
         self._base = f"{stack.addresses.http('ledger')}/api/v1/audit"
         self._secret = load_or_create(stack.layout.real).ledger_key
-        self._key = note.signing_key(self._secret)
+        self._key = signed_note.signing_key(self._secret)
         self._lives = lives()
 
     async def size(self) -> int:
         """Entries so far."""
-        return (await store.head(self._pool)).last_seq
+        return (await repository.head(self._pool)).last_seq
 
     async def from_stream(self, count: int) -> tuple[float, float]:
         """Events a second: appended by a writer process, and read by a bare consumer."""
@@ -169,16 +171,16 @@ class Ledger:
         """Append a batch; gives the seconds of the transaction."""
         raws = [next(self._lives) for _ in range(count)]
         async with self._pool.acquire() as connection:
-            await connection.fetchval(store.queries.make_room, 10_000_000)
-            end = await store.head(connection)
+            await connection.fetchval(repository.queries.make_room, 10_000_000)
+            end = await repository.head(connection)
             fresh = [_Fresh(-1, events.decode(raw), raw) for raw in raws]  # -1: of no stream
-            frontier = await store.frontier(connection, end)
+            frontier = await repository.frontier(connection, end)
             began = time.perf_counter()
-            batch = await appending.prepare(connection, end, frontier, fresh, utcnow())
+            batch = await append_batch.prepare(connection, end, frontier, fresh, utcnow())
             signed = checkpoint.signed(self._key, batch.head.last_seq, batch.head.root_hash)
             head = msgspec.structs.replace(batch.head, checkpoint=signed)
             async with connection.transaction():
-                await store.append(connection, batch.entries, batch.nodes, head, str(self._key.verifier))
+                await repository.append(connection, batch.entries, batch.nodes, head, str(self._key.verifier))
             return time.perf_counter() - began
 
     async def medians_ms(self) -> dict[str, float]:

@@ -8,24 +8,24 @@ from typing import Any, cast
 
 import msgspec
 
-from common.bus.consumer import Delivery
-from common.clock import utcnow
-from common.envelope import COMMAND_CONTENT_TYPE, Command, Event, Outcome, encode
-from common.ids import uuid7
-from common.worker import CommandProcessor
-from lease_svc import schedule
-from lease_svc import store as leases
-from lease_svc.batch import Batch
-from lease_svc.commands import CreateLease, NewLease
-from lease_svc.handlers import LeaseUnit, create_lease
-from lease_svc.render import view
-from ledger_svc import store as ledger
-from ledger_svc.entry import render
-from ledger_svc.events import data_of, decode
-from ledger_svc.views import Trail
-from ledger_svc.writer import PACE_S
-from perf import events
-from perf.bench.workbench import Workbench
+from common.kernel.clock import utcnow
+from common.kernel.ids import uuid7
+from common.messaging.consumer import Delivery
+from common.messaging.envelope import COMMAND_CONTENT_TYPE, Command, Event, Outcome, encode
+from common.messaging.worker import CommandProcessor
+from lease_svc.adapters.postgres import lease_repository as leases
+from lease_svc.application.command_handlers import LeaseUnit, create_lease
+from lease_svc.application.representations import view
+from lease_svc.application.unit_of_work import Batch
+from lease_svc.contracts.commands import CreateLease, NewLease
+from lease_svc.domain import schedule
+from ledger_svc.contracts.envelope import data_of, decode
+from ledger_svc.entrypoints.http.schemas import Trail
+from ledger_svc.log import repository as ledger
+from ledger_svc.log.entry import render
+from ledger_svc.log.writer import PACE_S
+from perf.bench.fixtures import Workbench
+from perf.load import ledger_events
 
 EVENTS_OF_A_HISTORY = 100
 LEASES_READ = 20
@@ -127,7 +127,7 @@ def appending_to_the_ledger(bench: Workbench) -> Operation:
     told = told_of_a_creation()
     bench.run(bench.append(told))
     rounds = 100
-    following = iter(events.attempts(told.subject, 2 * rounds))
+    following = iter(ledger_events.attempts(told.subject, 2 * rounds))
 
     def prepare() -> Event:
         bench.rest(PACE_S)
@@ -147,7 +147,7 @@ def reading_a_history(bench: Workbench) -> Operation:
     """The front's way of GET /api/v1/audit/leases/{id}."""
     told = told_of_a_creation()
     lease_id = told.subject
-    bench.run(bench.append(told, *events.attempts(lease_id, EVENTS_OF_A_HISTORY - 1)))
+    bench.run(bench.append(told, *ledger_events.attempts(lease_id, EVENTS_OF_A_HISTORY - 1)))
 
     async def read(_: object) -> bytes:
         found = await ledger.trail(bench.ledger, lease_id, limit=EVENTS_OF_A_HISTORY + 1)

@@ -10,14 +10,14 @@ from typing import Any
 
 import pytest
 
-from common.stack.console import Terminal
-from common.stack.roles import SERVICES
-from common.stack.temporary import temporary_stack
+from deployment.local.console import Terminal
+from deployment.local.temporary import temporary_stack
+from deployment.roles import SERVICES
 from perf import thresholds
-from perf.bench import baseline, operations, report
+from perf.bench import baseline, benchmark_report, operations
 from perf.bench.baseline import Measured
+from perf.bench.fixtures import Workbench
 from perf.bench.operations import Operation
-from perf.bench.workbench import Workbench
 
 PROFILE_LINES = 20
 
@@ -28,7 +28,7 @@ class Bench:
     def __init__(self, fixture: Any, config: pytest.Config) -> None:
         self._fixture = fixture
         self._profile = cProfile.Profile() if config.getoption("profile") else None
-        self._run = report.run_of(config)
+        self._run = benchmark_report.run_of(config)
 
     def __call__(self, operation: Operation) -> None:
         """Fails the test where the mean is above its threshold, or the median a regression."""

@@ -11,12 +11,11 @@ from pathlib import Path
 import aiohttp
 import uvloop
 
-from perf import durations, show, tables
-from perf.addresses import addresses
-from perf.load import openmodel, peak
-from perf.report import page
-from perf.report.page import DIRECTORY
-from perf.report.run import Run
+from perf.load import closed_model, durations, open_model
+from perf.reporting import page, show, tables
+from perf.reporting.page import DIRECTORY
+from perf.reporting.run import Run
+from perf.targets.addresses import addresses
 
 PROJECT = Path(__file__).parents[2]
 
@@ -28,9 +27,9 @@ def main() -> None:
     """
     asked = _parser().parse_args()
     if asked.rate == math.inf:
-        sys.exit(_carried_out(peak.measure(asked.users, asked.run_time, asked.seed)))
+        sys.exit(_carried_out(closed_model.measure(asked.users, asked.run_time, asked.seed)))
     if asked.rate is not None:
-        sys.exit(_carried_out(openmodel.measure(asked.rate, asked.run_time, asked.seed)))
+        sys.exit(_carried_out(open_model.measure(asked.rate, asked.run_time, asked.seed)))
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
     command = [
         *(sys.executable, "-m", "locust", "-f", str(PROJECT / "tests/load/locustfile.py")),

@@ -7,11 +7,11 @@ from typing import Any, NoReturn
 from locust.env import Environment
 from locust.runners import Runner
 
-from perf.latencies import Latencies
-from perf.load.bare import Bare
-from perf.load.base import SET_UP
-from perf.load.report import Asked
-from perf.load.timeline import Timeline
+from perf.load.echo_probe import Bare
+from perf.load.user import SET_UP
+from perf.reporting.load_report import Asked
+from perf.stats.latencies import Latencies
+from perf.stats.timeline import Timeline
 
 LOOK_EVERY_S = 1.0
 

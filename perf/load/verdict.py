@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from perf.load.conservation import Outcome
+from perf.checks.load_conservation import Outcome
 from perf.thresholds import Load
 
 

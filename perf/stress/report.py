@@ -5,13 +5,13 @@ from dataclasses import dataclass, field
 
 from rich.console import Console
 
-from perf import show as shown
-from perf import tables
-from perf.latencies import Latencies
-from perf.report.run import Figure, Rows, Run, Series, Spectrum
-from perf.servers import References
-from perf.statistics import summarise
+from perf.reporting import show as shown
+from perf.reporting import tables
+from perf.reporting.run import Figure, Rows, Run, Series, Spectrum
+from perf.stats.latencies import Latencies
+from perf.stats.percentiles import summarise
 from perf.stress.scenarios import Outcome, Scenario
+from perf.targets.processes import References
 from perf.thresholds import Stress
 
 BESIDE = ("× bare", "× direct")  # operations a second over those of the references of the same run

@@ -10,13 +10,13 @@ from itertools import cycle
 import aiohttp
 import msgspec
 
-from common.bus.publisher import Publisher
-from common.envelope import Event
 from common.errors import BrokerFull, BrokerUnavailable
-from common.process import background
-from common.stack.stack import Stack
-from perf import events, loadgen
-from perf.terms import creation
+from common.messaging.envelope import Event
+from common.messaging.publisher import Publisher
+from common.runtime.process import background
+from deployment.local.stack import Stack
+from perf.load import http_generator, ledger_events
+from perf.load.sample_lease import creation
 
 LIMIT_S = 300.0  # of one scenario; what is not done by then has failed
 VISIBLE_WITHIN_S = 30.0  # after the last event was published
@@ -76,14 +76,16 @@ class System:
                 self.created.append(json.loads(body)["lease_id"])
 
         before = len(self.created)
-        request = loadgen.post(self._leases, creation(0))
+        request = http_generator.post(self._leases, creation(0))
         outcome = await _closed_loop(self._leases, lambda: request, users, users * each, 201, note)
         self.uncertain += outcome.asked - (len(self.created) - before)
         return outcome
 
     async def read(self, leases: int, each: int, advance: Advance) -> Outcome:
         """So many leases are read at once, each again and again."""
-        requests = cycle([loadgen.get(f"{self._leases}/{lease_id}") for lease_id in self.created[-leases:]])
+        requests = cycle(
+            [http_generator.get(f"{self._leases}/{lease_id}") for lease_id in self.created[-leases:]]
+        )
         return await _closed_loop(
             self._leases, lambda: next(requests), leases, leases * each, 200, lambda *_: advance()
         )
@@ -99,13 +101,13 @@ class System:
             for event in told:
                 sent[event.id] = time.perf_counter()
                 try:
-                    await events.publish(publisher, event)
+                    await ledger_events.publish(publisher, event)
                 except (BrokerUnavailable, BrokerFull):
                     self.uncertain += 1
                     return  # those after it would be a gap
                 self.published += 1
 
-        told = [events.attempts(lease_id, each) for lease_id in self.created[-leases:]]
+        told = [ledger_events.attempts(lease_id, each) for lease_id in self.created[-leases:]]
         async with background(publisher.run()):
             while not publisher.connected:  # noqa: ASYNC110 it tells nobody
                 await asyncio.sleep(_LOOK_EVERY_S)
@@ -208,13 +210,13 @@ SCENARIOS = (
 
 async def _closed_loop(
     url: str,
-    make: loadgen.MakeRequest,
+    make: http_generator.MakeRequest,
     connections: int,
     requests: int,
     status: int,
-    on_body: loadgen.OnBody,
+    on_body: http_generator.OnBody,
 ) -> Outcome:
-    result = await loadgen.run(
+    result = await http_generator.run(
         url, make, seconds=LIMIT_S, connections=connections, requests=requests, on_body=on_body
     )
     return Outcome(

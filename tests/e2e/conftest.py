@@ -4,8 +4,8 @@ from collections.abc import AsyncIterator, Generator, Iterator
 
 import pytest
 
-from tests.e2e.client import Client, open_session
-from tests.e2e.system import System
+from tests.support.system.client import Client, open_session
+from tests.support.system.system import System
 
 
 @pytest.fixture(scope="session")

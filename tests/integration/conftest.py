@@ -8,10 +8,10 @@ import pytest
 import pytest_asyncio
 import structlog
 
-from common.migrations import MESSAGING, migrate
-from tests.integration.broker import declare_topology
-from tests.integration.fronts import Fronts, running_fronts
-from tests.servers import Servers, start_servers
+from common.postgres.migrations import MESSAGING, migrate
+from tests.support.servers.apis import Fronts, running_fronts
+from tests.support.servers.broker_client import declare_topology
+from tests.support.servers.servers import Servers, start_servers
 
 PROJECT = Path(__file__).resolve().parents[2]
 MIGRATIONS = {

@@ -1,8 +1,8 @@
 """`locust -f tests/load/lease_load_test.py LeaseServiceLoadTest`: users of the lease service alone."""
 
-from perf.load import hooks
-from perf.load.lease import LeaseServiceLoadTest
+from perf.load import locust_hooks
+from perf.load.lease_user import LeaseServiceLoadTest
 
 __all__ = ["LeaseServiceLoadTest"]
 
-hooks.register()
+locust_hooks.register()

@@ -1,8 +1,8 @@
 """`locust -f tests/load/ledger_load_test.py LedgerServiceLoadTest`: users of the ledger service alone."""
 
-from perf.load import hooks
-from perf.load.ledger import LedgerServiceLoadTest
+from perf.load import locust_hooks
+from perf.load.ledger_user import LedgerServiceLoadTest
 
 __all__ = ["LedgerServiceLoadTest"]
 
-hooks.register()
+locust_hooks.register()

@@ -1,8 +1,8 @@
 """`locust -f tests/load/payment_load_test.py PaymentServiceLoadTest`: users of the payment service alone."""
 
-from perf.load import hooks
-from perf.load.payment import PaymentServiceLoadTest
+from perf.load import locust_hooks
+from perf.load.payment_user import PaymentServiceLoadTest
 
 __all__ = ["PaymentServiceLoadTest"]
 
-hooks.register()
+locust_hooks.register()

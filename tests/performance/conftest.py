@@ -1,5 +1,5 @@
 """Options and table of the benchmarks."""
 
-from perf.bench.report import pytest_addoption, pytest_configure, pytest_terminal_summary
+from perf.bench.benchmark_report import pytest_addoption, pytest_configure, pytest_terminal_summary
 
 __all__ = ["pytest_addoption", "pytest_configure", "pytest_terminal_summary"]

@@ -2,7 +2,7 @@
 
 import sys
 
-from perf.stress.command import main
+from perf.stress.cli import main
 
 if __name__ == "__main__":
     sys.exit(main())

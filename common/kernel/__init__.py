@@ -1,0 +1,1 @@
+"""Money, days, ids and the clock. Pure."""

@@ -1,0 +1,1 @@
+"""Logs, metrics and the stamps of a trace."""

@@ -1,0 +1,1 @@
+"""Connections, queries and migrations."""

@@ -1,6 +1,0 @@
-"""Brings the whole system up on one machine, and takes it down again.
-
-`python -m common.stack up` (or `make up`) is the door for people, `common.stack.stack.Stack` the one for
-tests. Importing this package imports nothing else: the container image runs `bootstrap` from it without the
-libraries that only a native stack needs.
-"""

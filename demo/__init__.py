@@ -1,0 +1,1 @@
+"""A lease's whole life, told in the terminal."""

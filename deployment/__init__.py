@@ -1,0 +1,1 @@
+"""The facts of this system: its processes, queues, logins and servers."""

@@ -1,0 +1,1 @@
+"""The system as ordinary processes of this machine."""

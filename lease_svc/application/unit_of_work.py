@@ -1,0 +1,64 @@
+"""What a batch of messages has loaded and changed, and the events it tells."""
+
+from datetime import datetime
+
+import msgspec
+
+from common.kernel.clock import rfc3339
+from common.kernel.ids import uuid7
+from common.messaging.envelope import Command, Event
+from common.postgres.pool import Connection
+from common.web import read_your_writes
+from lease_svc.adapters.postgres import lease_repository
+from lease_svc.contracts.events import SOURCE
+from lease_svc.domain.lease import Change, Lease
+
+
+class Batch:
+    """Leases that are locked or new, and what has been changed of them so far."""
+
+    def __init__(self, leases: dict[str, Lease]) -> None:
+        self.leases = leases
+        self.collected: set[str] = set()  # of those to be cancelled: on which money was ever collected
+        self.new: dict[str, Lease] = {}
+        self.touched: dict[str, Lease] = {}
+        self.changes: list[Change] = []
+        self.events: list[Event] = []
+
+    def add(self, lease: Lease) -> None:
+        """A new lease, which what follows in the batch can change already."""
+        self.leases[lease.lease_id] = self.new[lease.lease_id] = lease
+
+    def touch(self, lease: Lease) -> None:
+        """It has changed and is to be written."""
+        if lease.lease_id not in self.new:  # those are written whole
+            self.touched[lease.lease_id] = lease
+
+    def tell(self, lease: Lease, type_: str, data: bytes, command: Command, now: datetime) -> None:
+        """Add the event of what a command has made of a lease; its number is the lease's `event_sequence`."""
+        self.events.append(
+            Event(
+                id=uuid7(),
+                source=SOURCE,
+                type=type_,
+                subject=lease.lease_id,
+                time=rfc3339(now),
+                sequence=lease.event_sequence,
+                seensequence=lease.payment_sequence,
+                correlationid=command.command_id,
+                causationid=command.command_id,
+                traceparent=command.traceparent,
+                data=msgspec.Raw(data),
+            )
+        )
+
+    async def save(self, connection: Connection) -> None:
+        """Write it all; the events are the caller's to append."""
+        await lease_repository.insert(connection, list(self.new.values()))
+        await lease_repository.update(connection, list(self.touched.values()))
+        await lease_repository.insert_history(connection, self.changes)
+
+
+def token(lease: Lease) -> str:
+    """The Consistency-Token for what has been told of the lease so far."""
+    return read_your_writes.token(read_your_writes.Position(SOURCE, lease.event_sequence, lease.lease_id))

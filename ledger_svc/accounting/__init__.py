@@ -1,0 +1,1 @@
+"""Double entry, derived from the events."""

@@ -1,0 +1,1 @@
+"""Whether anything is missing: anomalies, reconciliation with the producers, healing."""

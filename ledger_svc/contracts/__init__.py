@@ -1,0 +1,1 @@
+"""The events as the ledger reads them."""

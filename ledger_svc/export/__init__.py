@@ -1,0 +1,1 @@
+"""Downloads that an auditor can verify offline."""

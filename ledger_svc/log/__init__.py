@@ -1,0 +1,1 @@
+"""The append-only log: reading the stream, checking events, appending them."""

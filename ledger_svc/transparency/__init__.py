@@ -1,0 +1,1 @@
+"""The proof: Merkle tree, signed checkpoints, inclusion and consistency."""

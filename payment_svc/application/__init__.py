@@ -1,0 +1,1 @@
+"""What commands and events do: rules, state and events in one unit of work."""

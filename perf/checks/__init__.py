@@ -1,0 +1,1 @@
+"""Properties that are checked under load: conservation, resolution, tampering."""

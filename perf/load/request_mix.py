@@ -1,0 +1,185 @@
+"""What the open model asks, of leases made for it beforehand; with the weights of the classes of users."""
+
+import asyncio
+import json
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import aiohttp
+
+from perf.checks.request_counts import Books
+from perf.load import http_generator, lease_pool
+from perf.load.open_loop import Request
+from perf.stats.latencies import Latencies
+from perf.targets.addresses import addresses
+
+MADE_AT_ONCE = 50
+LOOKED_AT = 200  # leases that are read again and again
+DAYS_AGO = 200  # six instalments of twelve are due
+SPARE = 1.3  # more leases are made than the weights ask for: which request comes when is drawn
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of request."""
+
+    name: str  # "POST /api/v1/leases", as in the thresholds
+    weight: int
+    make: Callable[[], bytes]
+    expect: int = 200
+
+    @property
+    def line(self) -> tuple[str, str]:
+        """Method and path."""
+        method, path = self.name.split(" ", 1)
+        return method, path
+
+
+@dataclass
+class Stock:
+    """Leases to ask about and to pay; each payment and each payoff is asked for once."""
+
+    looked_at: list[str] = field(default_factory=list)
+    payments: list[str] = field(default_factory=list)
+    payoffs: list[str] = field(default_factory=list)
+
+
+class Mix:
+    """What one service is asked, drawn by weight."""
+
+    def __init__(self, service: str, kinds: Sequence[Kind], seed: int, books: Books) -> None:
+        self.service = service
+        self._kinds = kinds
+        self._books = books
+        self._random = random.Random(f"{service}{seed}")
+        self._asked: dict[int, Kind] = {}
+        self.latencies = {kind.name: Latencies() for kind in kinds}
+        self.wrong = {kind.name: 0 for kind in kinds}
+
+    @property
+    def wrongs(self) -> int:
+        """Answers with another status than the scenario expects."""
+        return sum(self.wrong.values())
+
+    def make(self, number: int) -> bytes:
+        """The next request."""
+        [kind] = self._random.choices(self._kinds, [each.weight for each in self._kinds])
+        self._asked[number] = kind
+        self._books.sends(*kind.line)
+        return kind.make()
+
+    def answered(self, request: Request, body: bytes) -> None:
+        """An answer has come."""
+        kind = self._asked.pop(request.number)
+        self._books.hears(*kind.line, request.status, body)
+        self.latencies[kind.name].record((request.answered - request.intended) / 1e9)
+        self.wrong[kind.name] += request.status != kind.expect
+
+
+def mixes(stock: Stock, seed: int, books: Books) -> list[Mix]:
+    """The three services' mixes, with the weights of the classes of users."""
+    lease, payment, ledger = (addresses()[name] for name in ("lease", "payment", "ledger"))
+    pick = random.Random(seed)
+
+    def get(base: str, path: str) -> Callable[[], bytes]:
+        return lambda: http_generator.get(base + path.format(id=pick.choice(stock.looked_at)))
+
+    def post(
+        base: str, path: str, body: Callable[[], object], of: list[str] | None = None
+    ) -> Callable[[], bytes]:
+        def make() -> bytes:
+            chosen = of.pop() if of is not None else pick.choice(stock.looked_at)
+            return http_generator.post(base + path.format(id=chosen), json.dumps(body()).encode())
+
+        return make
+
+    card = {"payment_method": "pm_card_ok"}
+    audit = "/api/v1/audit/leases/{id}"
+    return [
+        Mix(
+            "lease",
+            [
+                Kind("POST /api/v1/leases", 3, post(lease, "/api/v1/leases", lease_pool.terms), 201),
+                Kind("GET /api/v1/leases/{id}", 2, get(lease, "/api/v1/leases/{id}")),
+                Kind("GET /api/v1/leases/{id}/history", 2, get(lease, "/api/v1/leases/{id}/history")),
+                Kind("GET /api/v1/leases", 2, get(lease, "/api/v1/leases")),
+                Kind("GET /health", 1, get(lease, "/health")),
+            ],
+            seed,
+            books,
+        ),
+        Mix(
+            "payment",
+            [
+                Kind("GET /api/v1/leases/{id}/payments", 2, get(payment, "/api/v1/leases/{id}/payments")),
+                Kind(
+                    "POST /api/v1/payments/{id}/attempt",
+                    6,
+                    post(payment, "/api/v1/payments/{id}/attempt", lambda: card, stock.payments),
+                    201,
+                ),
+                Kind(
+                    "POST /api/v1/leases/{id}/payoff",
+                    1,
+                    post(payment, "/api/v1/leases/{id}/payoff", lambda: card, stock.payoffs),
+                    201,
+                ),
+                Kind("GET /health", 1, get(payment, "/health")),
+            ],
+            seed,
+            books,
+        ),
+        Mix(
+            "ledger",
+            [
+                Kind(f"GET {audit}", 3, get(ledger, audit)),
+                Kind(f"GET {audit}/timeline", 2, get(ledger, f"{audit}/timeline")),
+                Kind(
+                    f"POST {audit}/state-at-point",
+                    2,
+                    post(ledger, f"{audit}/state-at-point", lambda: {"seq": 10**9}),
+                ),
+                Kind(f"GET {audit}/export", 2, get(ledger, f"{audit}/export")),
+                Kind("GET /api/v1/audit/metrics", 1, get(ledger, "/api/v1/audit/metrics")),
+            ],
+            seed,
+            books,
+        ),
+    ]
+
+
+async def make_stock(requests: float, books: Books) -> Stock:
+    """As many leases as the payment service's part of the requests will need."""
+    attempts, payoffs = requests * 0.6 * SPARE + 20, requests * 0.1 * SPARE + 20
+    stock = Stock()
+    places = asyncio.Semaphore(MADE_AT_ONCE)
+    last: dict[str, str] = {}
+    async with aiohttp.ClientSession() as session:
+
+        async def lease() -> dict[str, object]:
+            path = "/api/v1/leases"
+            async with places:
+                books.sends("POST", path)
+                async with session.post(
+                    addresses()["lease"] + path, json=lease_pool.terms(DAYS_AGO)
+                ) as response:
+                    books.hears("POST", path, response.status, await response.read())
+                    response.raise_for_status()
+                    last["token"] = response.headers["Consistency-Token"]
+                    made: dict[str, object] = await response.json()
+                    return made
+
+        to_pay = await asyncio.gather(*(lease() for _ in range(int(attempts / lease_pool.TERM) + 1)))
+        to_pay_off = await asyncio.gather(*(lease() for _ in range(int(payoffs))))
+        looked_at = await asyncio.gather(*(lease() for _ in range(LOOKED_AT)))
+        # What the payment service and the ledger have of the last one they have of all.
+        headers = {"Consistency-Token": last["token"], "Prefer": "wait=30"}
+        for service, path in (("payment", "leases/{}/payments"), ("ledger", "audit/leases/{}")):
+            url = f"{addresses()[service]}/api/v1/{path.format(looked_at[-1]['lease_id'])}"
+            async with session.get(url, headers=headers) as response:
+                response.raise_for_status()
+    stock.payments = [row["payment_id"] for each in to_pay for row in each["schedule"]]  # type: ignore[attr-defined]
+    stock.payoffs = [str(each["lease_id"]) for each in to_pay_off]
+    stock.looked_at = [str(each["lease_id"]) for each in looked_at]
+    return stock

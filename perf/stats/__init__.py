@@ -1,0 +1,1 @@
+"""Latencies, percentiles and verdicts on them."""
