@@ -3,9 +3,12 @@
 import re
 from math import gcd
 from types import MappingProxyType
-from typing import Final
+from typing import Annotated, Final
 
 from iso4217 import Currency
+from msgspec import Meta
+
+MinorUnits = Annotated[int, Meta(description="minor units")]
 
 # ISO 4217, list one (current currencies and funds): code → digits after the point (JPY 0, USD 2, KWD 3).
 # Codes without a minor unit (gold, drawing rights, "no currency", the test code) are not money to pay in.

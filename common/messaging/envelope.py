@@ -4,9 +4,10 @@ Source of the event format: CloudEvents 1.0.2, JSON event format, structured con
 """
 
 from datetime import datetime
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
+from msgspec import Meta
 
 EVENT_CONTENT_TYPE = "application/cloudevents+json"
 EVENT_BATCH_CONTENT_TYPE = "application/cloudevents-batch+json"
@@ -17,19 +18,24 @@ COMMAND_BATCH_CONTENT_TYPE = "application/vnd.commands+json"  # an array of them
 class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
     """One CloudEvent as it is published; its encoded bytes are never changed afterwards."""
 
-    specversion: Literal["1.0"] = "1.0"
-    id: str  # UUIDv7
-    source: str  # "/lease-svc" or "/payment-svc"
-    type: str  # dotted, past tense; also the routing key
-    subject: str  # the lease's id
-    time: str  # RFC 3339, UTC, microseconds
-    datacontenttype: Literal["application/json"] = "application/json"
-    sequence: int  # 1, 2, 3 … per source and subject, no gaps
-    seensequence: int | None = None  # the last of the other source's events of the subject that this knows of
-    correlationid: str  # the command at the start of it all
-    causationid: str  # the command or event that caused this one
-    traceparent: str | None = None  # W3C trace context of the request
-    data: msgspec.Raw  # the type's own fields, see docs/events/
+    specversion: Annotated[Literal["1.0"], Meta(description="always this")] = "1.0"
+    id: Annotated[str, Meta(description="UUIDv7")]
+    source: Annotated[str, Meta(description='"/lease-svc" or "/payment-svc"')]
+    type: Annotated[str, Meta(description="dotted, past tense; also the routing key")]
+    subject: Annotated[str, Meta(description="the lease's id")]
+    time: Annotated[str, Meta(description="RFC 3339, UTC, microseconds")]
+    datacontenttype: Annotated[Literal["application/json"], Meta(description="always this")] = (
+        "application/json"
+    )
+    sequence: Annotated[int, Meta(description="1, 2, 3 … per source and subject, no gaps")]
+    seensequence: Annotated[
+        int | None,
+        Meta(description="the last of the other source's events of the subject that this knows of"),
+    ] = None
+    correlationid: Annotated[str, Meta(description="the command at the start of it all")]
+    causationid: Annotated[str, Meta(description="the command or event that caused this one")]
+    traceparent: Annotated[str | None, Meta(description="W3C trace context of the request")] = None
+    data: Annotated[msgspec.Raw, Meta(description="the type's own fields, see docs/events/")]
 
 
 class Command(msgspec.Struct, frozen=True, kw_only=True):

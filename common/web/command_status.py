@@ -1,9 +1,11 @@
 """What became of a command, whoever asks, from whichever front."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Annotated
 
 import msgspec
 from aiohttp import web
+from msgspec import Meta
 
 from common.kernel.clock import rfc3339, utcnow
 from common.kernel.ids import born_ms
@@ -24,11 +26,14 @@ class CommandStatus(msgspec.Struct, frozen=True, kw_only=True):
     """What `GET /api/v1/commands/{command_id}` answers."""
 
     command_id: str
-    status: str  # pending, succeeded or rejected
-    http_status: int | None  # of the synchronous answer; null until there is one
-    outcome: msgspec.Raw  # the body of the synchronous answer; while pending the attempt so far, or null
-    submitted_at: str  # RFC 3339
-    completed_at: str | None  # RFC 3339; null while pending
+    status: Annotated[str, Meta(description="pending, succeeded or rejected")]
+    http_status: Annotated[int | None, Meta(description="of the synchronous answer; null until there is one")]
+    outcome: Annotated[
+        msgspec.Raw,
+        Meta(description="the body of the synchronous answer; while pending the attempt so far, or null"),
+    ]
+    submitted_at: Annotated[str, Meta(description="RFC 3339")]
+    completed_at: Annotated[str | None, Meta(description="RFC 3339; null while pending")]
 
 
 def status_url(command_id: str) -> str:

@@ -3,9 +3,10 @@
 import html
 import re
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
+from msgspec import Meta
 
 from common.web.problems import types as problem_types
 from common.web.problems.details import CONTENT_TYPE as PROBLEM_CONTENT_TYPE
@@ -19,7 +20,7 @@ class Pending(msgspec.Struct, frozen=True, kw_only=True):
     """The command is safe with the broker; its outcome is not there yet, or was not waited for."""
 
     command_id: str
-    status: str  # "pending"
+    status: Annotated[str, Meta(description='"pending"')]
     status_url: str
     resource_url: str
 

@@ -19,8 +19,10 @@ Limit = Annotated[int, Meta(ge=1, le=200)]
 class PageQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Query of a list."""
 
-    limit: Limit = 50  # items at most
-    cursor: Annotated[str, Meta(max_length=200)] | None = None  # `next_cursor` of the page before
+    limit: Annotated[Limit, Meta(description="items at most")] = 50
+    cursor: Annotated[
+        Annotated[str, Meta(max_length=200)] | None, Meta(description="`next_cursor` of the page before")
+    ] = None
 
 
 def write(of: str, position: str) -> str:

@@ -1,11 +1,14 @@
 """The lease as JSON. What never changes is stored as JSON and joined in, not decoded and encoded again."""
 
 from datetime import date, datetime
+from typing import Annotated
 
 import msgspec
+from msgspec import Meta
 from msgspec.structs import replace
 
 from common.kernel.clock import rfc3339
+from common.kernel.money import MinorUnits
 from lease_svc.contracts.events import Autopay, AutopayStop, Contract, Instalment, Status
 from lease_svc.domain.lease import Lease
 
@@ -17,14 +20,16 @@ decode_contract = msgspec.json.Decoder(Contract).decode
 class LeaseSummary(Contract, frozen=True, kw_only=True):
     """A lease in a list; of its contract, `autopay` and `payment_method` are as they are now."""
 
-    lease_id: str
-    status: Status
-    version: int  # changes so far
-    amount_paid: int  # minor units
-    balance: int  # minor units still to be paid, late fees included
-    next_due_date: date | None  # of the first instalment not paid in full
-    payments_made: int  # instalments paid in full
-    autopay_stopped: AutopayStop | None  # why autopay charges nothing; null: nothing stops it
+    lease_id: Annotated[str, Meta(description="the lease, UUIDv7")]
+    status: Annotated[Status, Meta(description="what became of it")]
+    version: Annotated[int, Meta(description="changes so far")]
+    amount_paid: MinorUnits
+    balance: Annotated[int, Meta(description="minor units still to be paid, late fees included")]
+    next_due_date: Annotated[date | None, Meta(description="of the first instalment not paid in full")]
+    payments_made: Annotated[int, Meta(description="instalments paid in full")]
+    autopay_stopped: Annotated[
+        AutopayStop | None, Meta(description="why autopay charges nothing; null: nothing stops it")
+    ]
     created_at: datetime
     updated_at: datetime
 
@@ -32,7 +37,7 @@ class LeaseSummary(Contract, frozen=True, kw_only=True):
 class LeaseView(LeaseSummary, frozen=True, kw_only=True):
     """A lease with its schedule."""
 
-    schedule: list[Instalment]
+    schedule: Annotated[list[Instalment], Meta(description="the instalments, in order of number")]
 
 
 class _Moving(msgspec.Struct, frozen=True, kw_only=True):

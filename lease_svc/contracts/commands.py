@@ -24,14 +24,14 @@ Amount = Annotated[int, Meta(ge=1, le=PRINCIPAL_MAX, description="minor units of
 class Fee(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A fee that falls due with the first instalment."""
 
-    code: Code  # what it is for
+    code: Annotated[Code, Meta(description="what it is for")]
     amount: Amount
 
 
 class LateFee(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What an instalment costs that is paid late."""
 
-    grace_days: Annotated[int, Meta(ge=0, le=90)]  # days after the due date
+    grace_days: Annotated[int, Meta(ge=0, le=90), Meta(description="days after the due date")]
     amount: Amount
 
 
@@ -45,16 +45,32 @@ class NewLease(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         str, Meta(pattern=r"^[0-9]{1,2}(\.[0-9]{1,8})?$(?!\n)", description='yearly nominal, "0" to "10"')
     ]
     term: Annotated[int, Meta(ge=1, le=TERM_MAX, description="number of instalments")]
-    frequency: Frequency
-    start_date: date  # interest runs from here
-    first_due_date: date | None = None  # one period after start_date where absent
-    day_count: DayCount = "30/360"
-    fees: Annotated[list[Fee], Meta(max_length=20)] = []
-    payment_method: PaymentMethod | None = None
-    autopay: bool = False
-    late_fee: LateFee | None = None
+    frequency: Annotated[Frequency, Meta(description="how far the instalments are apart")]
+    start_date: Annotated[date, Meta(description="interest runs from here")]
+    first_due_date: Annotated[date | None, Meta(description="one period after start_date where absent")] = (
+        None
+    )
+    day_count: Annotated[DayCount, Meta(description="how the days of a period become a part of a year")] = (
+        "30/360"
+    )
+    fees: Annotated[
+        list[Fee],
+        Meta(max_length=20),
+        Meta(description="what falls due with the first instalment, on top of it"),
+    ] = []
+    payment_method: Annotated[
+        PaymentMethod | None, Meta(description="the token that was charged; never a card number")
+    ] = None
+    autopay: Annotated[
+        bool, Meta(description="whether instalments are to be collected without being asked for")
+    ] = False
+    late_fee: Annotated[
+        LateFee | None, Meta(description="what an instalment paid late costs; null: nothing")
+    ] = None
     metadata: Annotated[
-        dict[Annotated[str, Meta(max_length=40)], Annotated[str, Meta(max_length=500)]], Meta(max_length=20)
+        dict[Annotated[str, Meta(max_length=40)], Annotated[str, Meta(max_length=500)]],
+        Meta(max_length=20),
+        Meta(description="the client's own words, kept as they came"),
     ] = {}
 
 

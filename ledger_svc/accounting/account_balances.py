@@ -4,9 +4,10 @@ They are kept up event by event, so that a trial balance never has to count the 
 anew from the entries at any time.
 """
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
+from msgspec import Meta
 
 from ledger_svc.accounting.journal import CHART, Booking
 
@@ -28,8 +29,8 @@ class Posting(msgspec.Struct, frozen=True, kw_only=True):
 
     account: str
     side: Literal["debit", "credit"]
-    amount: int  # minor units, above 0
-    currency: str  # ISO 4217
+    amount: Annotated[int, Meta(description="minor units, above 0")]
+    currency: Annotated[str, Meta(description="ISO 4217")]
 
 
 class Account(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,16 +39,18 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     account: str
     debits: int
     credits: int
-    balance: int  # debits - credits
+    balance: Annotated[int, Meta(description="debits - credits")]
 
 
 class Balance(msgspec.Struct, frozen=True, kw_only=True):
     """A trial balance in one currency; minor units."""
 
-    accounts: list[Account]  # those that anything was ever booked on, in the order of the chart
+    accounts: Annotated[
+        list[Account], Meta(description="those that anything was ever booked on, in the order of the chart")
+    ]
     debits: int
     credits: int
-    difference: int  # debits - credits: 0, or the books are wrong
+    difference: Annotated[int, Meta(description="debits - credits: 0, or the books are wrong")]
 
 
 def post(books: Books, booking: Booking | None) -> Books:

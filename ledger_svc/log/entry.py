@@ -2,9 +2,10 @@
 
 from base64 import b64encode
 from datetime import datetime
+from typing import Annotated
 
 import msgspec
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET, Meta, UnsetType
 
 from common.kernel.clock import rfc3339
 from ledger_svc.contracts.envelope import Event
@@ -34,11 +35,13 @@ class EntryView(msgspec.Struct, frozen=True, kw_only=True):
     type: str
     source: str
     sequence: int
-    occurred_at: str  # RFC 3339, UTC, microseconds
-    recorded_at: str  # RFC 3339, UTC, microseconds
-    data: msgspec.Raw  # the event's data, byte for byte
-    leaf_hash: str  # lower-case hex
-    raw: str | UnsetType = UNSET  # base64 of the exact bytes, only when asked for
+    occurred_at: Annotated[str, Meta(description="RFC 3339, UTC, microseconds")]
+    recorded_at: Annotated[str, Meta(description="RFC 3339, UTC, microseconds")]
+    data: Annotated[msgspec.Raw, Meta(description="the event's data, byte for byte")]
+    leaf_hash: Annotated[str, Meta(description="lower-case hex")]
+    raw: Annotated[str | UnsetType, Meta(description="base64 of the exact bytes, only when asked for")] = (
+        UNSET
+    )
 
 
 class _DataOnly(msgspec.Struct):

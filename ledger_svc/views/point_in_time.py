@@ -3,10 +3,12 @@
 from collections.abc import Iterable
 from datetime import datetime
 from functools import reduce
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
+from msgspec import Meta
 
+from common.kernel.money import MinorUnits
 from ledger_svc.contracts import envelope
 from ledger_svc.contracts.envelope import Event
 from ledger_svc.log.entry import Entry
@@ -41,12 +43,15 @@ Basis = Literal["occurred", "recorded"]
 class PaymentState(msgspec.Struct, frozen=True, kw_only=True):
     """One instalment in a snapshot."""
 
-    number: int
-    payment_id: str
-    status: str  # "scheduled", "due", "late", "processing", "paid", "cancelled"
-    amount: int  # minor units
-    amount_paid: int  # minor units
-    amount_due: int  # minor units still to be paid; 0 once it is cancelled, whatever is under way on it
+    number: Annotated[int, Meta(description="of the instalment: 1, 2, 3 …")]
+    payment_id: Annotated[str, Meta(description="the instalment's payment, UUIDv7")]
+    status: Annotated[str, Meta(description='"scheduled", "due", "late", "processing", "paid", "cancelled"')]
+    amount: MinorUnits
+    amount_paid: MinorUnits
+    amount_due: Annotated[
+        int,
+        Meta(description="minor units still to be paid; 0 once it is cancelled, whatever is under way on it"),
+    ]
 
 
 class Missing(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,11 +69,13 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     of all payments.
     """
 
-    status: str  # "active", "delinquent", "paid_off", "cancelled", "charged_off"
-    balance: int  # minor units
-    amount_paid: int  # minor units
-    settled_early: int  # of `amount_paid`, what payoffs paid for payments that they cancelled
-    payments: list[PaymentState]  # by number
+    status: Annotated[str, Meta(description='"active", "delinquent", "paid_off", "cancelled", "charged_off"')]
+    balance: MinorUnits
+    amount_paid: MinorUnits
+    settled_early: Annotated[
+        int, Meta(description="of `amount_paid`, what payoffs paid for payments that they cancelled")
+    ]
+    payments: Annotated[list[PaymentState], Meta(description="by number")]
 
 
 def apply(state: LeaseState, event: Event) -> LeaseState:

@@ -1,9 +1,10 @@
 """What happened to a lease, told in words for people."""
 
 from collections.abc import Iterable, Iterator
-from typing import assert_never
+from typing import Annotated, assert_never
 
 import msgspec
+from msgspec import Meta
 
 from common.kernel.clock import rfc3339
 from ledger_svc.contracts import envelope, payloads
@@ -38,15 +39,22 @@ _OUTCOMES = {
 class Item(msgspec.Struct, frozen=True, kw_only=True):
     """One line of the timeline."""
 
-    at: str  # RFC 3339, UTC, microseconds: when it occurred
-    seq: int  # of the ledger's entry
-    type: str  # the event's
-    title: str  # a few words
-    summary: str  # a sentence without its full stop
-    amount: int  # minor units: what the event is about; not to be added up
-    collected: int  # minor units that came in, negative: went back; all lines together: what is paid
-    balance_change: int  # minor units; all lines up to this one together: `balance_after`
-    balance_after: int | None  # minor units; None while the ledger has not seen lease.created
+    at: Annotated[str, Meta(description="RFC 3339, UTC, microseconds: when it occurred")]
+    seq: Annotated[int, Meta(description="of the ledger's entry")]
+    type: Annotated[str, Meta(description="the event's")]
+    title: Annotated[str, Meta(description="a few words")]
+    summary: Annotated[str, Meta(description="a sentence without its full stop")]
+    amount: Annotated[int, Meta(description="minor units: what the event is about; not to be added up")]
+    collected: Annotated[
+        int,
+        Meta(description="minor units that came in, negative: went back; all lines together: what is paid"),
+    ]
+    balance_change: Annotated[
+        int, Meta(description="minor units; all lines up to this one together: `balance_after`")
+    ]
+    balance_after: Annotated[
+        int | None, Meta(description="minor units; None while the ledger has not seen lease.created")
+    ]
 
 
 def timeline(entries: Iterable[Entry]) -> Iterator[Item]:

@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
+from msgspec import Meta
 
 from common.kernel.clock import rfc3339
 from common.kernel.ids import uuid7
@@ -50,25 +51,34 @@ class RunResult(msgspec.Struct, frozen=True, kw_only=True):
     """What a run has done: the answer to the command that asks for it."""
 
     run_id: str
-    as_of: date
-    leases: int  # leases worked through
-    due: int  # instalments found to have reached their due date
-    attempted: int  # autopay attempts started; what the next three leave of it did not get through
+    as_of: Annotated[date, Meta(description="the day the payoff was reckoned for")]
+    leases: Annotated[int, Meta(description="leases worked through")]
+    due: Annotated[int, Meta(description="instalments found to have reached their due date")]
+    attempted: Annotated[
+        int, Meta(description="autopay attempts started; what the next three leave of it did not get through")
+    ]
     succeeded: int
     declined: int
-    unknown: int  # the gateway has not said yet, to the run's attempts as they are when it is asked for
-    late_fees: int  # late fees assessed
-    delinquent: int  # leases that became delinquent
-    cured: int  # leases that are no longer delinquent, by what these attempts have collected
+    unknown: Annotated[
+        int,
+        Meta(
+            description="the gateway has not said yet, to the run's attempts as they are when it is asked for"
+        ),
+    ]
+    late_fees: Annotated[int, Meta(description="late fees assessed")]
+    delinquent: Annotated[int, Meta(description="leases that became delinquent")]
+    cured: Annotated[
+        int, Meta(description="leases that are no longer delinquent, by what these attempts have collected")
+    ]
 
 
 class RunView(RunResult, frozen=True, kw_only=True):
     """A run as it stands."""
 
-    status: Literal["running", "completed"]
-    started_at: str  # RFC 3339
-    completed_at: str | None  # RFC 3339
-    remaining: int  # leases still to be worked through
+    status: Annotated[Literal["running", "completed"], Meta(description="what became of it")]
+    started_at: Annotated[str, Meta(description="RFC 3339")]
+    completed_at: Annotated[str | None, Meta(description="RFC 3339")]
+    remaining: Annotated[int, Meta(description="leases still to be worked through")]
 
 
 def run_id_of(as_of: date) -> str:

@@ -1,11 +1,13 @@
 """Payments, attempts and payoff quotes as clients see them."""
 
 from datetime import date
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
+from msgspec import Meta
 
 from common.kernel.clock import rfc3339
+from common.kernel.money import MinorUnits
 from payment_svc.contracts.events import AutopayStop, Kind, PaymentStatus, Waived
 from payment_svc.domain.attempt import Account, Attempt, AttemptStatus, Payment
 from payment_svc.domain.declines import Decline
@@ -16,72 +18,97 @@ from payment_svc.domain.payoff_quote import Quote
 class PaymentView(msgspec.Struct, frozen=True, kw_only=True):
     """An instalment to be collected."""
 
-    payment_id: str
-    lease_id: str
-    number: int  # 1, 2, 3 …
-    due_date: date
-    currency: str  # ISO 4217
-    amount: int  # minor units
-    amount_paid: int  # minor units
-    amount_due: int  # minor units still to be paid
-    status: PaymentStatus
-    attempts: int  # tries so far
-    next_retry_at: str | None  # RFC 3339: of autopay; null: none is planned, or autopay is off or stopped
+    payment_id: Annotated[str, Meta(description="the instalment's payment, UUIDv7")]
+    lease_id: Annotated[str, Meta(description="the lease, UUIDv7")]
+    number: Annotated[int, Meta(description="1, 2, 3 …")]
+    due_date: Annotated[date, Meta(description="the day it falls due")]
+    currency: Annotated[str, Meta(description="ISO 4217")]
+    amount: MinorUnits
+    amount_paid: MinorUnits
+    amount_due: Annotated[int, Meta(description="minor units still to be paid")]
+    status: Annotated[PaymentStatus, Meta(description="what became of it")]
+    attempts: Annotated[int, Meta(description="tries so far")]
+    next_retry_at: Annotated[
+        str | None,
+        Meta(description="RFC 3339: of autopay; null: none is planned, or autopay is off or stopped"),
+    ]
     last_attempt_id: str | None
-    autopay_stopped: AutopayStop | None  # why autopay collects nothing of it; null: nothing stops that
+    autopay_stopped: Annotated[
+        AutopayStop | None, Meta(description="why autopay collects nothing of it; null: nothing stops that")
+    ]
 
 
 class AttemptView(msgspec.Struct, frozen=True, kw_only=True):
     """One try to move money."""
 
-    attempt_id: str
-    payment_id: str | None  # null: a payoff
-    lease_id: str
-    kind: Kind
-    amount: int  # minor units
-    currency: str  # ISO 4217
-    payment_method: str
-    status: AttemptStatus
-    decline: Decline | None
-    gateway_reference: str | None
-    created_at: str  # RFC 3339
-    settled_at: str | None  # RFC 3339
-    payment: PaymentView | None  # the instalment now; null: a payoff
-    breakdown: Breakdown | None  # of a payoff: how the amount comes about
-    quote_id: str | None  # of a payoff: the quote it was to pay; null: none was cited
-    refund_due: int = 0  # of a payoff: minor units of interest paid ahead that go back by themselves
-    waived: Waived = Waived()  # of a payoff: late fees assessed after its amount was fixed, no longer owed
-    amount_refunded: int  # minor units of it that were given or taken back
-    refunds: str | None  # of a refund or chargeback: the attempt whose money it takes back
-    reason: str | None  # of a refund or chargeback
+    attempt_id: Annotated[str, Meta(description="the attempt, UUIDv7; also the gateway's idempotency key")]
+    payment_id: Annotated[str | None, Meta(description="null: a payoff")]
+    lease_id: Annotated[str, Meta(description="the lease, UUIDv7")]
+    kind: Annotated[Kind, Meta(description="what was to be collected, or taken back")]
+    amount: MinorUnits
+    currency: Annotated[str, Meta(description="ISO 4217")]
+    payment_method: Annotated[str, Meta(description="the token that was charged; never a card number")]
+    status: Annotated[AttemptStatus, Meta(description="what became of it")]
+    decline: Annotated[Decline | None, Meta(description="why, and what to do about it")]
+    gateway_reference: Annotated[str | None, Meta(description="the gateway's id of the charge")]
+    created_at: Annotated[str, Meta(description="RFC 3339")]
+    settled_at: Annotated[str | None, Meta(description="RFC 3339")]
+    payment: Annotated[PaymentView | None, Meta(description="the instalment now; null: a payoff")]
+    breakdown: Annotated[Breakdown | None, Meta(description="of a payoff: how the amount comes about")]
+    quote_id: Annotated[
+        str | None, Meta(description="of a payoff: the quote it was to pay; null: none was cited")
+    ]
+    refund_due: Annotated[
+        int, Meta(description="of a payoff: minor units of interest paid ahead that go back by themselves")
+    ] = 0
+    waived: Annotated[
+        Waived, Meta(description="of a payoff: late fees assessed after its amount was fixed, no longer owed")
+    ] = Waived()
+    amount_refunded: Annotated[int, Meta(description="minor units of it that were given or taken back")]
+    refunds: Annotated[
+        str | None, Meta(description="of a refund or chargeback: the attempt whose money it takes back")
+    ]
+    reason: Annotated[str | None, Meta(description="of a refund or chargeback")]
 
 
 class AutopayView(msgspec.Struct, frozen=True, kw_only=True):
     """Whether and with what autopay collects a lease's instalments."""
 
-    lease_id: str
-    autopay: bool
-    payment_method: str | None  # what it charges; null: none was ever named
-    autopay_stopped: AutopayStop | None  # why it charges nothing of the lease; null: not stopped
+    lease_id: Annotated[str, Meta(description="the lease, UUIDv7")]
+    autopay: Annotated[
+        bool, Meta(description="whether instalments are to be collected without being asked for")
+    ]
+    payment_method: Annotated[str | None, Meta(description="what it charges; null: none was ever named")]
+    autopay_stopped: Annotated[
+        AutopayStop | None, Meta(description="why it charges nothing of the lease; null: not stopped")
+    ]
 
 
 class PayoffEstimate(msgspec.Struct, frozen=True, kw_only=True):
     """What it would cost to pay a lease off on a day; it binds nobody."""
 
-    lease_id: str
-    as_of: date
-    amount: int  # minor units
-    currency: str  # ISO 4217
-    breakdown: Breakdown
-    interest_saved: int  # minor units that would no longer be owed, or were paid ahead and are not earned
-    refund_due: int = 0  # minor units that would go back to the customer; above 0 only where the amount is 0
+    lease_id: Annotated[str, Meta(description="the lease, UUIDv7")]
+    as_of: Annotated[date, Meta(description="the day the payoff was reckoned for")]
+    amount: MinorUnits
+    currency: Annotated[str, Meta(description="ISO 4217")]
+    breakdown: Annotated[Breakdown, Meta(description="how the amount comes about")]
+    interest_saved: Annotated[
+        int,
+        Meta(description="minor units that would no longer be owed, or were paid ahead and are not earned"),
+    ]
+    refund_due: Annotated[
+        int,
+        Meta(
+            description="minor units that would go back to the customer; above 0 only where the amount is 0"
+        ),
+    ] = 0
 
 
 class PayoffQuote(PayoffEstimate, frozen=True, kw_only=True):
     """What it costs to pay a lease off, promised."""
 
-    quote_id: str  # to be cited when paying, once
-    expires_at: str  # RFC 3339, exclusive: the midnight (UTC) that ends the day
+    quote_id: Annotated[str, Meta(description="to be cited when paying, once")]
+    expires_at: Annotated[str, Meta(description="RFC 3339, exclusive: the midnight (UTC) that ends the day")]
 
 
 def attempt_url(attempt_id: str) -> str:

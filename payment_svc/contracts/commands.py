@@ -22,21 +22,27 @@ class NewAttempt(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """The body of `POST /api/v1/payments/{payment_id}/attempt`."""
 
     payment_method: PaymentMethod
-    amount: Annotated[int, Meta(ge=1, le=AMOUNT_MAX)] | None = None  # minor units; absent: all that is due
+    amount: Annotated[
+        Annotated[int, Meta(ge=1, le=AMOUNT_MAX)] | None,
+        Meta(description="minor units; absent: all that is due"),
+    ] = None
 
 
 class NewRefund(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The body of `POST /api/v1/attempts/{attempt_id}/refund`."""
 
     reason: Reason
-    amount: Annotated[int, Meta(ge=1, le=AMOUNT_MAX)] | None = None  # minor units; absent: all that is left
+    amount: Annotated[
+        Annotated[int, Meta(ge=1, le=AMOUNT_MAX)] | None,
+        Meta(description="minor units; absent: all that is left"),
+    ] = None
 
 
 class NewPayoff(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The body of `POST /api/v1/leases/{lease_id}/payoff`."""
 
     payment_method: PaymentMethod
-    quote_id: QuoteId | None = None  # absent: what it costs today (UTC)
+    quote_id: Annotated[QuoteId | None, Meta(description="absent: what it costs today (UTC)")] = None
 
 
 class NewQuote(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -51,8 +57,12 @@ class NewQuote(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 class NewAutopay(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The body of `POST /api/v1/leases/{lease_id}/autopay`."""
 
-    autopay: bool  # whether instalments are to be collected without being asked for
-    payment_method: PaymentMethod | None = None  # absent: the one known, unless that is stopped
+    autopay: Annotated[
+        bool, Meta(description="whether instalments are to be collected without being asked for")
+    ]
+    payment_method: Annotated[
+        PaymentMethod | None, Meta(description="absent: the one known, unless that is stopped")
+    ] = None
 
 
 class NewRun(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -61,10 +71,16 @@ class NewRun(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     as_of: Annotated[
         date, Meta(description="the day that collections are run for; after today (UTC) see `allow_future`")
     ]
-    # a day after today may be run for: only where the gateway is the sandbox, 422 elsewhere
-    allow_future: bool = False
-    # work out what a run would do, and do nothing; of any day
-    dry_run: bool = False
+    allow_future: Annotated[
+        bool,
+        Meta(
+            description="a day after today may be run for: only where the gateway is the sandbox, "
+            "422 elsewhere"
+        ),
+    ] = False
+    dry_run: Annotated[bool, Meta(description="work out what a run would do, and do nothing; of any day")] = (
+        False
+    )
 
 
 def run_rules(right: Mapping[str, Any]) -> list[FieldError]:

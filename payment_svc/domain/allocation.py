@@ -4,6 +4,8 @@ from typing import Self
 
 from msgspec import Struct
 
+from common.kernel.money import MinorUnits
+
 
 class Allocation(Struct, frozen=True, kw_only=True, gc=False):
     """An amount of money by what it is for; minor units.
@@ -12,10 +14,10 @@ class Allocation(Struct, frozen=True, kw_only=True, gc=False):
     ahead and is given back can exceed what has accrued.
     """
 
-    late_fees: int = 0
-    fees: int = 0
-    interest: int = 0
-    principal: int = 0
+    late_fees: MinorUnits = 0
+    fees: MinorUnits = 0
+    interest: MinorUnits = 0
+    principal: MinorUnits = 0
 
     @property
     def total(self) -> int:

@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
+from msgspec import Meta
 
 from common.kernel.day_count import DayCount
+from common.kernel.money import MinorUnits
 from payment_svc.contracts.events import AutopayStop, Kind, PaymentStatus
 from payment_svc.domain import payoff as payoffs
 from payment_svc.domain.allocation import Allocation, allocate
@@ -46,24 +48,36 @@ class Refused(Exception):
 class Account(msgspec.Struct, kw_only=True):
     """A lease as the payment service knows it; see the migration for each column's meaning."""
 
-    lease_id: str
+    lease_id: Annotated[str, Meta(description="the lease, UUIDv7")]
     currency: str
-    principal: int
+    principal: MinorUnits
     annual_rate: str
-    day_count: DayCount
+    day_count: Annotated[DayCount, Meta(description="how the days of a period become a part of a year")]
     start_date: date
-    payment_method: str | None = None  # what autopay charges
-    autopay: bool = False
-    autopay_stopped: AutopayStop | None = None  # the method: no run charges anything of the lease
-    grace_days: int = 0  # days after a due date without consequences
-    late_fee: int = 0  # minor units; 0: none is ever assessed
+    payment_method: Annotated[str | None, Meta(description="what autopay charges")] = None
+    autopay: Annotated[
+        bool, Meta(description="whether instalments are to be collected without being asked for")
+    ] = False
+    autopay_stopped: Annotated[
+        AutopayStop | None, Meta(description="the method: no run charges anything of the lease")
+    ] = None
+    grace_days: Annotated[int, Meta(description="days after a due date without consequences")] = 0
+    late_fee: Annotated[int, Meta(description="minor units; 0: none is ever assessed")] = 0
     delinquent: bool = False
-    next_look_on: date | None = None  # the next day on which a collection run has something to do here
-    collected_as_of: date | None = None  # the lease's day: the highest as_of of a run that has worked on it
-    payoff_in_flight: str | None = None  # the payoff, or the refund of one
-    payoff_standing: str | None = None  # the payoff that settled the lease and is not taken back whole
-    closed: Closed | None = None  # how the lease was closed before it was paid
-    money_moves: int = 0  # how often money was collected, given or taken back on the lease
+    next_look_on: Annotated[
+        date | None, Meta(description="the next day on which a collection run has something to do here")
+    ] = None
+    collected_as_of: Annotated[
+        date | None, Meta(description="the lease's day: the highest as_of of a run that has worked on it")
+    ] = None
+    payoff_in_flight: Annotated[str | None, Meta(description="the payoff, or the refund of one")] = None
+    payoff_standing: Annotated[
+        str | None, Meta(description="the payoff that settled the lease and is not taken back whole")
+    ] = None
+    closed: Annotated[Closed | None, Meta(description="how the lease was closed before it was paid")] = None
+    money_moves: Annotated[
+        int, Meta(description="how often money was collected, given or taken back on the lease")
+    ] = 0
     event_sequence: int = 0
     lease_sequence: int = 1
 

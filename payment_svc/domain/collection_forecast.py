@@ -7,10 +7,12 @@ that would be tried has no late fee and makes no lease delinquent, and what is p
 from collections import Counter
 from collections.abc import Sequence
 from datetime import date
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
+from msgspec import Meta
 
+from common.kernel.money import MinorUnits
 from payment_svc.application.collection_run import RunResult
 from payment_svc.domain import collection_rules
 from payment_svc.domain.attempt import Account, Payment
@@ -19,9 +21,9 @@ from payment_svc.domain.attempt import Account, Payment
 class Sums(msgspec.Struct, frozen=True, kw_only=True):
     """How many there are in a currency, and how much that is."""
 
-    currency: str  # ISO 4217
+    currency: Annotated[str, Meta(description="ISO 4217")]
     count: int
-    amount: int  # minor units
+    amount: MinorUnits
 
 
 class DryRunResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,10 +48,16 @@ class DryRunResult(msgspec.Struct, frozen=True, kw_only=True):
 class RunAnswer(RunResult, frozen=True, kw_only=True):
     """What a run has done; of a dry run, what it would do if every attempt succeeded."""
 
-    run_id: str | None  # type: ignore[assignment]  # null: a dry run
-    dry_run: Literal[True] | msgspec.UnsetType = msgspec.UNSET  # only of a dry run, as are the next two
-    charges: list[Sums] | msgspec.UnsetType = msgspec.UNSET  # by currency: the attempts
-    fees: list[Sums] | msgspec.UnsetType = msgspec.UNSET  # by currency: the late fees
+    run_id: Annotated[str | None, Meta(description="null: a dry run")]  # type: ignore[assignment]
+    dry_run: Annotated[
+        Literal[True] | msgspec.UnsetType, Meta(description="only of a dry run, as are the next two")
+    ] = msgspec.UNSET
+    charges: Annotated[list[Sums] | msgspec.UnsetType, Meta(description="by currency: the attempts")] = (
+        msgspec.UNSET
+    )
+    fees: Annotated[list[Sums] | msgspec.UnsetType, Meta(description="by currency: the late fees")] = (
+        msgspec.UNSET
+    )
 
 
 class Forecast:

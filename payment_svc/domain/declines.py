@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import msgspec
+from msgspec import Meta
 
 NO_RECORD = "no_record"  # this project's own: the gateway has never heard of the charge
 
@@ -26,10 +27,14 @@ _Words = Annotated[str, msgspec.Meta(min_length=1)]
 class Decline(msgspec.Struct, frozen=True, kw_only=True):
     """A decline as clients and events show it."""
 
-    code: str  # the gateway's own word, also where the table does not know it
-    class_: DeclineClass = msgspec.field(name="class")
-    advice: Advice
-    retry_at: str | None = None  # RFC 3339 instant of the next automatic attempt; null: none is planned
+    code: Annotated[str, Meta(description="the gateway's own word, also where the table does not know it")]
+    class_: Annotated[
+        DeclineClass, Meta(description="`soft`: the same card may well work later; `hard`: it will not")
+    ] = msgspec.field(name="class")
+    advice: Annotated[Advice, Meta(description="what to do about it")]
+    retry_at: Annotated[
+        str | None, Meta(description="RFC 3339 instant of the next automatic attempt; null: none is planned")
+    ] = None
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

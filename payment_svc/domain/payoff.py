@@ -9,13 +9,13 @@ costs nothing, and the rest of the credit is due back (`refund_due`).
 
 from collections.abc import Iterable
 from datetime import date
-from typing import Final, Literal
+from typing import Annotated, Final, Literal
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 from msgspec.structs import replace
 
 from common.kernel.day_count import DayCount, year_fraction
-from common.kernel.money import half_even, rate_ratio
+from common.kernel.money import MinorUnits, half_even, rate_ratio
 from payment_svc.domain.allocation import Allocation
 
 FORMULA: Final = "payoff/2"  # named in every payoff, so that an old amount can be worked out again later
@@ -39,22 +39,33 @@ class Terms(Struct, frozen=True, kw_only=True):
 class Instalment(Struct, frozen=True, kw_only=True):
     """An instalment as it stands."""
 
-    number: int  # 1, 2, 3 …
-    due_date: date
-    owed: Allocation  # all it asks for, paid or not
-    paid: Allocation  # what has been paid of that
-    principal_balance: int  # minor units; the lease's principal after this instalment, by the schedule
-    open: bool  # neither paid nor cancelled
+    number: Annotated[int, Meta(description="1, 2, 3 …")]
+    due_date: Annotated[date, Meta(description="the day it falls due")]
+    owed: Annotated[Allocation, Meta(description="all it asks for, paid or not")]
+    paid: Annotated[Allocation, Meta(description="what has been paid of that")]
+    principal_balance: Annotated[
+        int, Meta(description="minor units; the lease's principal after this instalment, by the schedule")
+    ]
+    open: Annotated[bool, Meta(description="neither paid nor cancelled")]
 
 
 class Breakdown(Struct, frozen=True, kw_only=True):
     """How the amount comes about: principal + accrued_interest + fees + late_fees - credits; minor units."""
 
-    principal: int
-    accrued_interest: int  # unpaid interest of instalments due, and what the running period has earned so far
-    fees: int
-    late_fees: int
-    credits: int  # interest already paid on instalments not yet due; may exceed the sum of the other parts
+    principal: MinorUnits
+    accrued_interest: Annotated[
+        int,
+        Meta(description="unpaid interest of instalments due, and what the running period has earned so far"),
+    ]
+    fees: MinorUnits
+    late_fees: MinorUnits
+    credits: Annotated[
+        int,
+        Meta(
+            description="interest already paid on instalments not yet due; may exceed the sum of the other "
+            "parts"
+        ),
+    ]
 
 
 class Settled(Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -30,8 +30,8 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
             examples=[each.uri for each in types.ALL],
         ),
     ]
-    title: str  # the type's
-    status: int
+    title: Annotated[str, Meta(description="the type's")]
+    status: Annotated[int, Meta(description="what became of it")]
     detail: str
     instance: str | None = None
     errors: list[FieldError] = []

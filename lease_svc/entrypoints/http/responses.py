@@ -1,6 +1,9 @@
 """What the lease service's routes take and answer, beside the lease itself (render.py)."""
 
+from typing import Annotated
+
 import msgspec
+from msgspec import Meta
 
 from common.web.pagination import PageQuery
 from lease_svc.application.representations import LeaseSummary
@@ -11,8 +14,10 @@ from lease_svc.contracts.events import Status
 class LeaseFilter(PageQuery, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Query of `GET /api/v1/leases`."""
 
-    customer_id: CustomerId | None = None
-    status: Status | None = None
+    customer_id: Annotated[CustomerId | None, Meta(description="the lessor's own name for the customer")] = (
+        None
+    )
+    status: Annotated[Status | None, Meta(description="what became of it")] = None
 
 
 class LeaseList(msgspec.Struct, frozen=True, kw_only=True):
@@ -25,18 +30,18 @@ class LeaseList(msgspec.Struct, frozen=True, kw_only=True):
 class HistoryItem(msgspec.Struct, frozen=True, kw_only=True):
     """One change of a lease."""
 
-    version: int  # 1, 2, 3 …
-    type: str  # the event's
-    occurred_at: str  # RFC 3339
+    version: Annotated[int, Meta(description="1, 2, 3 …")]
+    type: Annotated[str, Meta(description="the event's")]
+    occurred_at: Annotated[str, Meta(description="RFC 3339")]
     status_before: str | None
     status_after: str
-    balance: int  # minor units, after the change
-    data: msgspec.Raw  # what changed it
+    balance: Annotated[int, Meta(description="minor units, after the change")]
+    data: Annotated[msgspec.Raw, Meta(description="what changed it")]
 
 
 class History(msgspec.Struct, frozen=True, kw_only=True):
     """A lease's changes, oldest first."""
 
-    lease_id: str
+    lease_id: Annotated[str, Meta(description="the lease, UUIDv7")]
     items: list[HistoryItem]
     next_cursor: str | None

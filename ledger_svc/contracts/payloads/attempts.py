@@ -41,8 +41,8 @@ class Decline(msgspec.Struct, frozen=True, kw_only=True):
     """Why the issuer said no."""
 
     code: str
-    advice: str  # "do_not_retry", "retry_later", "update_instrument"
-    retry_at: str | None = None  # RFC 3339 instant or day
+    advice: Annotated[str, Meta(description='"do_not_retry", "retry_later", "update_instrument"')]
+    retry_at: Annotated[str | None, Meta(description="RFC 3339 instant or day")] = None
 
 
 class PaymentDeclined(Attempt, frozen=True, kw_only=True):

@@ -1,8 +1,10 @@
 """What the events of collections say; money in minor units of `currency`."""
 
 from datetime import date
+from typing import Annotated
 
 import msgspec
+from msgspec import Meta
 
 from ledger_svc.contracts.payloads.common import Count
 
@@ -18,7 +20,13 @@ class RetryScheduled(msgspec.Struct, frozen=True, kw_only=True):
 class AutopayStop(msgspec.Struct, frozen=True, kw_only=True):
     """Why autopay collects nothing, of a lease or of an instalment."""
 
-    reason: str  # "hard_decline", "last_decline", "cannot_be_made", "money_taken_back", "before_upgrade"
+    reason: Annotated[
+        str,
+        Meta(
+            description='"hard_decline", "last_decline", "cannot_be_made", "money_taken_back", '
+            '"before_upgrade"'
+        ),
+    ]
 
 
 class AutopayInstalment(msgspec.Struct, frozen=True, kw_only=True):

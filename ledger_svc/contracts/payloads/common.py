@@ -5,6 +5,8 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from common.kernel.money import MinorUnits
+
 Count = Annotated[int, Meta(ge=1)]
 Position = Annotated[int, Meta(ge=0, le=2**31 - 1)]  # in a sequence; the log's column has 31 bits
 
@@ -12,7 +14,7 @@ Position = Annotated[int, Meta(ge=0, le=2**31 - 1)]  # in a sequence; the log's 
 class Waived(msgspec.Struct, frozen=True, kw_only=True):
     """What an early payoff has waived."""
 
-    late_fees: int = 0
+    late_fees: MinorUnits = 0
 
 
 class Allocation(msgspec.Struct, frozen=True, kw_only=True):

@@ -28,33 +28,38 @@ from ledger_svc.log.entry import Entry
 class JournalEntry(msgspec.Struct, frozen=True, kw_only=True):
     """What one event books."""
 
-    seq: int  # of the ledger's entry
+    seq: Annotated[int, Meta(description="of the ledger's entry")]
     event_id: str
-    type: str  # the event's
-    at: str  # RFC 3339, UTC, microseconds: when it occurred
-    postings: list[Posting]  # debits = credits
+    type: Annotated[str, Meta(description="the event's")]
+    at: Annotated[str, Meta(description="RFC 3339, UTC, microseconds: when it occurred")]
+    postings: Annotated[list[Posting], Meta(description="debits = credits")]
 
 
 class Journal(msgspec.Struct, frozen=True, kw_only=True):
     """A lease's journal: of its events, those that book anything."""
 
-    lease_id: str
-    items: list[JournalEntry]  # one page, oldest first
-    balances: dict[str, Balance]  # by currency, of the whole lease as of its last event
+    lease_id: Annotated[str, Meta(description="the lease, UUIDv7")]
+    items: Annotated[list[JournalEntry], Meta(description="one page, oldest first")]
+    balances: Annotated[
+        dict[str, Balance], Meta(description="by currency, of the whole lease as of its last event")
+    ]
     next_cursor: str | None
 
 
 class TrialBalanceQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Query of the trial balance."""
 
-    seq: Annotated[int, Meta(ge=0, le=repository.END)] | None = None  # as of this entry; null: of the last
+    seq: Annotated[
+        Annotated[int, Meta(ge=0, le=repository.END)] | None,
+        Meta(description="as of this entry; null: of the last"),
+    ] = None
 
 
 class TrialBalance(msgspec.Struct, frozen=True, kw_only=True):
     """The trial balance of the whole ledger."""
 
-    seq: int  # of the last entry that it includes
-    balances: dict[str, Balance]  # by currency
+    seq: Annotated[int, Meta(description="of the last entry that it includes")]
+    balances: Annotated[dict[str, Balance], Meta(description="by currency")]
 
 
 class JournalApi:

@@ -32,41 +32,48 @@ TEXT = "text/plain"
 class CheckpointQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Query of a checkpoint."""
 
-    size: Annotated[int, Meta(ge=1, le=repository.END)] | None = None  # the newest one, unless given
+    size: Annotated[
+        Annotated[int, Meta(ge=1, le=repository.END)] | None, Meta(description="the newest one, unless given")
+    ] = None
 
 
 class InclusionQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Query of an inclusion proof."""
 
     event_id: Annotated[str, Meta(extra_json_schema={"format": "uuid"})]
-    tree_size: Annotated[int, Meta(ge=1, le=repository.END)] | None = None  # that of now, unless given
+    tree_size: Annotated[
+        Annotated[int, Meta(ge=1, le=repository.END)] | None, Meta(description="that of now, unless given")
+    ] = None
 
 
 class ConsistencyQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Query of a consistency proof."""
 
     first: Annotated[int, Meta(ge=0, le=repository.END)]
-    second: Annotated[int, Meta(ge=0, le=repository.END)] | None = None  # the size of now, unless given
+    second: Annotated[
+        Annotated[int, Meta(ge=0, le=repository.END)] | None,
+        Meta(description="the size of now, unless given"),
+    ] = None
 
 
 class Inclusion(msgspec.Struct, frozen=True, kw_only=True):
     """That an entry is in the tree. Hashes are lower-case hex."""
 
-    leaf_index: int  # the entry's seq - 1
+    leaf_index: Annotated[int, Meta(description="the entry's seq - 1")]
     tree_size: int
     leaf_hash: str
-    root_hash: str  # of the tree of that size
-    path: list[str]  # from the leaf to the root
+    root_hash: Annotated[str, Meta(description="of the tree of that size")]
+    path: Annotated[list[str], Meta(description="from the leaf to the root")]
 
 
 class Consistency(msgspec.Struct, frozen=True, kw_only=True):
     """That a tree is the beginning of a larger one. Hashes are lower-case hex."""
 
-    first: int  # size
-    second: int  # size
+    first: Annotated[int, Meta(description="size")]
+    second: Annotated[int, Meta(description="size")]
     first_root: str
     second_root: str
-    path: list[str]  # empty where both are the same, or the first has no leaves
+    path: Annotated[list[str], Meta(description="empty where both are the same, or the first has no leaves")]
 
 
 class ProofApi:

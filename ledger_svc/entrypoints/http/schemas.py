@@ -22,14 +22,16 @@ from ledger_svc.views.point_in_time import Basis
 class TrailQuery(PageQuery, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Query of a lease's audit trail."""
 
-    raw: bool = False  # with the event's exact bytes, base64
+    raw: Annotated[bool, Meta(description="with the event's exact bytes, base64")] = False
 
 
 class EventsQuery(PageQuery, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Query of the whole ledger."""
 
-    after_seq: Annotated[int, Meta(ge=0, le=repository.END)] | None = None  # instead of a cursor
-    lease_id: Identifier | None = None
+    after_seq: Annotated[
+        Annotated[int, Meta(ge=0, le=repository.END)] | None, Meta(description="instead of a cursor")
+    ] = None
+    lease_id: Annotated[Identifier | None, Meta(description="the lease, UUIDv7")] = None
     type: Annotated[str, Meta(min_length=1, max_length=100)] | None = None
     raw: bool = False
 
@@ -49,9 +51,11 @@ class ExportQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 class Point(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The body of state-at-point: a time or a number of the ledger."""
 
-    as_of: Instant | None = None
+    as_of: Annotated[Instant | None, Meta(description="the day the payoff was reckoned for")] = None
     seq: Annotated[int, Meta(ge=0, le=repository.END)] | None = None
-    basis: Basis = "occurred"  # which of an event's two times `as_of` is held against
+    basis: Annotated[Basis, Meta(description="which of an event's two times `as_of` is held against")] = (
+        "occurred"
+    )
 
 
 def point_rules(right: Mapping[str, Any]) -> list[FieldError]:
@@ -70,14 +74,14 @@ def point_rules(right: Mapping[str, Any]) -> list[FieldError]:
 class AnomaliesQuery(PageQuery, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Query of the anomalies."""
 
-    status: Literal["open", "healed"] | None = None  # absent: both
-    evidence: bool = False  # with the bytes in question, base64
+    status: Annotated[Literal["open", "healed"] | None, Meta(description="absent: both")] = None
+    evidence: Annotated[bool, Meta(description="with the bytes in question, base64")] = False
 
 
 class Trail(msgspec.Struct, frozen=True, kw_only=True):
     """Entries of a lease, oldest first."""
 
-    lease_id: str
+    lease_id: Annotated[str, Meta(description="the lease, UUIDv7")]
     items: list[EntryView]
     next_cursor: str | None
 
@@ -92,7 +96,7 @@ class Events(msgspec.Struct, frozen=True, kw_only=True):
 class AnomalyNote(msgspec.Struct, frozen=True, kw_only=True):
     """What was learned of an anomaly afterwards."""
 
-    noted_at: str  # RFC 3339
+    noted_at: Annotated[str, Meta(description="RFC 3339")]
     note: str
 
 
@@ -100,25 +104,31 @@ class AnomalyView(msgspec.Struct, frozen=True, kw_only=True):
     """Something that is not as it has to be."""
 
     anomaly_id: int
-    kind: Kind
-    status: Literal["open", "healed"]
-    noticed_at: str  # RFC 3339
-    healed_at: str | None  # RFC 3339
-    detail: str  # in words
+    kind: Annotated[Kind, Meta(description="what was to be collected, or taken back")]
+    status: Annotated[Literal["open", "healed"], Meta(description="what became of it")]
+    noticed_at: Annotated[str, Meta(description="RFC 3339")]
+    healed_at: Annotated[str | None, Meta(description="RFC 3339")]
+    detail: Annotated[str, Meta(description="in words")]
     source: str | None
-    lease_id: str | None
-    first_sequence: int | None  # it is about these numbers of the source's events of the lease
+    lease_id: Annotated[str | None, Meta(description="the lease, UUIDv7")]
+    first_sequence: Annotated[
+        int | None, Meta(description="it is about these numbers of the source's events of the lease")
+    ]
     last_sequence: int | None
-    since: str | None  # RFC 3339: or about events that were made from then on …
-    until: str | None  # … and before this
+    since: Annotated[str | None, Meta(description="RFC 3339: or about events that were made from then on …")]
+    until: Annotated[str | None, Meta(description="… and before this")]
     event_id: str | None
     event_type: str | None
-    differs: What | None  # of a difference in one event: what is wrong with it
-    generation: int | None  # of the stream in which it was seen: one more each time that is another
+    differs: Annotated[What | None, Meta(description="of a difference in one event: what is wrong with it")]
+    generation: Annotated[
+        int | None, Meta(description="of the stream in which it was seen: one more each time that is another")
+    ]
     stream_offset: int | None
-    evidence_bytes: int | None  # how many of the bytes in question are kept: the first 65536
+    evidence_bytes: Annotated[
+        int | None, Meta(description="how many of the bytes in question are kept: the first 65536")
+    ]
     notes: list[AnomalyNote]
-    evidence: str | UnsetType = UNSET  # base64, only when asked for
+    evidence: Annotated[str | UnsetType, Meta(description="base64, only when asked for")] = UNSET
 
 
 class Anomalies(msgspec.Struct, frozen=True, kw_only=True):
@@ -131,19 +141,22 @@ class Anomalies(msgspec.Struct, frozen=True, kw_only=True):
 class Timeline(msgspec.Struct, frozen=True, kw_only=True):
     """What happened to a lease, in words."""
 
-    lease_id: str
+    lease_id: Annotated[str, Meta(description="the lease, UUIDv7")]
     items: list[timeline.Item]
 
 
 class StateAtPoint(msgspec.Struct, frozen=True, kw_only=True):
     """A lease as it was."""
 
-    lease_id: str
-    as_of: str | None  # as asked
+    lease_id: Annotated[str, Meta(description="the lease, UUIDv7")]
+    as_of: Annotated[str | None, Meta(description="as asked")]
     basis: Basis
-    seq: int  # of the last entry applied
+    seq: Annotated[int, Meta(description="of the last entry applied")]
     events_applied: int
-    missing: list[point_in_time.Missing]  # what the ledger did not have: the state is folded without
+    missing: Annotated[
+        list[point_in_time.Missing],
+        Meta(description="what the ledger did not have: the state is folded without"),
+    ]
     state: point_in_time.Snapshot
 
 
@@ -152,18 +165,25 @@ class PaymentFigures(msgspec.Struct, frozen=True, kw_only=True):
 
     succeeded: int
     declined: int
-    unknown: int  # not resolved yet
-    success_rate: float | None  # succeeded / (succeeded + declined)
+    unknown: Annotated[int, Meta(description="not resolved yet")]
+    success_rate: Annotated[float | None, Meta(description="succeeded / (succeeded + declined)")]
 
 
 class AmountFigures(msgspec.Struct, frozen=True, kw_only=True):
     """Money of one currency, minor units: billed = collected - refunded + outstanding + no_longer_owed."""
 
-    billed: int  # all that was ever to be paid, by the leases' schedules and as late fees
-    collected: int  # all money taken
-    refunded: int  # all money given back
-    outstanding: int  # the sum of all balances
-    no_longer_owed: int  # saved or waived by early payoffs, or of closed leases, less what came in for these
+    billed: Annotated[
+        int, Meta(description="all that was ever to be paid, by the leases' schedules and as late fees")
+    ]
+    collected: Annotated[int, Meta(description="all money taken")]
+    refunded: Annotated[int, Meta(description="all money given back")]
+    outstanding: Annotated[int, Meta(description="the sum of all balances")]
+    no_longer_owed: Annotated[
+        int,
+        Meta(
+            description="saved or waived by early payoffs, or of closed leases, less what came in for these"
+        ),
+    ]
 
 
 def amount_figures(sums: Amounts) -> AmountFigures:
@@ -185,7 +205,7 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     last_seq: int
     events_by_type: dict[str, int]
     payments: PaymentFigures
-    amounts: dict[str, AmountFigures]  # by currency
-    ingest_lag_ms: float  # from the last event's time to its recording
+    amounts: Annotated[dict[str, AmountFigures], Meta(description="by currency")]
+    ingest_lag_ms: Annotated[float, Meta(description="from the last event's time to its recording")]
     tree_size: int
-    root_hash: str  # lower-case hex
+    root_hash: Annotated[str, Meta(description="lower-case hex")]

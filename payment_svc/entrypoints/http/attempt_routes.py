@@ -1,7 +1,10 @@
 """Routes of the payment service: thin."""
 
+from typing import Annotated
+
 import msgspec
 from aiohttp import web
+from msgspec import Meta
 
 from common.kernel.ids import uuid7
 from common.messaging.envelope import encode
@@ -40,11 +43,13 @@ queries = account_repository.queries
 class Payments(msgspec.Struct, frozen=True, kw_only=True):
     """All instalments of a lease, in order of number."""
 
-    lease_id: str
-    currency: str  # ISO 4217
-    autopay: bool  # whether they are to be collected without being asked for
-    payment_method: str | None  # what autopay charges
-    autopay_stopped: AutopayStop | None  # why autopay charges nothing; null: the method is not stopped
+    lease_id: Annotated[str, Meta(description="the lease, UUIDv7")]
+    currency: Annotated[str, Meta(description="ISO 4217")]
+    autopay: Annotated[bool, Meta(description="whether they are to be collected without being asked for")]
+    payment_method: Annotated[str | None, Meta(description="what autopay charges")]
+    autopay_stopped: Annotated[
+        AutopayStop | None, Meta(description="why autopay charges nothing; null: the method is not stopped")
+    ]
     items: list[PaymentView]
 
 

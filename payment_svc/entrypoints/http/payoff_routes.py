@@ -2,9 +2,11 @@
 
 from collections.abc import Awaitable, Callable
 from datetime import date
+from typing import Annotated
 
 import msgspec
 from aiohttp import web
+from msgspec import Meta
 
 from common.kernel.clock import utcnow
 from common.kernel.ids import canonical_uuid, uuid7
@@ -34,7 +36,7 @@ PROBLEM = "application/problem+json"
 class EstimateQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The query of `GET /api/v1/leases/{lease_id}/payoff-quote`."""
 
-    as_of: date | None = None  # today (UTC) where absent
+    as_of: Annotated[date | None, Meta(description="today (UTC) where absent")] = None
 
 
 class PayoffApi:
