@@ -6,7 +6,6 @@ easier to reason about: whatever stands on a connection is built anew with it.
 """
 
 import asyncio
-import random
 from collections.abc import Awaitable, Callable
 from typing import cast
 
@@ -16,6 +15,7 @@ import structlog
 from aio_pika.abc import AbstractConnection
 
 from common.messaging import topology
+from common.runtime.backoff import Backoff
 from common.runtime.tasks import end
 
 log = structlog.get_logger()
@@ -34,29 +34,28 @@ async def maintain(url: str, name: str, serve: Serve, *, confirms: bool = False)
     `serve` is cancelled when the connection or the channel closes, or the broker cancels a consumer; when it
     returns, the loop ends.
     """
-    pause_s = FIRST_PAUSE_S
+    backoff = Backoff(FIRST_PAUSE_S, LONGEST_PAUSE_S, jitter=True)
     while True:
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
                 connection = await aio_pika.connect(url, client_properties={"connection_name": name})
         except (OSError, TimeoutError, aio_pika.exceptions.AMQPError) as error:
+            pause_s = backoff.next()
             log.warning(
                 "broker.unreachable", connection=name, error=repr(error), retry_in_s=round(pause_s, 2)
             )
-            await asyncio.sleep(pause_s * random.uniform(0.5, 1.0))
-            pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
+            await asyncio.sleep(pause_s)
             continue
         try:
             if await _serve_until_closed(connection, serve, confirms):
                 return
             log.warning("broker.connection_lost", connection=name)
-            pause_s = FIRST_PAUSE_S
+            backoff.reset()
         except Exception as error:
             log.exception("broker.session_failed", connection=name, error=repr(error))
         finally:
             await _close(connection)
-        await asyncio.sleep(pause_s)
-        pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
+        await asyncio.sleep(backoff.next())
 
 
 class BrokerLink:

@@ -13,6 +13,7 @@ from common.errors import Retry
 from common.messaging import topology
 from common.messaging.connection import maintain
 from common.observability import telemetry, trace_stamps
+from common.runtime.backoff import Backoff
 from common.runtime.pacing import Pacer
 
 log = structlog.get_logger()
@@ -176,14 +177,13 @@ class BatchConsumer:
             await channel.basic_ack(batch[-1].tag, multiple=True, wait=False)
 
     async def _with_patience(self, batch: list[Delivery]) -> None:
-        pause_s = FIRST_PAUSE_S
+        backoff = Backoff(FIRST_PAUSE_S, LONGEST_PAUSE_S)
         while True:
             try:
                 return await self._process(batch)
             except Retry as error:
                 log.warning("batch.waits", queue=self._queue, size=len(batch), error=repr(error.__cause__))
-                await asyncio.sleep(pause_s)
-                pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
+                await asyncio.sleep(backoff.next())
 
     async def _reject(self, delivery: Delivery, error: Exception) -> None:
         given_up = isinstance(error, self._poison) or delivery.deliveries >= topology.GIVE_UP_AFTER

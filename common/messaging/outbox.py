@@ -21,7 +21,9 @@ from common.messaging.envelope import (
 )
 from common.messaging.publisher import Publisher
 from common.observability import telemetry, trace_stamps
+from common.postgres import leader_election
 from common.postgres.pool import Connection, Pool, Queries, session
+from common.runtime.backoff import Backoff
 from common.runtime.pacing import Pacer
 
 log = structlog.get_logger()
@@ -37,7 +39,7 @@ MESSAGE_BYTES_MAX = 256 * 1024
 POLL_EVERY_S = 0.1  # the backstop, for what other workers committed
 REFUSED_PAUSE_S = 0.1  # doubled for each round in which something was not confirmed
 REFUSED_PAUSE_MAX_S = 5.0
-STANDBY_POLL_S = 1.0
+LEADS = "outbox"  # the duty that one relay of a service has
 PRUNE_EVERY_S = 600.0
 PRUNE_AT_ONCE = 5_000
 HORIZON = timedelta(days=30)  # how long outcomes and published events are kept
@@ -83,17 +85,16 @@ class Relay:
         while True:
             try:
                 async with session(self._pool) as connection:
-                    while not await connection.fetchval(queries.lead):  # noqa: ASYNC110 a lock in the database
-                        await asyncio.sleep(STANDBY_POLL_S)
+                    await leader_election.stand_by(connection, LEADS)
                     log.info("relay.leads", service=self._service)
                     await self._lead(connection)
             except Exception as error:
                 log.warning("relay.interrupted", service=self._service, error=repr(error))
-                await asyncio.sleep(STANDBY_POLL_S)
+                await asyncio.sleep(leader_election.STANDBY_POLL_S)
 
     async def _lead(self, connection: Connection) -> None:
         pruned_at = 0.0
-        pause_s = REFUSED_PAUSE_S
+        refused = Backoff(REFUSED_PAUSE_S, REFUSED_PAUSE_MAX_S)
         loop = asyncio.get_running_loop()
         while True:
             await self._pacer.wait()
@@ -106,10 +107,9 @@ class Relay:
                 telemetry.RELAYED.labels(self._service).inc(len(published))
                 if len(published) < len(rows):
                     # a full queue refuses what others, the stream too, have taken: each try is a repeat there
-                    await asyncio.sleep(pause_s)
-                    pause_s = min(pause_s * 2, REFUSED_PAUSE_MAX_S)
+                    await asyncio.sleep(refused.next())
                 else:
-                    pause_s = REFUSED_PAUSE_S
+                    refused.reset()
             if len(rows) < BATCH_SIZE:
                 telemetry.OUTBOX_PENDING.labels(self._service).set(0)
                 if loop.time() - pruned_at > PRUNE_EVERY_S and not await self._prune(connection):

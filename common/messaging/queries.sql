@@ -42,10 +42,6 @@ WITH appended AS (
 )
 INSERT INTO outbox_pending (id) SELECT id FROM appended
 
--- name: lead
--- Become the one relay of this service, for as long as the connection lives.
-SELECT pg_try_advisory_lock(hashtext('outbox'), hashtext(current_schema()))
-
 -- name: pending_events
 -- The next events to publish, oldest first.
 SELECT o.id, o.event_id::text, o.lease_id::text, o.type, o.body

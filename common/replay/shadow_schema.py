@@ -9,11 +9,11 @@ from pathlib import Path
 import asyncpg
 import msgspec
 
+from common.postgres import leader_election
 from common.postgres.migrations import migrate
 from common.postgres.pool import Connection, connect
 from common.replay.bounds import Unreadable
 
-_ALONE = "SELECT pg_try_advisory_lock(hashtext('replay'), hashtext($1))"
 ROWS_AT_ONCE = 1_000
 SAMPLE = 20  # keys that are named in a report; all are counted
 
@@ -60,7 +60,7 @@ async def made(database_url: str, live: str, name: str, *migrations: Path) -> As
     """
     async with connect(database_url, name, name="replay") as connection:
         try:
-            if not await connection.fetchval(_ALONE, name):
+            if not await leader_election.elected(connection, "replay", name):
                 raise Unreadable(f"another process is building {name}")
             await connection.execute(f'DROP SCHEMA IF EXISTS "{name}" CASCADE')
             if not await connection.fetchval("SELECT to_regnamespace($1) IS NOT NULL", live):

@@ -22,6 +22,7 @@ from aiohttp import web
 from common.kernel.clock import utcnow
 from common.kernel.ids import born_ms, canonical_uuid
 from common.messaging.envelope import Outcome
+from common.runtime.backoff import Backoff
 from common.web.headers.prefer import wait_s
 from common.web.problems.details import FieldError, ProblemError, invalid, unavailable
 from common.web.problems.types import NOT_CAUGHT_UP
@@ -147,12 +148,11 @@ async def poll(done: Callable[[], Awaitable[bool]], within_s: float, otherwise: 
 
 
 async def _within(done: Callable[[], Awaitable[bool]], within_s: float) -> bool:
-    pause_s = FIRST_POLL_S
+    polls = Backoff(FIRST_POLL_S, LONGEST_POLL_S, factor=1.5)
     try:
         async with asyncio.timeout(within_s):
-            while not await done():
-                await asyncio.sleep(pause_s)
-                pause_s = min(pause_s * 1.5, LONGEST_POLL_S)
+            while not await done():  # noqa: ASYNC110 asked anew each time
+                await asyncio.sleep(polls.next())
     except TimeoutError:
         return False
     return True

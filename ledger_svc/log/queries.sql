@@ -1,7 +1,3 @@
--- name: lead
--- Become the one writer, for as long as the connection lives.
-SELECT pg_try_advisory_lock(hashtext('ledger-writer'), hashtext(current_schema()))
-
 -- name: last_batch
 -- The last that ends with $1 or before; with the books that were made up for it, if it has none of its own.
 SELECT last_seq, generation, stream_offset, event_id::text, root_hash, totals, recorded_at, checkpoint,

@@ -16,6 +16,7 @@ from common.kernel.clock import utcnow
 from common.messaging import topology
 from common.messaging.connection import maintain
 from common.observability import telemetry, trace_stamps
+from common.postgres import leader_election
 from common.postgres.pool import TRANSIENT, Connection, Pool, session
 from common.runtime.pacing import Pacer
 from common.runtime.tasks import end
@@ -34,7 +35,7 @@ from ledger_svc.transparency.signed_note import SigningKey
 log = structlog.get_logger()
 
 PACE_S = 0.1
-STANDBY_POLL_S = 1.0
+LEADS = "ledger-writer"  # the duty that one writer has
 PAUSE_S = 0.5
 PARTITION_SIZE = 10_000_000  # entries
 
@@ -81,8 +82,7 @@ class LedgerWriter:
             await asyncio.sleep(PAUSE_S)
 
     async def _lead(self, connection: Connection) -> None:
-        while not await connection.fetchval(repository.queries.lead):  # noqa: ASYNC110 a lock in the database
-            await asyncio.sleep(STANDBY_POLL_S)
+        await leader_election.stand_by(connection, LEADS)
         failure: list[Exception] = []
         interrupted = False
 

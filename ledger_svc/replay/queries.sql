@@ -87,13 +87,6 @@ SELECT seq, raw FROM staged WHERE seq > $1 AND seq <= $2 ORDER BY seq
 -- name: drop_staged
 DROP TABLE IF EXISTS staged
 
--- name: lead_for_certain
--- Become the one writer, however long it takes.
-SELECT pg_advisory_lock(hashtext('ledger-writer'), hashtext(current_schema()))
-
--- name: lead_no_longer
-SELECT pg_advisory_unlock(hashtext('ledger-writer'), hashtext(current_schema()))
-
 -- name: end_whoever_leads
 -- Disconnect those that session $1 waits for.
 SELECT pg_terminate_backend(pid) FROM unnest(pg_blocking_pids($1)) AS pid

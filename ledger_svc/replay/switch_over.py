@@ -7,9 +7,11 @@ from datetime import datetime
 
 import asyncpg
 
+from common.postgres import leader_election
 from common.postgres.pool import Connection
 from common.replay.bounds import Unreadable
 from common.replay.progress import say
+from ledger_svc.log.writer import LEADS
 from ledger_svc.replay import recorded_log
 from ledger_svc.replay.shadow_ledger import BESIDE, LIVE
 
@@ -28,7 +30,7 @@ async def writer_waits(live: Connection, other: Connection) -> AsyncIterator[Non
 
     Raises Unreadable where this login may not disconnect it and it is not stopped in time.
     """
-    waiting = asyncio.ensure_future(live.execute(recorded_log.queries.lead_for_certain))
+    waiting = asyncio.ensure_future(leader_election.take_over(live, LEADS))
     pid = live.get_server_pid()
     allowed = True
     try:
@@ -48,7 +50,7 @@ async def writer_waits(live: Connection, other: Connection) -> AsyncIterator[Non
     try:
         yield
     finally:
-        await live.execute(recorded_log.queries.lead_no_longer)
+        await leader_election.resign(live, LEADS)
 
 
 async def switch(beside: Connection, now: datetime) -> str:

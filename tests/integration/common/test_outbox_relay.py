@@ -33,7 +33,7 @@ async def its(servers: Servers) -> AsyncIterator[asyncpg.Connection]:
 
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("common.messaging.outbox.STANDBY_POLL_S", 0.1)
+    monkeypatch.setattr("common.postgres.leader_election.STANDBY_POLL_S", 0.1)
 
 
 class Broker:

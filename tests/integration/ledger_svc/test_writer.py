@@ -52,7 +52,7 @@ async def pool(servers: Servers, its: AbstractChannel) -> AsyncIterator[Pool]:
 
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ledger_svc.log.writer.STANDBY_POLL_S", 0.1)
+    monkeypatch.setattr("common.postgres.leader_election.STANDBY_POLL_S", 0.1)
     monkeypatch.setattr("ledger_svc.log.writer.PAUSE_S", 0.05)
     monkeypatch.setattr("ledger_svc.log.stream_subscription.FIRST_WITHIN_S", 1.0)
 

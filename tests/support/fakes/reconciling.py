@@ -24,7 +24,7 @@ from tests.support.servers.servers import Servers
 
 def shorten_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of the writer and the reconciler, so that no test waits for them."""
-    monkeypatch.setattr("ledger_svc.log.writer.STANDBY_POLL_S", 0.1)
+    monkeypatch.setattr("common.postgres.leader_election.STANDBY_POLL_S", 0.1)
     monkeypatch.setattr("ledger_svc.log.writer.PAUSE_S", 0.05)
     monkeypatch.setattr("ledger_svc.log.stream_subscription.FIRST_WITHIN_S", 0.5)
     monkeypatch.setattr("ledger_svc.completeness.healer.FIRST_PAUSE_S", 0.1)
