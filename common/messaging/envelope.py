@@ -15,19 +15,24 @@ COMMAND_CONTENT_TYPE = "application/json"
 COMMAND_BATCH_CONTENT_TYPE = "application/vnd.commands+json"  # an array of them
 
 
+# What the tables keep: Postgres has no NUL in a text, and 31 bits for a sequence.
+Text = Annotated[str, Meta(min_length=1, max_length=255, pattern=r"^[^\x00]*\Z")]
+Count = Annotated[int, Meta(ge=1, le=2**31 - 1)]
+
+
 class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
     """One CloudEvent as it is published; its encoded bytes are never changed afterwards."""
 
     specversion: Annotated[Literal["1.0"], Meta(description="always this")] = "1.0"
-    id: Annotated[str, Meta(description="UUIDv7")]
-    source: Annotated[str, Meta(description='"/lease-svc" or "/payment-svc"')]
-    type: Annotated[str, Meta(description="dotted, past tense; also the routing key")]
+    id: Annotated[Text, Meta(description="UUIDv7")]
+    source: Annotated[Text, Meta(description='"/lease-svc" or "/payment-svc"')]
+    type: Annotated[Text, Meta(description="dotted, past tense; also the routing key")]
     subject: Annotated[str, Meta(description="the lease's id")]
     time: Annotated[str, Meta(description="RFC 3339, UTC, microseconds")]
     datacontenttype: Annotated[Literal["application/json"], Meta(description="always this")] = (
         "application/json"
     )
-    sequence: Annotated[int, Meta(description="1, 2, 3 … per source and subject, no gaps")]
+    sequence: Annotated[Count, Meta(description="1, 2, 3 … per source and subject, no gaps")]
     seensequence: Annotated[
         int | None,
         Meta(description="the last of the other source's events of the subject that this knows of"),
@@ -74,4 +79,20 @@ decode_command = msgspec.json.Decoder(Command).decode
 decode_command_batch = msgspec.json.Decoder(list[Command]).decode
 decode_event = msgspec.json.Decoder(Event).decode
 decode_event_batch = msgspec.json.Decoder(list[Event]).decode
+_split = msgspec.json.Decoder(list[msgspec.Raw]).decode
 decode_outcomes = msgspec.json.Decoder(list[Outcome]).decode
+
+
+def split_events(body: bytes, content_type: str) -> list[bytes]:
+    """The exact bytes of each event of one message, to be decoded singly.
+
+    In batched mode those are the element's own bytes inside the array, without the white space around it.
+    Raises ValueError for another content type, msgspec.DecodeError where the body is no array of JSON values,
+    RecursionError where it is nested too deep.
+    """
+    media_type = content_type.partition(";")[0].strip().lower()
+    if media_type == EVENT_CONTENT_TYPE:
+        return [body]
+    if media_type != EVENT_BATCH_CONTENT_TYPE:
+        raise ValueError(f"content type {content_type!r}")
+    return [bytes(part) for part in _split(body)]

@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Meta
 
 from common.kernel.ids import canonical_uuid
-from common.messaging.envelope import EVENT_BATCH_CONTENT_TYPE, EVENT_CONTENT_TYPE, Event, decode_event
+from common.messaging.envelope import Event, decode_event, split_events
 from common.postgres.pool import Connection
 from common.replay import event_file, stream_reader
 from common.replay.bounds import Bounds, Unreadable
@@ -16,21 +16,9 @@ from common.replay.progress import progress, say
 
 STREAM = "stream"  # any other source is a file of events, one a line
 
-Text = Annotated[str, Meta(min_length=1, max_length=255, pattern=r"^[^\x00]*\Z")]
 Instant = Annotated[datetime, Meta(tz=True)]
 
 
-class _Ours(Event, frozen=True, kw_only=True):
-    """An event as our services tell it: within what the tables can keep, like all that the ledger records."""
-
-    id: Text
-    source: Text
-    type: Text
-    sequence: Annotated[int, Meta(ge=1, le=2**31 - 1)]
-
-
-_decode = msgspec.json.Decoder(_Ours).decode
-_split = msgspec.json.Decoder(list[msgspec.Raw]).decode
 # What reading raises for bytes that are no such event; RecursionError for those nested too deep.
 _WRONG = (msgspec.DecodeError, ValueError, OverflowError, RecursionError)
 
@@ -87,21 +75,11 @@ async def _from_stream(amqp_url: str, bounds: Bounds, read: Read) -> AsyncIterat
                 raws: list[bytes] = []
                 for message in messages:
                     try:
-                        raws += _parts(message)
+                        raws += split_events(message.body, message.header.properties.content_type or "")
                     except _WRONG:
                         read.malformed += 1
                 yield raws
                 advance(len(messages))
-
-
-def _parts(message: stream_reader.Message) -> list[bytes]:
-    """The bytes of each event of a message. Raises what `_WRONG` has."""
-    media_type = (message.header.properties.content_type or "").partition(";")[0].strip().lower()
-    if media_type == EVENT_BATCH_CONTENT_TYPE:
-        return [bytes(part) for part in _split(message.body)]
-    if media_type != EVENT_CONTENT_TYPE:
-        raise ValueError(media_type)
-    return [message.body]
 
 
 async def _from_lines(source: str) -> AsyncIterator[list[bytes]]:
@@ -135,7 +113,7 @@ async def _insert(connection: Connection, raws: list[bytes], bounds: Bounds, rea
 def _checked(raw: bytes) -> Event:
     """An event of ours. Raises what `_WRONG` has."""
     str(raw, "utf-8")  # the decoder does not look into what it leaves raw
-    event = _decode(raw)
+    event = decode_event(raw)
     if canonical_uuid(event.id) != event.id or canonical_uuid(event.subject) != event.subject:
         raise ValueError("id and subject must be UUIDs")
     return event

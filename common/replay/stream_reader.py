@@ -17,6 +17,7 @@ import aiormq.abc
 from aio_pika.abc import AbstractConnection
 
 from common.messaging import topology
+from common.messaging.stream_offsets import offset_of
 from common.replay.bounds import Unreadable
 
 Message = aiormq.abc.DeliveredMessage
@@ -36,12 +37,6 @@ class Extent(NamedTuple):
 
     first: int
     last: int
-
-
-def offset_of(message: Message) -> int:
-    """The message's place in the stream."""
-    offset = (message.header.properties.headers or {}).get("x-stream-offset")
-    return offset if isinstance(offset, int) else -1
 
 
 class Stream:

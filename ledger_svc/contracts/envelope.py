@@ -11,17 +11,12 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from common.messaging.envelope import Count, Text, split_events
 from ledger_svc.contracts import payloads
 from ledger_svc.contracts.payloads import Data
 
-EVENT_TYPE = "application/cloudevents+json"
-BATCH_TYPE = "application/cloudevents-batch+json"
-
 MAX_BODY_BYTES = 16 * 1024 * 1024  # of one message; the largest event (520 instalments) has about 100 KB
 
-# Postgres keeps no NUL in a text, and 31 bits of a sequence.
-Text = Annotated[str, Meta(min_length=1, max_length=255, pattern=r"^[^\x00]*\Z")]
-Count = Annotated[int, Meta(ge=1, le=2**31 - 1)]
 Seen = Annotated[int, Meta(ge=0, le=2**31 - 1)] | None
 
 
@@ -79,7 +74,6 @@ TYPES: dict[str, type[Data]] = {
 _WRONG = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 _decode_event = msgspec.json.Decoder(Event).decode
-_decode_batch = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _decode_data = {name: msgspec.json.Decoder(view).decode for name, view in TYPES.items()}
 
 
@@ -97,19 +91,13 @@ def decode(raw: bytes) -> Event:
 def split(body: bytes, content_type: str) -> list[bytes]:
     """The exact bytes (what is hashed and kept) of each event of one broker message, to be decoded singly.
 
-    In batched mode those are the element's own bytes inside the array, without the white space around it.
     MalformedEvent where the body is too long, of another content type, or no array of JSON values.
     """
     if len(body) > MAX_BODY_BYTES:
         raise MalformedEvent(f"{len(body)} bytes, more than {MAX_BODY_BYTES}")
-    media_type = content_type.partition(";")[0].strip().lower()
-    if media_type == EVENT_TYPE:
-        return [body]
-    if media_type != BATCH_TYPE:
-        raise MalformedEvent(f"content type {content_type!r}")
     try:
-        return [bytes(part) for part in _decode_batch(body)]
-    except _WRONG as error:
+        return split_events(body, content_type)
+    except (*_WRONG, ValueError) as error:
         raise MalformedEvent(str(error)) from error
 
 

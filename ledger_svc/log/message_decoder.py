@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import aiormq.abc
 
 from common.kernel.ids import canonical_uuid
+from common.messaging.stream_offsets import offset_of
 from ledger_svc.completeness.anomalies import Anomaly
 from ledger_svc.contracts import envelope
 from ledger_svc.contracts.envelope import Event, MalformedEvent
@@ -28,12 +29,6 @@ class Read:
     def __post_init__(self) -> None:
         self.row = self.event.subject, self.event.source
         self.place = *self.row, self.event.sequence
-
-
-def offset_of(message: aiormq.abc.DeliveredMessage) -> int:
-    """The message's place in the stream."""
-    offset = (message.header.properties.headers or {}).get("x-stream-offset")
-    return offset if isinstance(offset, int) else -1
 
 
 def read(messages: Iterable[aiormq.abc.DeliveredMessage]) -> tuple[list[Read], list[Anomaly]]:

@@ -11,9 +11,10 @@ import aiormq
 import aiormq.abc
 
 from common.messaging import topology
+from common.messaging.stream_offsets import offset_of
 from common.observability import trace_stamps
 from common.runtime.pacing import Pacer
-from ledger_svc.log.message_decoder import offset_of, read
+from ledger_svc.log.message_decoder import read
 from ledger_svc.log.stream_position import Cursor
 
 BATCH_SIZE = 500

@@ -5,12 +5,13 @@ from datetime import datetime
 import msgspec
 
 from common.kernel.clock import rfc3339
+from common.messaging.stream_offsets import offset_of
 from common.postgres.pool import Connection
 from common.replay import stream_reader
 from common.replay.bounds import Bounds, Unreadable
 from common.replay.progress import progress, say
 from ledger_svc.log import repository
-from ledger_svc.log.message_decoder import offset_of, read
+from ledger_svc.log.message_decoder import read
 from ledger_svc.replay import recorded_log
 from ledger_svc.replay.stream_comparison import Compared, Comparison, entry_words
 

@@ -13,12 +13,11 @@ import pytest
 
 import lease_svc.entrypoints.rebuild
 import payment_svc.entrypoints.rebuild
-from common.messaging.envelope import Event, encode
+from common.messaging.envelope import EVENT_BATCH_CONTENT_TYPE, Event, encode
 from common.postgres.pool import connect
 from common.replay.bounds import Bounds, Unreadable
 from common.replay.projection_rebuild import Projection, Rebuilt, rebuild
 from lease_svc.application.projection import Folded as LeaseFolded
-from ledger_svc.contracts.envelope import BATCH_TYPE
 from payment_svc.application.event_handlers import decode_created
 from payment_svc.application.projection import Folded as PaymentFolded
 from tests.support.builders.recorded_ledger import recorded
@@ -204,9 +203,9 @@ async def test_odd_messages_of_a_stream(servers: Servers, live: Live) -> None:
     async with recorded(servers) as made:
         messages = [
             (told[0], "text/plain"),
-            (b"[" * 50_000, BATCH_TYPE),
-            (b'[{"specversion":1},%s]' % changed(told[0], sequence=2**31), BATCH_TYPE),
-            (b"[%s]" % b",".join(told), f"{BATCH_TYPE}; charset=utf-8"),
+            (b"[" * 50_000, EVENT_BATCH_CONTENT_TYPE),
+            (b'[{"specversion":1},%s]' % changed(told[0], sequence=2**31), EVENT_BATCH_CONTENT_TYPE),
+            (b"[%s]" % b",".join(told), f"{EVENT_BATCH_CONTENT_TYPE}; charset=utf-8"),
         ]
         await made.another_stream(messages)
         report = await rebuild(LEASE, servers.database_url, servers.amqp_url, "stream", Bounds())

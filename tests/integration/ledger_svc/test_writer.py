@@ -13,8 +13,8 @@ from aio_pika.abc import AbstractChannel
 
 from common.kernel.ids import uuid7
 from common.messaging import topology
+from common.messaging.envelope import EVENT_BATCH_CONTENT_TYPE, EVENT_CONTENT_TYPE
 from common.postgres.pool import Pool
-from ledger_svc.contracts.envelope import BATCH_TYPE, EVENT_TYPE
 from ledger_svc.log import repository, stream_position
 from ledger_svc.log.writer import LedgerWriter
 from ledger_svc.transparency import checkpoint, signed_note
@@ -63,7 +63,7 @@ async def fresh_stream(servers: Servers, its: AbstractChannel) -> None:
     await declare_topology(servers.amqp_url)
 
 
-async def send(its: AbstractChannel, *bodies: bytes, content_type: str = EVENT_TYPE) -> None:
+async def send(its: AbstractChannel, *bodies: bytes, content_type: str = EVENT_CONTENT_TYPE) -> None:
     """Publish into the stream, in order."""
     for body in bodies:
         message = aio_pika.Message(body, content_type=content_type, message_id=uuid7())
@@ -132,7 +132,9 @@ async def test_appends_exact_bytes(
     async with running(LedgerWriter(servers.amqp_url, pool, KEY).run()):
         await send(its, *raws[:5])
         await send(
-            its, b" [\n" + b" ,\n ".join(raws[5:]) + b" ] ", content_type=f"{BATCH_TYPE}; charset=utf-8"
+            its,
+            b" [\n" + b" ,\n ".join(raws[5:]) + b" ] ",
+            content_type=f"{EVENT_BATCH_CONTENT_TYPE}; charset=utf-8",
         )
         await settled(db, len(raws))
     await check(db, raws)
@@ -153,7 +155,7 @@ async def test_repeats_append_nothing(
         again = json.loads(life.raws[1]) | {"id": uuid7(), "traceparent": "x"}
         await send(its, life.raws[0], json.dumps(again).encode(), *life.raws[2:])
         joined = b"[%s]" % b",".join(life.raws * 3)
-        await send(its, joined, content_type=BATCH_TYPE)
+        await send(its, joined, content_type=EVENT_BATCH_CONTENT_TYPE)
         await settled(db, len(life.raws))
     await check(db, life.raws)
 
@@ -198,8 +200,13 @@ def wrong_messages() -> list[tuple[bytes, str]]:
         b"\xff\xfe\x00",
         b"[" * 50_000,
     ]
-    messages = [(event, EVENT_TYPE) for event in events]
-    messages += [(base, "application/json"), (base, ""), (b"[%s" % base, BATCH_TYPE), (base, BATCH_TYPE)]
+    messages = [(event, EVENT_CONTENT_TYPE) for event in events]
+    messages += [
+        (base, "application/json"),
+        (base, ""),
+        (b"[%s" % base, EVENT_BATCH_CONTENT_TYPE),
+        (base, EVENT_BATCH_CONTENT_TYPE),
+    ]
     return messages
 
 
@@ -232,7 +239,7 @@ async def test_an_id_used_twice(
     stolen = json.loads(life.raws[0])["id"]
     together = [*life.raws[:3], changed(life.raws[3], id=stolen), *life.raws[3:5]]
     async with running(LedgerWriter(servers.amqp_url, pool, KEY).run()):
-        await send(its, b"[%s]" % b",".join(together), content_type=BATCH_TYPE)
+        await send(its, b"[%s]" % b",".join(together), content_type=EVENT_BATCH_CONTENT_TYPE)
         await send(its, changed(life.raws[5], id=stolen))
         await settled(db, 5)
         await send(its, *life.raws)
@@ -430,7 +437,7 @@ async def test_many_at_once(
     others = [a_life(12) for _ in range(40)]
     raws = [raw for each in (life, *others) for raw in each.raws]
     joined = [b"[%s]" % b",".join(raws[start : start + 50]) for start in range(0, len(raws), 50)]
-    await send(its, *joined, content_type=BATCH_TYPE)
+    await send(its, *joined, content_type=EVENT_BATCH_CONTENT_TYPE)
     async with running(LedgerWriter(servers.amqp_url, pool, KEY).run()):
         await settled(db, len(raws))
     await check(db, raws)

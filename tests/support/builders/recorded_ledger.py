@@ -12,8 +12,8 @@ from aio_pika.abc import AbstractChannel
 from common.kernel.clock import utcnow
 from common.kernel.ids import uuid7
 from common.messaging import topology
+from common.messaging.envelope import EVENT_BATCH_CONTENT_TYPE, EVENT_CONTENT_TYPE
 from common.runtime.settings import Settings
-from ledger_svc.contracts.envelope import BATCH_TYPE, EVENT_TYPE
 from ledger_svc.log.writer import LedgerWriter
 from ledger_svc.transparency import signed_note
 from tests.support.builders.events import Life
@@ -41,11 +41,11 @@ class Recorded:
     async def send(self, *raws: bytes) -> None:
         """Events into the stream, a message each, in order."""
         for raw in raws:
-            await self._publish(raw, EVENT_TYPE)
+            await self._publish(raw, EVENT_CONTENT_TYPE)
 
     async def send_batch(self, *raws: bytes) -> None:
         """Events into the stream in one message."""
-        await self._publish(b"[%s]" % b",".join(raws), BATCH_TYPE)
+        await self._publish(b"[%s]" % b",".join(raws), EVENT_BATCH_CONTENT_TYPE)
 
     async def _publish(self, body: bytes, content_type: str) -> None:
         self.sent.append((body, content_type))
