@@ -11,7 +11,7 @@ from perf import thresholds
 from perf.bench import baseline
 from perf.bench.baseline import Kept, Measured
 from perf.probes import machine
-from perf.reporting import page, show, tables
+from perf.reporting import page, text
 from perf.reporting import run as reports
 from perf.reporting.run import Figure, Rows, Spectrum
 
@@ -68,12 +68,12 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         terminalreporter.write(profile)
     if not run.results:
         return
-    width = max(shutil.get_terminal_size().columns, tables.WIDTH)
+    width = max(shutil.get_terminal_size().columns, text.WIDTH)
     colours = bool(terminalreporter.hasmarkup)
-    text = tables.rendered(table(run), *_remarks(run), width=width, colours=colours)
+    lines = text.rendered(table(run), *_remarks(run), width=width, colours=colours)
     terminalreporter.ensure_newline()
     terminalreporter.write_line("")
-    for line in text.splitlines():
+    for line in lines.splitlines():
         terminalreporter.write_line(line)
     path = page.write(report(run))
     terminalreporter.write_line(f"Report: {path}")
@@ -90,8 +90,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 def table(run: Run) -> Table:
     """Each operation against its threshold and, where there is one, the stored figure."""
     bounds = thresholds.load().bench
-    columns = ("operation", *tables.LATENCIES, "at most avg", "", "median", "× bare", "stored", "change")
-    made = tables.table("Milliseconds", columns, left=("",))
+    columns = ("operation", *text.LATENCIES, "at most avg", "", "median", "× bare", "stored", "change")
+    made = text.table("Milliseconds", columns, left=("",))
     for each in run.results:
         limit = bounds.mean_ms[each.name]
         kept = run.kept.get(each.name)
@@ -100,12 +100,12 @@ def table(run: Run) -> Table:
             change = f"[bold red]{change}[/]"
         made.add_row(
             each.name,
-            *tables.latencies(each.summary),
+            *text.latencies(each.latencies),
             f"{limit:g}",
-            tables.verdict(each.summary.mean_ms <= limit),
-            tables.milliseconds(each.median_ms),
+            text.verdict(each.latencies.mean_ms <= limit),
+            text.milliseconds(each.median_ms),
             f"{each.times_bare:.2g}",
-            "–" if kept is None else tables.milliseconds(kept.median_ms),
+            "–" if kept is None else text.milliseconds(kept.median_ms),
             change,
         )
     return made
@@ -115,14 +115,14 @@ def report(run: Run) -> reports.Run:
     """The same, as a page."""
     bounds = thresholds.load().bench
     return reports.Run(
-        **show.about("bench", "Benchmarks of single operations"),
-        settings={each.name: f"{each.what}; {each.summary.count} rounds" for each in run.results},
+        **machine.about("bench", "Benchmarks of single operations"),
+        settings={each.name: f"{each.what}; {each.latencies.count} rounds" for each in run.results},
         verdict=not run.problems,
         remarks=run.problems,
         figures=[
             Figure(
                 name=f"{each.name}, mean",
-                value=each.summary.mean_ms,
+                value=each.latencies.mean_ms,
                 unit="ms",
                 threshold=bounds.mean_ms[each.name],
             )
@@ -131,25 +131,25 @@ def report(run: Run) -> reports.Run:
         tables=[
             Rows(
                 title="Milliseconds",
-                columns=["operation", *tables.LATENCIES, "median", "× bare", "stored median"],
+                columns=["operation", *text.LATENCIES, "median", "× bare", "stored median"],
                 rows=[
                     [
                         each.name,
-                        *tables.latencies(each.summary),
-                        tables.milliseconds(each.median_ms),
+                        *text.latencies(each.latencies),
+                        text.milliseconds(each.median_ms),
                         f"{each.times_bare:.2g}",
-                        tables.milliseconds(run.kept[each.name].median_ms) if each.name in run.kept else "–",
+                        text.milliseconds(run.kept[each.name].median_ms) if each.name in run.kept else "–",
                     ]
                     for each in run.results
                 ],
             )
         ],
-        spectra=[Spectrum(name=each.name, points=each.spectrum) for each in run.results],
+        spectra=[Spectrum(name=each.name, points=each.latencies.spectrum()) for each in run.results],
     )
 
 
 def _remarks(run: Run) -> list[str]:
-    remarks = [f"[bold]{each.name}[/] {each.what}; {each.summary.count} rounds" for each in run.results]
+    remarks = [f"[bold]{each.name}[/] {each.what}; {each.latencies.count} rounds" for each in run.results]
     remarks.append(f"Machine: {run.machine}.")
     if not run.kept:
         remarks.append("Compared with no stored figures; `make bench` stores the first of a machine.")

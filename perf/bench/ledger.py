@@ -40,7 +40,8 @@ from ledger_svc.transparency import checkpoint, signed_note
 from perf import thresholds
 from perf.bench.operations import told_of_a_creation
 from perf.load import ledger_events as told
-from perf.reporting import page, show
+from perf.probes import machine
+from perf.reporting import page, text
 from perf.reporting.run import Figure, Rows, Run
 
 SMALL = 10_000
@@ -257,7 +258,7 @@ async def measure(stack: Stack, entries: int, from_stream: int) -> Run:
     ]
     missed = [f"Missed: {figure.name}." for figure in figures if figure.kept is False]
     return Run(
-        **show.about("ledger", "The ledger, small and large"),
+        **machine.about("ledger", "The ledger, small and large"),
         settings={
             "small": f"{SMALL:,} entries",
             "large": f"{entries:,} entries",
@@ -296,7 +297,7 @@ def main() -> None:
         path = page.write(run)
     except (StackError, OSError, TimeoutError, aiohttp.ClientError) as error:
         sys.exit(f"The measurement was cut short: {error!r}")
-    show.told(console, run, path)
+    text.told(console, run, path)
     sys.exit(0 if run.verdict else 1)
 
 

@@ -64,7 +64,7 @@ class Bench:
 
     def _problems(self, now: Measured) -> list[str]:
         bounds, problems = thresholds.load().bench, []
-        mean_ms, most = now.summary.mean_ms, bounds.mean_ms[now.name]
+        mean_ms, most = now.latencies.mean_ms, bounds.mean_ms[now.name]
         if mean_ms > most:
             problems.append(f"{now.name}: {mean_ms:.3f} ms on average, {most:g} are allowed")
         kept = self._run.kept.get(now.name)

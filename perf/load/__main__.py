@@ -12,7 +12,7 @@ import aiohttp
 import uvloop
 
 from perf.load import closed_model, durations, open_model
-from perf.reporting import page, show, tables
+from perf.reporting import page, text
 from perf.reporting.page import DIRECTORY
 from perf.reporting.run import Run
 from perf.targets.addresses import addresses
@@ -57,7 +57,7 @@ def _carried_out(measuring: Coroutine[object, object, Run]) -> int:
     except (OSError, aiohttp.ClientError) as error:
         print(f"The system cannot be used ({error}): start it with `make up`.", file=sys.stderr)
         return 2
-    show.told(tables.terminal(), run, path)
+    text.told(text.terminal(), run, path)
     return 0 if run.verdict else 1
 
 

@@ -6,16 +6,16 @@ services do together, the highest rate of all; latencies are those of a full sys
 
 import asyncio
 import math
-import time
 from collections.abc import Sequence
 
 from perf import thresholds
 from perf.checks.load_conservation import Check, Outcome
 from perf.checks.request_counts import Books
 from perf.load import http_generator
-from perf.load.open_loop import Request
 from perf.load.request_mix import Mix, make_stock, mixes
-from perf.reporting import load_report, show, tables
+from perf.load.result import Result
+from perf.probes import machine
+from perf.reporting import text
 from perf.reporting.run import Figure, Rows, Run, Spectrum
 from perf.stats.latencies import Latencies
 from perf.targets.addresses import addresses
@@ -23,7 +23,7 @@ from perf.thresholds import Load
 
 PAYMENTS_PER_S = 500  # leases are made for so many requests to the payment service; it is asked no more
 
-console = tables.terminal()
+console = text.terminal()
 
 
 async def measure(users: int, seconds: int, seed: int) -> Run:
@@ -36,7 +36,14 @@ async def measure(users: int, seconds: int, seed: int) -> Run:
         status.update(f"{3 * each} connections for {seconds} s, without pauses …")
         results = await asyncio.gather(
             *(
-                asyncio.gather(*(_ask(mix, number, seconds, payments / each) for number in range(each)))
+                http_generator.closed_loop(
+                    addresses()[mix.service],
+                    mix.make,
+                    seconds=seconds,
+                    connections=each,
+                    requests=payments if mix.service == "payment" else math.inf,
+                    on_answer=mix.answered,
+                )
                 for mix in asked
             )
         )
@@ -46,42 +53,22 @@ async def measure(users: int, seconds: int, seed: int) -> Run:
     return run_of(settings, asked, results, outcome, thresholds.load().load)
 
 
-async def _ask(mix: Mix, number: int, seconds: int, most: float) -> http_generator.Result:
-    sent = 0
-
-    def make() -> bytes:
-        nonlocal sent
-        sent = time.monotonic_ns()
-        return mix.make(number)
-
-    def answered(status: int, body: bytes) -> None:
-        mix.answered(Request(number, sent, sent, time.monotonic_ns(), status), body)
-
-    url = addresses()[mix.service]
-    limit = most if mix.service == "payment" else math.inf
-    return await http_generator.run(
-        url, make, seconds=seconds, connections=1, on_body=answered, requests=limit
-    )
-
-
 def run_of(
     settings: dict[str, str],
     asked: Sequence[Mix],
-    results: Sequence[Sequence[http_generator.Result]],
+    results: Sequence[Result],
     outcome: Outcome,
     bounds: Load,
 ) -> Run:
-    """The report, with the verdict; `results` of each connection, by service."""
+    """The report, with the verdict."""
     rates, spectra = [], []
     sent = wrong = 0
-    for mix, connections in zip(asked, results, strict=True):
+    for mix, result in zip(asked, results, strict=True):
         together = Latencies()
         for each in mix.latencies.values():
             together.merge(each)
-        broken = sum(each.broken for each in connections)
-        right = together.count - mix.wrongs
-        sent, wrong = sent + together.count + broken, wrong + mix.wrongs + broken
-        rates.append((mix.service, right / max(each.seconds for each in connections)))
+        sent, wrong = sent + result.intended, wrong + mix.wrongs + result.unanswered
+        rates.append((mix.service, (together.count - mix.wrongs) / result.seconds))
         spectra.append(Spectrum(name=mix.service, points=together.spectrum()))
     figures = [
         Figure(name="all services together", value=sum(rate for _, rate in rates), unit="a second"),
@@ -94,9 +81,9 @@ def run_of(
             at_least=True,
         ),
     ]
-    failures = [*show.missed(figures), *outcome.failures]
+    failures = [*text.missed(figures), *outcome.failures]
     return Run(
-        **show.about("loadtest-peak", "Load test, as fast as it goes"),
+        **machine.about("loadtest-peak", "Load test, as fast as it goes"),
         settings=settings,
         verdict=not failures,
         remarks=[*failures, *outcome.warnings],
@@ -104,9 +91,9 @@ def run_of(
         tables=[
             Rows(
                 title="Latencies, closed loop without pauses, ms",
-                columns=["endpoint", "requests", "wrong", *tables.LATENCIES],
+                columns=["endpoint", "requests", "wrong", *text.LATENCIES],
                 rows=[
-                    [name, f"{found.count:,}", f"{mix.wrong[name]:,}", *load_report.cells(found)]
+                    [name, f"{found.count:,}", f"{mix.wrong[name]:,}", *text.latencies(found)]
                     for mix in asked
                     for name, found in mix.latencies.items()
                 ],

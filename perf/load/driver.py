@@ -8,7 +8,7 @@ import os
 import sys
 import tempfile
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,8 +18,10 @@ from deployment.local.stack import Stack
 from deployment.local.temporary import temporary_stack
 from perf.checks import conservation
 from perf.checks.conservation import Books, Held
-from perf.load import http_generator, open_loop
-from perf.load.open_loop import Request, Result
+from perf.load import http_generator
+from perf.load.http_generator import MakeRequest, OnAnswer
+from perf.load.http_messages import post
+from perf.load.result import Request, Result
 from perf.load.sample_lease import creation
 from perf.system.trace_join import Trace
 
@@ -86,16 +88,17 @@ class Driver:
         self._before = await self._books.at_rest()
         self._answered = self._uncertain = 0
 
-    async def warm_up(self, seconds: float) -> http_generator.Result:
+    async def warm_up(self, seconds: float) -> Result:
         """Creations in a closed loop, untraced; the second half says what the system can do about."""
-        numbers = iter(range(sys.maxsize))
 
-        def create() -> bytes:
-            return http_generator.post(self._leases, creation(next(numbers)))
+        def create(number: int) -> bytes:
+            return post(self._leases, creation(number))
 
         for length in (seconds / 2, seconds):
-            found = await http_generator.run(self._leases, create, seconds=length, connections=CONNECTIONS)
-            self._count(found.statuses, found.broken)
+            found = await http_generator.closed_loop(
+                self._leases, create, seconds=length, connections=CONNECTIONS
+            )
+            self._count(found)
         return found
 
     async def create(self, rate: float, seconds: float, *, traced: bool) -> Phase:
@@ -108,12 +111,12 @@ class Driver:
 
         def make(number: int) -> bytes:
             trace = traceparent(run, number) if traced else None
-            return http_generator.post(self._leases, creation(number), traceparent=trace)
+            return post(self._leases, creation(number), traceparent=trace)
 
         self._runs += 1
         run = self._runs
         phase = await self._phase("creation", run, rate, seconds, self._leases, make, note, traced=traced)
-        self._count(phase.result.statuses, phase.result.unanswered)
+        self._count(phase.result)
         phase.lag_s = await self._ledger_lag()
         return phase
 
@@ -125,7 +128,7 @@ class Driver:
 
         def make(number: int) -> bytes:
             url = f"{base}/{payments[number]}/attempt"
-            return http_generator.post(url, body, traceparent=traceparent(run, number))
+            return post(url, body, traceparent=traceparent(run, number))
 
         self._runs += 1
         run = self._runs
@@ -143,9 +146,9 @@ class Driver:
         self._before, self._answered, self._uncertain = now, 0, 0
         return found
 
-    def _count(self, statuses: Counter[int], unanswered: int) -> None:
-        self._answered += statuses[201]
-        self._uncertain += sum(statuses.values()) - statuses[201] + unanswered
+    def _count(self, result: Result) -> None:
+        self._answered += result.statuses[201]
+        self._uncertain += sum(result.statuses.values()) - result.statuses[201] + result.unanswered
 
     async def _ledger_lag(self) -> float:
         """Seconds until the ledger has all that was answered; infinite where it does not get there."""
@@ -164,13 +167,13 @@ class Driver:
         rate: float,
         seconds: float,
         url: str,
-        make: open_loop.MakeRequest,
-        note: open_loop.OnAnswer | None = None,
+        make: MakeRequest,
+        note: OnAnswer | None = None,
         *,
         traced: bool = True,
         most: int = sys.maxsize,
     ) -> Phase:
-        starts = open_loop.poisson(rate, seconds, self._seed + run)[:most]
+        starts = http_generator.poisson(rate, seconds, self._seed + run)[:most]
         requests: dict[str, Request] = {}
 
         def answered(request: Request, body: bytes) -> None:
@@ -179,7 +182,7 @@ class Driver:
             if note is not None:
                 note(request, body)
 
-        result = await open_loop.run(url, make, starts, on_answer=answered)
+        result = await http_generator.open_loop(url, make, starts, on_answer=answered)
         return Phase(name, rate, result, requests=requests)
 
 

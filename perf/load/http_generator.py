@@ -1,181 +1,261 @@
-"""A closed-loop HTTP/1.1 load generator: each connection sends its next request when the answer is there.
+"""The HTTP/1.1 load generator, with two ways to decide when a request is sent.
 
-It speaks to the socket directly: a client library costs more per request than the fronts that it measures.
+- `closed_loop`: a bounded window. Each connection sends its next request when the answer is there.
+- `open_loop`: a schedule. Requests start when it says, not when the last was answered, and latency counts
+  from the intended start. A server that stalls is met by everybody who would have come meanwhile, as in life;
+  a closed loop politely waits and hardly notices (G. Tene's "coordinated omission").
 """
 
 import asyncio
 import math
-import re
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections import deque
+from collections.abc import Callable, Sequence
 from typing import cast
 from urllib.parse import urlsplit
 
-from perf.stats.percentiles import percentile
+import numpy as np
 
-_LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
-_CHUNKED = re.compile(rb"\r\ntransfer-encoding: *chunked", re.IGNORECASE)
-_HEADER_BYTES_MAX = 16_384
+from perf.load.http_messages import Answers
+from perf.load.result import Request, Result
+from perf.stats.latencies import Latencies
 
-MakeRequest = Callable[[], bytes]
-OnBody = Callable[[int, bytes], None]
-
-
-@dataclass
-class Result:
-    """What one run has measured."""
-
-    seconds: float = 0.0
-    statuses: Counter[int] = field(default_factory=Counter)
-    latencies_ms: list[float] = field(default_factory=list)
-    broken: int = 0  # connections that ended without an answer
-
-    def rate_of(self, status: int) -> float:
-        """Answers with that status a second."""
-        return self.statuses[status] / self.seconds if self.seconds else 0.0
-
-    def percentile_ms(self, percent: float) -> float:
-        """The latency that `percent` of the answers were not slower than, in ms."""
-        return percentile(sorted(self.latencies_ms), percent)
+CONNECTIONS = 400  # of the open loop
+PATIENCE_S = 5.0  # a request that has not been sent by then is dropped
+ANSWER_S = 30.0  # after the last intended start; what has no answer by then is unanswered
+WINDOWS = 60  # at most, of a run, for what changes over time; none is shorter than a second
 
 
-class Answers:
-    """Reads HTTP/1.1 answers off a connection. A body that comes in chunks is given with their marks."""
+MakeRequest = Callable[[int], bytes]  # by its number
+OnAnswer = Callable[[Request, bytes], None]
 
-    def __init__(self) -> None:
-        self._received = bytearray()
 
-    def feed(self, data: bytes) -> Iterator[tuple[int, bytes]]:
-        """The (status, body) of each answer that is whole now. Raises ValueError for a head without end."""
-        self._received += data
-        while (end := self._received.find(b"\r\n\r\n")) >= 0:
-            if (total := self._total(end)) is None or len(self._received) < total:
-                return
-            status, body = int(self._received[9:12]), bytes(self._received[end + 4 : total])
-            del self._received[:total]
-            yield status, body
-        if len(self._received) > _HEADER_BYTES_MAX:
-            raise ValueError("the head of an answer has no end")
-
-    def _total(self, end: int) -> int | None:
-        """The bytes of the first answer, whose head ends at `end`; None where that is not known yet."""
-        if match := _LENGTH.search(self._received, 0, end + 2):
-            return end + 4 + int(match[1])
-        if not _CHUNKED.search(self._received, 0, end + 2):
-            return end + 4
-        start = end + 4
-        while (line := self._received.find(b"\r\n", start)) >= 0:
-            size = int(self._received[start:line].split(b";")[0], 16)
-            start = line + 2 + size + 2
-            if not size:
-                return start
-        return None
+def poisson(rate: float, seconds: float, seed: int) -> list[float]:
+    """Intended starts in seconds from 0: independent arrivals, `rate` a second on average."""
+    gaps = np.random.default_rng(seed).exponential(1 / rate, size=int(rate * seconds * 1.5) + 100)
+    starts = np.cumsum(gaps)
+    return [float(start) for start in starts[starts < seconds]]
 
 
 class _Connection(asyncio.Protocol):
+    """Has one request under way at most."""
+
     def __init__(self, run: "_Run") -> None:
         self._run = run
         self._transport: asyncio.Transport | None = None
         self._answers = Answers()
-        self._sent_at = 0.0
-        self._waiting = False
+        self._request: Request | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # uvloop's is one in all but its class
-        self._next()
+        self._run.free(self)
 
-    def _next(self) -> None:
+    def send(self, request: Request, content: bytes) -> None:
         assert self._transport is not None
-        if self._run.over():
-            self._transport.close()
-            return
-        self._waiting = True
-        self._sent_at = time.perf_counter()
-        self._transport.write(self._run.make_request())
+        self._request = request
+        request.sent = time.monotonic_ns()
+        self._transport.write(content)
 
     def data_received(self, data: bytes) -> None:
         for status, body in self._answers.feed(data):
-            self._run.answered(status, (time.perf_counter() - self._sent_at) * 1000, body)
-            self._waiting = False
-            self._next()
+            request, self._request = self._request, None
+            if request is not None:
+                request.answered, request.status = time.monotonic_ns(), status
+                self._run.answered(request, body)
+            self._run.free(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._run.closed(broken=self._waiting)
+        self._run.lost(self, self._request)
+
+    def close(self) -> None:
+        if self._transport is not None:
+            self._transport.abort()
 
 
 class _Run:
+    """What both ways have in common; connections tell it what happens to them."""
+
+    def __init__(self, result: Result, make_request: MakeRequest, on_answer: OnAnswer | None) -> None:
+        self.result = result
+        self.done = asyncio.Event()
+        self._make_request = make_request
+        self._on_answer = on_answer
+
+    async def connect(self, url: str, connections: int) -> list[_Connection]:
+        """Open them. Raises OSError where the server cannot be reached."""
+        parts, loop = urlsplit(url), asyncio.get_running_loop()
+        host, port = str(parts.hostname), parts.port or 80
+        pairs = [
+            await loop.create_connection(lambda: _Connection(self), host, port) for _ in range(connections)
+        ]
+        return [connection for _, connection in pairs]
+
+    def free(self, connection: _Connection) -> None:
+        """A connection can take a request."""
+        raise NotImplementedError
+
+    def lost(self, connection: _Connection, request: Request | None) -> None:
+        """A connection was cut or closed; `request` was under way."""
+        raise NotImplementedError
+
+    def answered(self, request: Request, body: bytes) -> None:
+        """A request has its answer."""
+        self.result.statuses[request.status] += 1
+        if self._on_answer is not None:
+            self._on_answer(request, body)
+
+
+class _Closed(_Run):
     def __init__(
         self,
         make_request: MakeRequest,
-        on_body: OnBody | None,
+        on_answer: OnAnswer | None,
         seconds: float,
         connections: int,
         requests: float,
     ) -> None:
-        self.make_request = make_request
-        self.result = Result()
-        self.done = asyncio.Event()
-        self._on_body = on_body
-        self._ends_at = time.perf_counter() + seconds
+        began = time.monotonic_ns()
+        super().__init__(Result(intended=0, seconds=0.0, began=began), make_request, on_answer)
+        self._ends_at = began + int(seconds * 1e9)
         self._open = connections
-        self._left = requests
+        self._most = requests
+        self.latencies_s: list[float] = []  # a histogram takes its time, which is the server's as well
 
-    def over(self) -> bool:
-        """Whether no further request is to be sent; to be asked before each."""
-        self._left -= 1
-        return self._left < 0 or time.perf_counter() >= self._ends_at
+    def free(self, connection: _Connection) -> None:
+        if self.result.intended >= self._most or time.monotonic_ns() >= self._ends_at:
+            connection.close()
+            return
+        request = Request(self.result.intended, 0)
+        self.result.intended += 1
+        connection.send(request, self._make_request(request.number))
+        request.intended = request.sent
 
-    def answered(self, status: int, latency_ms: float, body: bytes) -> None:
-        self.result.statuses[status] += 1
-        self.result.latencies_ms.append(latency_ms)
-        if self._on_body is not None:
-            self._on_body(status, body)
-
-    def closed(self, *, broken: bool) -> None:
-        self.result.broken += broken
+    def lost(self, connection: _Connection, request: Request | None) -> None:
+        self.result.unanswered += request is not None
         self._open -= 1
         if not self._open:
             self.done.set()
 
-
-def get(url: str) -> bytes:
-    """The bytes of a GET request."""
-    parts = urlsplit(url)
-    return f"GET {parts.path} HTTP/1.1\r\nHost: {parts.netloc}\r\n\r\n".encode()
+    def answered(self, request: Request, body: bytes) -> None:
+        self.latencies_s.append((request.answered - request.sent) / 1e9)
+        super().answered(request, body)
 
 
-def post(url: str, body: bytes, *, traceparent: str | None = None) -> bytes:
-    """The bytes of a POST request with a JSON body."""
-    parts = urlsplit(url)
-    trace = f"traceparent: {traceparent}\r\n" if traceparent else ""
-    head = (
-        f"POST {parts.path} HTTP/1.1\r\nHost: {parts.netloc}\r\n{trace}"
-        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
-    )
-    return head.encode() + body
+class _Open(_Run):
+    def __init__(
+        self, starts: Sequence[float], make_request: MakeRequest, on_answer: OnAnswer | None
+    ) -> None:
+        seconds = max(starts, default=0.0) or 1.0
+        windows = [Latencies(digits=2) for _ in range(min(WINDOWS, max(1, int(seconds))))]
+        result = Result(intended=len(starts), seconds=seconds, began=time.monotonic_ns(), windows=windows)
+        super().__init__(result, make_request, on_answer)
+        self._free: deque[_Connection] = deque()
+        self._waiting: deque[Request] = deque()
+        self.left = len(starts)
+        self._over = False
+
+    def due(self, request: Request) -> None:
+        """Its time has come."""
+        self.result.lag.record((time.monotonic_ns() - request.intended) / 1e9)
+        if self._free:
+            self._send(self._free.popleft(), request)
+        else:
+            self._waiting.append(request)
+
+    def free(self, connection: _Connection) -> None:
+        oldest = time.monotonic_ns() - PATIENCE_S * 1e9
+        while self._waiting and self._waiting[0].intended < oldest:
+            self._waiting.popleft()
+            self.result.dropped += 1
+            self._settled()
+        if self._waiting:
+            self._send(connection, self._waiting.popleft())
+        else:
+            self._free.append(connection)
+
+    def lost(self, connection: _Connection, request: Request | None) -> None:
+        if connection in self._free:
+            self._free.remove(connection)
+        if request is not None and not self._over:
+            self.result.unanswered += 1
+            self._settled()
+
+    def answered(self, request: Request, body: bytes) -> None:
+        result, latency_s = self.result, (request.answered - request.intended) / 1e9
+        result.latencies.record(latency_s)
+        window = int((request.intended - result.began) / 1e9 / result.window_s)
+        result.windows[min(window, len(result.windows) - 1)].record(latency_s)
+        result.service.record((request.answered - request.sent) / 1e9)
+        super().answered(request, body)
+        self._settled()
+
+    def give_up(self) -> None:
+        """Nobody waits any longer."""
+        self._over = True
+        self.result.dropped += len(self._waiting)
+        self.result.unanswered += self.left - len(self._waiting)
+
+    def _send(self, connection: _Connection, request: Request) -> None:
+        connection.send(request, self._make_request(request.number))
+
+    def _settled(self) -> None:
+        self.left -= 1
+        if not self.left:
+            self.done.set()
 
 
-async def run(
+async def closed_loop(
     url: str,
     make_request: MakeRequest,
     *,
     seconds: float,
     connections: int,
-    on_body: OnBody | None = None,
     requests: float = math.inf,
+    on_answer: OnAnswer | None = None,
 ) -> Result:
     """Load the server of `url` for `seconds`, or with `requests`; what was begun by then is still awaited.
 
     Raises OSError where it cannot be reached.
     """
-    parts = urlsplit(url)
-    loop = asyncio.get_running_loop()
-    started = time.perf_counter()
-    running = _Run(make_request, on_body, seconds, connections, requests)
-    for _ in range(connections):
-        await loop.create_connection(lambda: _Connection(running), str(parts.hostname), parts.port or 80)
+    running = _Closed(make_request, on_answer, seconds, connections, requests)
+    await running.connect(url, connections)
     await running.done.wait()
-    running.result.seconds = time.perf_counter() - started
+    result = running.result
+    result.seconds = (time.monotonic_ns() - result.began) / 1e9
+    result.latencies = Latencies(running.latencies_s)
+    return result
+
+
+async def open_loop(
+    url: str,
+    make_request: MakeRequest,
+    starts: Sequence[float],
+    *,
+    connections: int = CONNECTIONS,
+    on_answer: OnAnswer | None = None,
+) -> Result:
+    """Send request n (made by `make_request(n)`) at `starts[n]`, seconds from now, in increasing order.
+
+    All connections are opened before the first. Raises OSError where the server cannot be reached.
+    """
+    running = _Open(starts, make_request, on_answer)
+    opened = await running.connect(url, connections)
+    running.result.began = began = time.monotonic_ns()
+    for number, start in enumerate(starts):
+        intended = began + int(start * 1e9)
+        # Timers have a resolution of 1 ms: what is due within it goes at once.
+        if (early_s := (intended - time.monotonic_ns()) / 1e9) > 0.001:
+            await asyncio.sleep(early_s)
+        elif number % 64 == 0:
+            await asyncio.sleep(0)
+        # What goes a little early has meant to: else an answer within that time would have taken none.
+        running.due(Request(number, min(intended, time.monotonic_ns())))
+    if running.left:
+        try:
+            async with asyncio.timeout(ANSWER_S):
+                await running.done.wait()
+        except TimeoutError:
+            running.give_up()
+    for connection in opened:
+        connection.close()
     return running.result

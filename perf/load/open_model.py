@@ -2,9 +2,9 @@
 
 Locust's users wait for their answers, so a slow system is asked less. Here every service gets a third of the
 rate in a seeded Poisson schedule; what it is asked, and with what weights, is as in the classes of users.
-Latency counts from the intended start (perf/load/open_loop.py). Beside them a server that does nothing is
-asked in
-the same way, on the same machine: what a request takes is also told as a multiple of its answer's time.
+Latency counts from the intended start (perf/load/http_generator.py). Beside them a server that does nothing
+is asked in the same way, on the same machine: what a request takes is also told as a multiple of its
+answer's time.
 """
 
 import asyncio
@@ -13,10 +13,12 @@ from collections.abc import Sequence
 from perf import thresholds
 from perf.checks.load_conservation import Check, Outcome
 from perf.checks.request_counts import Books
-from perf.load import http_generator, open_loop
-from perf.load.open_loop import Result
+from perf.load import http_generator
+from perf.load.http_messages import get
 from perf.load.request_mix import Mix, make_stock, mixes
-from perf.reporting import load_report, show, tables
+from perf.load.result import Result
+from perf.probes import machine
+from perf.reporting import load_report, phases, text
 from perf.reporting.load_report import Asked
 from perf.reporting.run import Figure, Rows, Run
 from perf.stats.latencies import Latencies
@@ -27,7 +29,7 @@ from perf.thresholds import Load
 BARE_RATE = 5.0  # a second; so few that they are in nobody's way
 BARE_CONNECTIONS = 4
 
-console = tables.terminal()
+console = text.terminal()
 
 
 async def measure(rate: float, seconds: int, seed: int) -> Run:
@@ -38,19 +40,19 @@ async def measure(rate: float, seconds: int, seed: int) -> Run:
         asked = mixes(await make_stock(rate / 3 * seconds, books), seed, books)
         status.update(f"{rate:g} requests a second for {seconds} s, arriving at random …")
         async with processes.running("perf.targets.echo_baseline") as url:
-            request = http_generator.get(url)
+            request = get(url)
             bare, *results = await asyncio.gather(
-                open_loop.run(
+                http_generator.open_loop(
                     url,
                     lambda _: request,
-                    open_loop.poisson(BARE_RATE, seconds, seed + len(asked)),
+                    http_generator.poisson(BARE_RATE, seconds, seed + len(asked)),
                     connections=BARE_CONNECTIONS,
                 ),
                 *(
-                    open_loop.run(
+                    http_generator.open_loop(
                         addresses()[mix.service],
                         mix.make,
-                        open_loop.poisson(rate / 3, seconds, seed + number),
+                        http_generator.poisson(rate / 3, seconds, seed + number),
                         on_answer=mix.answered,
                     )
                     for number, mix in enumerate(asked)
@@ -107,11 +109,11 @@ def run_of(
         ),
     ]
     failures = [f"{mix.service}: void, {result.void}." for mix, result in pairs if result.void]
-    failures += [*show.missed(figures), *outcome.failures]
+    failures += [*text.missed(figures), *outcome.failures]
     found = {Asked(mix.service, name): each for mix in asked for name, each in mix.latencies.items()}
     wrongs = {Asked(mix.service, name): count for mix in asked for name, count in mix.wrong.items()}
     return Run(
-        **show.about("loadtest-open", "Load test, open model"),
+        **machine.about("loadtest-open", "Load test, open model"),
         settings=settings,
         verdict=not failures,
         remarks=[*failures, *outcome.warnings],
@@ -119,13 +121,13 @@ def run_of(
         tables=[
             Rows(
                 title="Latencies from the intended start, ms",
-                columns=["endpoint", "requests", "wrong", *tables.LATENCIES, load_report.BARE_COLUMN],
+                columns=["endpoint", "requests", "wrong", *text.LATENCIES, load_report.BARE_COLUMN],
                 rows=[
                     [
                         kind.name,
                         f"{each.count:,}",
                         f"{wrongs[kind]:,}",
-                        *load_report.cells(each),
+                        *text.latencies(each),
                         load_report.times_bare(each.mean_ms, bare.mean_ms),
                     ]
                     for kind, each in found.items()
@@ -134,5 +136,5 @@ def run_of(
             *([outcome.rows] if outcome.lines else []),
         ],
         spectra=load_report.spectra(found, bare),
-        series=[series for mix, result in pairs for series in show.throughput(result, mix.service)],
+        series=[series for mix, result in pairs for series in phases.throughput(result, mix.service)],
     )

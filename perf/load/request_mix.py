@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 import aiohttp
 
 from perf.checks.request_counts import Books
-from perf.load import http_generator, lease_pool
-from perf.load.open_loop import Request
+from perf.load import http_messages, lease_pool
+from perf.load.result import Request
 from perf.stats.latencies import Latencies
 from perf.targets.addresses import addresses
 
@@ -83,14 +83,14 @@ def mixes(stock: Stock, seed: int, books: Books) -> list[Mix]:
     pick = random.Random(seed)
 
     def get(base: str, path: str) -> Callable[[], bytes]:
-        return lambda: http_generator.get(base + path.format(id=pick.choice(stock.looked_at)))
+        return lambda: http_messages.get(base + path.format(id=pick.choice(stock.looked_at)))
 
     def post(
         base: str, path: str, body: Callable[[], object], of: list[str] | None = None
     ) -> Callable[[], bytes]:
         def make() -> bytes:
             chosen = of.pop() if of is not None else pick.choice(stock.looked_at)
-            return http_generator.post(base + path.format(id=chosen), json.dumps(body()).encode())
+            return http_messages.post(base + path.format(id=chosen), json.dumps(body()).encode())
 
         return make
 

@@ -4,7 +4,9 @@ import os
 import platform
 import re
 import subprocess
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import psutil
@@ -45,6 +47,17 @@ def this() -> Machine:
         memory_gb=round(psutil.virtual_memory().total / 2**30),
         python=python,
     )
+
+
+def about(kind: str, title: str) -> dict[str, Any]:
+    """What every measurement's `Run` says of itself: when, of which commit, on which machine."""
+    return {
+        "kind": kind,
+        "title": title,
+        "at": datetime.now(UTC),
+        "commit": commit(),
+        "machine": str(this()),
+    }
 
 
 def commit() -> str:

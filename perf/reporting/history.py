@@ -18,7 +18,7 @@ import msgspec
 from rich.console import Console
 
 from perf.probes import machine
-from perf.reporting import tables
+from perf.reporting import text
 from perf.reporting.page import DIRECTORY
 from perf.reporting.run import Run
 
@@ -126,7 +126,7 @@ def add(line: Line, path: Path = FILE) -> None:
 def show(console: Console, lines: list[Line]) -> None:
     """Every figure of every kind, a column for each measured commit of the newest line's machine."""
     here = [line for line in lines if line.machine == lines[-1].machine]
-    table = tables.table(f"Machine: {here[-1].machine}", ("figure", *(line.commit for line in here)))
+    table = text.table(f"Machine: {here[-1].machine}", ("figure", *(line.commit for line in here)))
     for kind, figures in here[-1].figures.items():
         for name in figures:
             values = (line.figures.get(kind, {}).get(name) for line in here)
@@ -139,7 +139,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m perf.reporting.history", description=__doc__)
     parser.add_argument("command", choices=["record", "show"], help="measure and add a line, or show all")
     asked = parser.parse_args()
-    console = tables.terminal()
+    console = text.terminal()
     if asked.command == "record":
         try:
             add(line_of(measure(console)))

@@ -8,9 +8,9 @@ from rich.markup import escape
 
 from perf.load import verdict
 from perf.load.verdict import Endpoint, Run
+from perf.probes import machine
 from perf.reporting import run as reports
-from perf.reporting import show as shown
-from perf.reporting import tables
+from perf.reporting import text
 from perf.stats.latencies import Latencies
 from perf.thresholds import Load
 
@@ -28,8 +28,8 @@ class Asked(NamedTuple):
 
 def show(console: Console, run: Run, bounds: Load) -> None:
     """Every endpoint, what was expected of it, and the verdict."""
-    columns = ("endpoint", "requests", "failed", *tables.LATENCIES, BARE_COLUMN, "expected", "per s")
-    table = tables.table("Load, closed loop; latencies in ms", columns)
+    columns = ("endpoint", "requests", "failed", *text.LATENCIES, BARE_COLUMN, "expected", "per s")
+    table = text.table("Load, closed loop; latencies in ms", columns)
     for each in run.endpoints:
         expected = bounds.response_ms.get(each.name)
         table.add_row(
@@ -43,7 +43,7 @@ def show(console: Console, run: Run, bounds: Load) -> None:
     console.print(table)
     if run.conservation.lines:
         rows = run.conservation.rows
-        books = tables.table(rows.title, rows.columns)
+        books = text.table(rows.title, rows.columns)
         for row in rows.rows:
             books.add_row(*row)
         console.print(books)
@@ -61,7 +61,7 @@ def show(console: Console, run: Run, bounds: Load) -> None:
         console.print(f"[bold red]failed[/]: {words}")
     if not failures:
         recorded = "; all of it is in the ledger, once" if run.conservation.lines else ""
-        console.print(f"{tables.verdict(True)}: at least {bounds.success_rate:.0%} succeeded{recorded}")
+        console.print(f"{text.verdict(True)}: at least {bounds.success_rate:.0%} succeeded{recorded}")
 
 
 def run_of(
@@ -76,7 +76,7 @@ def run_of(
     asked = [each for each in run.endpoints if not each.set_up]
     bare = [reports.Figure(name=f"{BARE}, mean", value=run.bare_ms, unit="ms")] if run.bare_ms else []
     return reports.Run(
-        **shown.about("loadtest", "Load test, simulated users"),
+        **machine.about("loadtest", "Load test, simulated users"),
         settings=dict(settings),
         verdict=not failures,
         remarks=[*failures, *verdict.warnings(run, bounds)],
@@ -94,7 +94,7 @@ def run_of(
         tables=[
             reports.Rows(
                 title="Latencies, closed loop, ms",
-                columns=["endpoint", "requests", "failed", *tables.LATENCIES, BARE_COLUMN, "a second"],
+                columns=["endpoint", "requests", "failed", *text.LATENCIES, BARE_COLUMN, "a second"],
                 rows=[
                     [
                         each.name,
@@ -115,13 +115,7 @@ def run_of(
 
 def _latencies(each: Endpoint, run: Run) -> list[str]:
     values = (each.min_ms, each.mean_ms, each.p95_ms, each.p99_ms)
-    return [*map(tables.milliseconds, values), times_bare(each.mean_ms, run.bare_ms)]
-
-
-def cells(found: Latencies) -> list[str]:
-    """The cells under tables.LATENCIES, in ms."""
-    values = (found.min_ms, found.mean_ms, found.percentile_ms(95), found.percentile_ms(99))
-    return [tables.milliseconds(value) for value in values]
+    return [*map(text.milliseconds, values), times_bare(each.mean_ms, run.bare_ms)]
 
 
 def times_bare(mean_ms: float, bare_ms: float) -> str:

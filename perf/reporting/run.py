@@ -22,6 +22,16 @@ class Figure(msgspec.Struct, frozen=True, kw_only=True):
         return self.value >= self.threshold if self.at_least else self.value <= self.threshold
 
 
+def at_least(name: str, value: float, unit: str, threshold: float) -> Figure:
+    """A figure that may not be less."""
+    return Figure(name=name, value=value, unit=unit, threshold=threshold, at_least=True)
+
+
+def at_most(name: str, value: float, unit: str, threshold: float | None) -> Figure:
+    """A figure that may not be more; with no threshold it is only shown."""
+    return Figure(name=name, value=value, unit=unit, threshold=threshold)
+
+
 class Rows(msgspec.Struct, frozen=True, kw_only=True):
     """A table of words and numbers as they are to be read."""
 

@@ -21,7 +21,7 @@ from perf import thresholds
 from perf.load.driver import CONNECTIONS
 from perf.probes import machine, memory
 from perf.probes.sampling import Sampler
-from perf.reporting import page, tables
+from perf.reporting import page, text
 from perf.stress.report import Found, run_of, show
 from perf.stress.scenarios import SCENARIOS, Scenario, System
 from perf.targets.processes import references
@@ -46,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for each in SCENARIOS
         if not asked.scenarios or each.name in asked.scenarios
     ]
-    console = tables.terminal()
+    console = text.terminal()
     bounds = thresholds.load().stress
     try:
         with temporary_stack(tunables=TUNABLES, reporter=Terminal()) as stack:

@@ -5,11 +5,9 @@ from dataclasses import dataclass, field
 
 from rich.console import Console
 
-from perf.reporting import show as shown
-from perf.reporting import tables
+from perf.probes import machine
+from perf.reporting import text
 from perf.reporting.run import Figure, Rows, Run, Series, Spectrum
-from perf.stats.latencies import Latencies
-from perf.stats.percentiles import summarise
 from perf.stress.scenarios import Outcome, Scenario
 from perf.targets.processes import References
 from perf.thresholds import Stress
@@ -36,8 +34,8 @@ class Found:
 
 def show(console: Console, found: Found, bounds: Stress) -> bool:
     """Print the table, the capacity numbers and the verdicts. True when all is kept."""
-    columns = ("scenario", "load", "success", *tables.LATENCIES, "per s", *BESIDE)
-    table = tables.table("Stress, closed loop; latencies in ms", columns, left=("load",))
+    columns = ("scenario", "load", "success", *text.LATENCIES, "per s", *BESIDE)
+    table = text.table("Stress, closed loop; latencies in ms", columns, left=("load",))
     for scenario, outcome in found.pairs:
         table.add_row(
             scenario.title,
@@ -64,14 +62,14 @@ def show(console: Console, found: Found, bounds: Stress) -> bool:
         "the ledger holds every lease and every event, each once": found.conserved,
     }
     for what, holds in verdicts.items():
-        console.print(f"{tables.verdict(holds)}: {what}")
+        console.print(f"{text.verdict(holds)}: {what}")
     return all(verdicts.values())
 
 
 def _cells(outcome: Outcome, beside: References) -> list[str]:
     ratios = (outcome.per_second / each for each in (beside.bare_per_s, beside.direct_per_s))
     return [
-        *tables.latencies(summarise(outcome.latencies_ms)),
+        *text.latencies(outcome.latencies),
         f"{outcome.per_second:,.0f}",
         *(f"{ratio:.2g}" for ratio in ratios),
     ]
@@ -80,7 +78,7 @@ def _cells(outcome: Outcome, beside: References) -> list[str]:
 def run_of(found: Found, bounds: Stress, kept: bool) -> Run:
     """The same, as a report."""
     return Run(
-        **shown.about("stress", "Stress tests"),
+        **machine.about("stress", "Stress tests"),
         settings={each.title: f"{each.users} × {each.operations}" for each in found.scenarios},
         verdict=kept,
         remarks=[] if found.conserved else ["The ledger does not hold every lease and every event, once."],
@@ -102,7 +100,7 @@ def run_of(found: Found, bounds: Stress, kept: bool) -> Run:
         tables=[
             Rows(
                 title="Latencies, closed loop, ms",
-                columns=["scenario", "load", *tables.LATENCIES, "a second", *BESIDE],
+                columns=["scenario", "load", *text.LATENCIES, "a second", *BESIDE],
                 rows=[
                     [
                         each.title,
@@ -113,9 +111,6 @@ def run_of(found: Found, bounds: Stress, kept: bool) -> Run:
                 ],
             )
         ],
-        spectra=[
-            Spectrum(name=each.title, points=Latencies(ms / 1000 for ms in its.latencies_ms).spectrum())
-            for each, its in found.pairs
-        ],
+        spectra=[Spectrum(name=each.title, points=its.latencies.spectrum()) for each, its in found.pairs],
         series=found.series,
     )

@@ -5,7 +5,6 @@ import json
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from itertools import cycle
 
 import aiohttp
 import msgspec
@@ -16,7 +15,10 @@ from common.messaging.publisher import Publisher
 from common.runtime.process import background
 from deployment.local.stack import Stack
 from perf.load import http_generator, ledger_events
+from perf.load.http_messages import get, post
+from perf.load.result import Request
 from perf.load.sample_lease import creation
+from perf.stats.latencies import Latencies
 
 LIMIT_S = 300.0  # of one scenario; what is not done by then has failed
 VISIBLE_WITHIN_S = 30.0  # after the last event was published
@@ -34,7 +36,7 @@ class Outcome:
     asked: int
     succeeded: int = 0
     seconds: float = 0.0
-    latencies_ms: list[float] = field(default_factory=list)  # of those that succeeded or were refused
+    latencies: Latencies = field(default_factory=Latencies)  # of those that succeeded or were refused
 
     @property
     def success_rate(self) -> float:
@@ -70,25 +72,25 @@ class System:
     async def create(self, users: int, each: int, advance: Advance) -> Outcome:
         """So many users create leases at once, each one after the other."""
 
-        def note(status: int, body: bytes) -> None:
+        def note(request: Request, body: bytes) -> None:
             advance()
-            if status == 201:
+            if request.status == 201:
                 self.created.append(json.loads(body)["lease_id"])
 
         before = len(self.created)
-        request = http_generator.post(self._leases, creation(0))
-        outcome = await _closed_loop(self._leases, lambda: request, users, users * each, 201, note)
+        request = post(self._leases, creation(0))
+        outcome = await _closed_loop(self._leases, lambda _: request, users, users * each, 201, note)
         self.uncertain += outcome.asked - (len(self.created) - before)
         return outcome
 
     async def read(self, leases: int, each: int, advance: Advance) -> Outcome:
         """So many leases are read at once, each again and again."""
-        requests = cycle(
-            [http_generator.get(f"{self._leases}/{lease_id}") for lease_id in self.created[-leases:]]
-        )
-        return await _closed_loop(
-            self._leases, lambda: next(requests), leases, leases * each, 200, lambda *_: advance()
-        )
+        requests = [get(f"{self._leases}/{lease_id}") for lease_id in self.created[-leases:]]
+
+        def make(number: int) -> bytes:
+            return requests[number % len(requests)]
+
+        return await _closed_loop(self._leases, make, leases, leases * each, 200, lambda *_: advance())
 
     async def storm(self, leases: int, each: int, advance: Advance) -> Outcome:
         """Events of so many leases at once, each lease's in order; a latency ends when its event is read."""
@@ -121,7 +123,7 @@ class System:
                     after = item.seq
                     if item.event_id in sent:
                         outcome.succeeded += 1
-                        outcome.latencies_ms.append((now - sent[item.event_id]) * 1000)
+                        outcome.latencies.record(now - sent[item.event_id])
                         advance()
                         last = now
                 if publishing.done() and now - last > VISIBLE_WITHIN_S:
@@ -214,14 +216,14 @@ async def _closed_loop(
     connections: int,
     requests: int,
     status: int,
-    on_body: http_generator.OnBody,
+    on_answer: http_generator.OnAnswer,
 ) -> Outcome:
-    result = await http_generator.run(
-        url, make, seconds=LIMIT_S, connections=connections, requests=requests, on_body=on_body
+    result = await http_generator.closed_loop(
+        url, make, seconds=LIMIT_S, connections=connections, requests=requests, on_answer=on_answer
     )
     return Outcome(
         asked=requests,
         succeeded=result.statuses[status],
         seconds=result.seconds,
-        latencies_ms=result.latencies_ms,
+        latencies=result.latencies,
     )

@@ -18,8 +18,9 @@ from deployment.local.stack import Stack
 from perf import thresholds
 from perf.checks.conservation import Books
 from perf.load.driver import CONNECTIONS, Driver, Phase, private_system
+from perf.probes import machine
 from perf.probes.sampling import Sampler
-from perf.reporting import page, show, tables
+from perf.reporting import page, phases, text
 from perf.reporting.run import Figure, Rows, Run, Series, Spectrum
 from perf.targets import processes
 from perf.targets.processes import REFERENCE_S
@@ -33,7 +34,7 @@ STEPS_BACK_MAX = 8  # what is not confirmed then is a machine that has other thi
 RATE_MAX = 100_000.0
 VOID_MAX = 3
 
-console = tables.terminal()
+console = text.terminal()
 
 
 @dataclass(frozen=True)
@@ -160,8 +161,8 @@ async def measure(stack: Stack, start: float, seconds: float, p99_ms: float, see
         steps,
         settings={"seconds a rate": f"{seconds:g}", "limit of p99": f"{p99_ms:g} ms", "seed": str(seed)},
         wrong=wrong,
-        beside=[*show.ratios(closed, references), *sampler.figures()],
-        tables=[show.reference_rows(closed, references)],
+        beside=[*phases.ratios(closed, references), *sampler.figures()],
+        tables=[phases.reference_rows(closed, references)],
         series=sampler.series(),
     )
 
@@ -183,9 +184,9 @@ def run_of(
     if there:
         figures += [
             Figure(name="p99 there, the worst of three", value=max(step.p99_ms for step in there), unit="ms"),
-            *(show.rates(there[-1].phase) if there[-1].phase else ()),
+            *(phases.rates(there[-1].phase) if there[-1].phase else ()),
         ]
-    remarks += show.missed(figures)
+    remarks += text.missed(figures)
     tried = [
         Series(
             group="Latency by rate",
@@ -198,14 +199,14 @@ def run_of(
     ]
     phase, name = (there[-1].phase if there else None), f"{highest:,.0f}/s"
     return Run(
-        **show.about("capacity", "Capacity: creations that can be sustained"),
+        **machine.about("capacity", "Capacity: creations that can be sustained"),
         settings=settings,
         verdict=not remarks,
         remarks=remarks,
         figures=[*figures, *beside],
         tables=[_rows(steps), *tables],
         spectra=[Spectrum(name=name, points=phase.result.latencies.spectrum())] if phase else [],
-        series=[*tried, *(show.throughput(phase.result, name) if phase else ()), *series],
+        series=[*tried, *(phases.throughput(phase.result, name) if phase else ()), *series],
     )
 
 
@@ -249,7 +250,7 @@ def main() -> None:
         path = page.write(run)
     except (StackError, OSError, TimeoutError) as error:
         sys.exit(f"The measurement was cut short: {error!r}")
-    show.told(console, run, path)
+    text.told(console, run, path)
     sys.exit(0 if run.verdict else 1)
 
 

@@ -28,6 +28,7 @@ from deployment.local.stack import Stack
 from deployment.local.temporary import temporary_stack
 from perf import thresholds
 from perf.load import http_generator
+from perf.load.http_messages import post
 
 WORKER = "payment-worker"
 TUNABLES = {"GATEWAY_LATENCY_MS": "0", "COLLECTIONS_AT": "never", "LOG_LEVEL": "warning"}
@@ -88,12 +89,11 @@ class Measurement:
 
     async def create(self, leases: int) -> None:
         """Leases over HTTP, as clients make them."""
-        numbers = iter(range(leases))
         url = f"{self._stack.addresses.http('lease')}/api/v1/leases"
         with console.status(f"creating {leases:,} leases …"):
-            made = await http_generator.run(
+            made = await http_generator.closed_loop(
                 url,
-                lambda: http_generator.post(url, _lease(next(numbers))),
+                lambda number: post(url, _lease(number)),
                 seconds=CREATE_S,
                 connections=50,
                 requests=leases,

@@ -21,7 +21,8 @@ import numpy as np
 import uvloop
 
 from perf import thresholds
-from perf.reporting import page, show, tables
+from perf.probes import machine
+from perf.reporting import page, text
 from perf.reporting.run import Figure, Rows, Run, Series
 from perf.stats import regression_gate
 from perf.system import revisions
@@ -30,7 +31,7 @@ from perf.system.revisions import CompareError, System
 ROUNDS = 12
 SECONDS = 4.0
 
-console = tables.terminal()
+console = text.terminal()
 
 
 async def measure(revision: str, rounds: int, seconds: float) -> Run:
@@ -90,7 +91,7 @@ def _run(base: System, head: System, settings: dict[str, str]) -> Run:
                 f"{name}: {verdict.ratio:.3f} times the base, by chance in {verdict.p:.2%} of cases."
             )
     return Run(
-        **show.about("compare", f"This checkout against {settings['base']}"),
+        **machine.about("compare", f"This checkout against {settings['base']}"),
         settings=settings,
         verdict=not remarks,
         remarks=remarks,
@@ -128,7 +129,7 @@ def main() -> None:
         path = page.write(run)
     except (CompareError, OSError) as error:
         sys.exit(f"The comparison was cut short: {error}")
-    show.told(console, run, path)
+    text.told(console, run, path)
     sys.exit(0 if run.verdict else 1)
 
 

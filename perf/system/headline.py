@@ -14,39 +14,25 @@ from dataclasses import dataclass
 
 import aiohttp
 import uvloop
-from rich.console import Console
-from rich.table import Table
 
 from perf import thresholds
-from perf.load import http_generator
-from perf.load.http_generator import Result
+from perf.load.http_generator import MakeRequest, OnAnswer, closed_loop
+from perf.load.http_messages import get, post
+from perf.load.result import Request, Result
 from perf.load.sample_lease import TERM, creation
 from perf.probes import memory
+from perf.reporting import text
+from perf.reporting.run import at_least, at_most
 from perf.targets.addresses import addresses
 from perf.targets.processes import running
+from perf.thresholds import Figures
 
 LEASES, PAYMENTS, LEDGER = (addresses()[service] for service in ("lease", "payment", "ledger"))
 
 SETTLE_S = 60.0  # how long the ledger may take before the run is called broken
 SAMPLE = 50  # leases looked up in every service afterwards
 
-console = Console()
-
-
-@dataclass
-class Line:
-    """One figure."""
-
-    name: str
-    value: float
-    unit: str
-    threshold: float
-    at_least: bool
-
-    @property
-    def holds(self) -> bool:
-        """Whether the threshold is kept."""
-        return self.value >= self.threshold if self.at_least else self.value <= self.threshold
+console = text.terminal()
 
 
 async def _metrics(session: aiohttp.ClientSession) -> dict[str, int]:
@@ -68,78 +54,94 @@ async def _missing(session: aiohttp.ClientSession, lease_ids: list[str]) -> int:
     return missing
 
 
-async def measure(seconds: float, connections: int) -> bool:
-    """Run it all, print the table; True when every threshold is kept and nothing is missing."""
-    bounds = thresholds.load().figures
-    created: list[str] = []
-    numbers = iter(range(sys.maxsize))
+@dataclass(frozen=True)
+class Seen:
+    """What one run has come to."""
 
-    def note(status: int, body: bytes) -> None:
-        if status == 201:
+    created: list[str]  # leases answered with 201, warming up included
+    creations: Result
+    reads: Result
+    bare: Result
+    in_ledger: int  # leases more than before
+    lag_s: float  # of the ledger, after the last creation
+    rss_mb: float  # of the Python processes, at the end of the creations
+    missing: int  # of a sample, in any of the services
+
+    @property
+    def conserved(self) -> bool:
+        """Whether everything was answered as it should be, and is in every service, once."""
+        answered = set(self.creations.statuses) == {201} and set(self.reads.statuses) == {200}
+        cut = self.creations.unanswered or self.reads.unanswered
+        return self.in_ledger == len(self.created) and not self.missing and answered and not cut
+
+
+async def measure(seconds: float, connections: int) -> Seen:
+    """Load the system, closed loop. Raises OSError, aiohttp.ClientError."""
+    created: list[str] = []
+
+    def note(request: Request, body: bytes) -> None:
+        if request.status == 201:
             created.append(json.loads(body[:60].split(b",")[0] + b"}")["lease_id"])
 
-    def create() -> bytes:
-        return http_generator.post(f"{LEASES}/api/v1/leases", creation(next(numbers)))
+    def create(number: int) -> bytes:
+        return post(f"{LEASES}/api/v1/leases", creation(number))
 
     async def load(
-        what: str, url: str, make: http_generator.MakeRequest, s: float, on_body: http_generator.OnBody | None
+        what: str, url: str, make: MakeRequest, s: float, on_answer: OnAnswer | None = None
     ) -> Result:
         with console.status(f"{what}: {s:.0f} s on {connections} connections …"):
-            return await http_generator.run(url, make, seconds=s, connections=connections, on_body=on_body)
+            return await closed_loop(url, make, seconds=s, connections=connections, on_answer=on_answer)
 
     async with aiohttp.ClientSession() as session, running("perf.targets.echo_baseline") as echo:
-        before = await _metrics(session)
+        before = (await _metrics(session))["leases_total"]
         await load("warming up", LEASES, create, min(5.0, seconds), note)
         creations = await load("creating leases", LEASES, create, seconds, note)
         ended = time.perf_counter()
         rss_mb = memory.rss_mb(memory.of_front(LEASES))
         with console.status("waiting for the ledger …"):
-            while (now := await _metrics(session))["leases_total"] - before["leases_total"] < len(created):
+            while (now := (await _metrics(session))["leases_total"]) - before < len(created):
                 if time.perf_counter() - ended > SETTLE_S:
                     break
                 await asyncio.sleep(0.02)
         lag_s = time.perf_counter() - ended
-        in_ledger = now["leases_total"] - before["leases_total"]
-        some = [http_generator.get(f"{LEASES}/api/v1/leases/{each}") for each in created[-5000:]]
-        reads = await load("reading leases", LEASES, lambda: random.choice(some), seconds / 3, None)
-        request = http_generator.get(echo)
-        bare = await load("bare aiohttp", echo, lambda: request, min(5.0, seconds), None)
+        some = [get(f"{LEASES}/api/v1/leases/{each}") for each in created[-5000:]]
+        reads = await load("reading leases", LEASES, lambda _: random.choice(some), seconds / 3)
+        request = get(echo)
+        bare = await load("bare aiohttp", echo, lambda _: request, min(5.0, seconds))
         missing = await _missing(session, created)
+    return Seen(created, creations, reads, bare, now - before, lag_s, rss_mb, missing)
 
-    lines = [
-        Line("POST /leases, synchronous", creations.rate_of(201), "/s", bounds.creations_per_s, True),
-        Line("POST /leases p99", creations.percentile_ms(99), "ms", bounds.creation_p99_ms, False),
-        Line("GET /leases/{id}", reads.rate_of(200), "/s", bounds.reads_per_s, True),
-        Line("ledger lag at the end", lag_s, "s", bounds.ledger_lag_s, False),
-        Line("memory of all Python processes", rss_mb, "MB", bounds.python_rss_mb, False),
+
+def show(seen: Seen, title: str, bounds: Figures) -> bool:
+    """Print the table; True when every threshold is kept and nothing is missing."""
+    creations, reads = seen.creations, seen.reads
+    per_s, reads_per_s, bare_per_s = creations.rate_of(201), reads.rate_of(200), seen.bare.rate_of(200)
+    p50, p95, p99 = map(creations.latencies.percentile_ms, (50, 95, 99))
+    figures = [
+        at_least("POST /leases, synchronous", per_s, "a second", bounds.creations_per_s),
+        at_most("POST /leases p99", p99, "ms", bounds.creation_p99_ms),
+        at_least("GET /leases/{id}", reads_per_s, "a second", bounds.reads_per_s),
+        at_most("ledger lag at the end", seen.lag_s, "s", bounds.ledger_lag_s),
+        at_most("memory of all Python processes", seen.rss_mb, "MB", bounds.python_rss_mb),
     ]
-    table = Table(title=f"{connections} connections, {seconds:.0f} s, closed loop")
-    for column in ("figure", "measured", "threshold", ""):
-        table.add_column(column, justify="left" if column == "figure" else "right")
-    for line in lines:
-        bound = f"{'≥' if line.at_least else '≤'} {line.threshold:g} {line.unit}"
-        verdict = "[green]kept[/]" if line.holds else "[red]missed[/]"
-        table.add_row(line.name, f"{line.value:,.1f} {line.unit}", bound, verdict)
-    console.print(table)
+    console.print(text.figures(figures, title))
     console.print(
-        f"Creations: p50 {creations.percentile_ms(50):.1f} ms, p95 {creations.percentile_ms(95):.1f} ms,"
+        f"Creations: p50 {p50:.1f} ms, p95 {p95:.1f} ms,"
         f" answers {dict(creations.statuses)} and {dict(reads.statuses)}."
-        f" Reads: p50 {reads.percentile_ms(50):.1f} ms, p99 {reads.percentile_ms(99):.1f} ms."
+        f" Reads: p50 {reads.latencies.percentile_ms(50):.1f} ms,"
+        f" p99 {reads.latencies.percentile_ms(99):.1f} ms."
     )
     console.print(
-        f"Bare aiohttp in the same run: {bare.rate_of(200):,.0f}/s; a creation costs as much as"
-        f" {bare.rate_of(200) / max(creations.rate_of(201), 1e-9):.1f} of its answers, a read"
-        f" {bare.rate_of(200) / max(reads.rate_of(200), 1e-9):.1f}."
-    )
-    all_right = set(creations.statuses) == {201} and set(reads.statuses) == {200}
-    conserved = (
-        in_ledger == len(created) and not missing and all_right and not (creations.broken or reads.broken)
+        f"Bare aiohttp in the same run: {bare_per_s:,.0f}/s; a creation costs as much as"
+        f" {bare_per_s / max(per_s, 1e-9):.1f} of its answers, a read"
+        f" {bare_per_s / max(reads_per_s, 1e-9):.1f}."
     )
     console.print(
-        f"Conservation: {len(created)} answered 201, {in_ledger} in the ledger, {missing} missing in a sample"
-        f" of {SAMPLE}: {'[green]holds[/]' if conserved else '[red]broken[/]'}"
+        f"Conservation: {len(seen.created)} answered 201, {seen.in_ledger} in the ledger,"
+        f" {seen.missing} missing in a sample of {SAMPLE}:"
+        f" {text.verdict(seen.conserved, 'holds', 'broken')}"
     )
-    return conserved and all(line.holds for line in lines)
+    return seen.conserved and not any(each.kept is False for each in figures)
 
 
 def main() -> None:
@@ -149,10 +151,11 @@ def main() -> None:
     parser.add_argument("--connections", type=int, default=50)
     arguments = parser.parse_args()
     try:
-        kept = uvloop.run(measure(arguments.seconds, arguments.connections))
+        seen = uvloop.run(measure(arguments.seconds, arguments.connections))
     except (OSError, aiohttp.ClientError) as error:
         sys.exit(f"The system cannot be reached ({error}): start it with `make up`.")
-    sys.exit(0 if kept else 1)
+    title = f"{arguments.connections} connections, {arguments.seconds:.0f} s, closed loop"
+    sys.exit(0 if show(seen, title, thresholds.load().figures) else 1)
 
 
 if __name__ == "__main__":

@@ -18,18 +18,19 @@ from deployment.errors import StackError
 from deployment.local.stack import Stack as System
 from perf import thresholds
 from perf.checks.conservation import Books
-from perf.load import open_loop
+from perf.load import http_generator
 from perf.load.driver import CONNECTIONS, Driver, private_system
+from perf.probes import machine
 from perf.probes.sampling import Sampler
-from perf.reporting import page, show, tables
+from perf.reporting import page, phases, text
 from perf.reporting.run import Run, Spectrum, Stack
-from perf.system import trace_join
+from perf.system import hop_report, trace_join
 from perf.targets import processes
 from perf.targets.processes import REFERENCE_S
 
 ATTEMPTS_SHARE = 4  # attempts come at the creations' rate over this: each is charged by HTTP, one by one
 
-console = tables.terminal()
+console = text.terminal()
 
 
 async def measure(stack: System, stamps: Path, seconds: float, rate: float | None, seed: int) -> Run:
@@ -57,25 +58,25 @@ async def measure(stack: System, stamps: Path, seconds: float, rate: float | Non
             stack,
             lease_id,
             connections=CONNECTIONS,
-            starts=open_loop.poisson(rate, reference_s, seed),
+            starts=http_generator.poisson(rate, reference_s, seed),
             seconds=reference_s,
         )
     for phase in (creations, attempts):
         phase.join(joined)
-        remarks += show.not_conserved(phase)
-    figures = show.figures(creations, attempts, thresholds.load().e2e_latency)
-    remarks += show.missed(figures)
+        remarks += hop_report.not_conserved(phase)
+    figures = hop_report.figures(creations, attempts, thresholds.load().e2e_latency)
+    remarks += text.missed(figures)
     ways = ((creations, trace_join.CREATION), (attempts, trace_join.ATTEMPT))
     return Run(
-        **show.about("e2e-latency", "End-to-end latency, hop by hop"),
+        **machine.about("e2e-latency", "End-to-end latency, hop by hop"),
         settings={"creations a second": f"{rate:,.0f}", "seconds": f"{seconds:g}", "seed": str(seed)},
         verdict=not remarks,
         remarks=remarks,
-        figures=[*figures, *show.ratios(closed, references), *sampler.figures()],
+        figures=[*figures, *phases.ratios(closed, references), *sampler.figures()],
         tables=[
-            *(show.hop_rows(phase, way) for phase, way in ways),
-            show.reference_rows(closed, references, creations.result),
-            show.books(creations, attempts),
+            *(hop_report.hop_rows(phase, way) for phase, way in ways),
+            phases.reference_rows(closed, references, creations.result),
+            hop_report.conservation_rows(creations, attempts),
         ],
         spectra=[Spectrum(name=phase.name, points=phase.result.latencies.spectrum()) for phase, _ in ways],
         stacks=[
@@ -87,7 +88,7 @@ async def measure(stack: System, stamps: Path, seconds: float, rate: float | Non
             )
             for phase, way in ways
         ],
-        series=[*show.throughput(creations.result), *sampler.series()],
+        series=[*phases.throughput(creations.result), *sampler.series()],
     )
 
 
@@ -104,7 +105,7 @@ def main() -> None:
         path = page.write(run)
     except (StackError, OSError, TimeoutError) as error:
         sys.exit(f"The measurement was cut short: {error!r}")
-    show.told(console, run, path)
+    text.told(console, run, path)
     sys.exit(0 if run.verdict else 1)
 
 

@@ -17,6 +17,8 @@ from deployment import roles
 from deployment.local.ports import VARIABLES, Ports
 from perf.load import http_generator
 from perf.load.driver import CONNECTIONS, TUNABLES
+from perf.load.http_messages import get, post
+from perf.load.result import Request
 from perf.load.sample_lease import creation
 
 PROJECT = Path(__file__).parents[2]
@@ -93,34 +95,32 @@ class System:
         """Measure once."""
         created: list[bytes] = []
 
-        def note(status: int, body: bytes) -> None:
-            if status == 201 and len(created) < 500:
+        def note(request: Request, body: bytes) -> None:
+            if request.status == 201 and len(created) < 500:
                 url = f"{self._leases}/{json.loads(body)['lease_id']}"
-                created.append(http_generator.get(url))
+                created.append(get(url))
 
-        numbers = iter(range(sys.maxsize))
-        made = await http_generator.run(
+        made = await http_generator.closed_loop(
             self._leases,
-            lambda: http_generator.post(self._leases, creation(next(numbers))),
+            lambda number: post(self._leases, creation(number)),
             seconds=seconds,
             connections=CONNECTIONS,
-            on_body=note,
+            on_answer=note,
         )
         self.answered += made.statuses[201]
-        if set(made.statuses) != {201} or made.broken:
+        if set(made.statuses) != {201} or made.unanswered:
             raise CompareError(f"{self.name}: answers to creations: {dict(made.statuses)}")
         await asyncio.sleep(0.5)  # what goes on behind the answers is not to fall on the other
-        turn = iter(range(sys.maxsize))
-        read = await http_generator.run(
+        read = await http_generator.closed_loop(
             self._leases,
-            lambda: created[next(turn) % len(created)],
+            lambda number: created[number % len(created)],
             seconds=seconds / READ_SHARE,
             connections=CONNECTIONS,
         )
-        if set(read.statuses) != {200} or read.broken:
+        if set(read.statuses) != {200} or read.unanswered:
             raise CompareError(f"{self.name}: answers to reads: {dict(read.statuses)}")
         self.creations.append(made.rate_of(201))
-        self.p99_ms.append(made.percentile_ms(99))
+        self.p99_ms.append(made.latencies.percentile_ms(99))
         self.reads.append(read.rate_of(200))
 
     async def check(self) -> None:

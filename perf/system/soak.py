@@ -21,8 +21,9 @@ from perf import thresholds
 from perf.checks.conservation import Books
 from perf.load.driver import CONNECTIONS, Driver, Phase, private_system
 from perf.load.durations import seconds as seconds_of
+from perf.probes import machine
 from perf.probes.sampling import SERVERS, Sample, Sampler
-from perf.reporting import page, show, tables
+from perf.reporting import page, phases, text
 from perf.reporting.run import Figure, Rows, Run, Spectrum
 from perf.stats.latencies import Latencies
 from perf.targets import processes
@@ -30,7 +31,7 @@ from perf.targets.processes import REFERENCE_S
 
 LONG_S = 1_800.0  # from here on slopes count
 
-console = tables.terminal()
+console = text.terminal()
 
 
 def slope_per_hour(points: Sequence[tuple[float, float]]) -> float:
@@ -73,8 +74,8 @@ async def measure(stack: Stack, seconds: float, rate: float | None, seed: int) -
     found = run_of(phase, sampler, seconds, seed, wrong)
     return msgspec.structs.replace(
         found,
-        figures=[*found.figures, *show.ratios(closed, references)],
-        tables=[*found.tables, show.reference_rows(closed, references)],
+        figures=[*found.figures, *phases.ratios(closed, references)],
+        tables=[*found.tables, phases.reference_rows(closed, references)],
     )
 
 
@@ -90,7 +91,7 @@ def run_of(phase: Phase, sampler: Sampler, seconds: float, seed: int, wrong: Seq
     waiting = float(np.mean([sum(each.queued.values()) + each.outbox for each in late]))
     first, last = (tenth(result.windows, last=which).percentile_ms(99) for which in (False, True))
     figures = [
-        *show.rates(phase),
+        *phases.rates(phase),
         Figure(name="p99 of the whole run", value=result.latencies.percentile_ms(99), unit="ms"),
         Figure(
             name="p99, last tenth over first",
@@ -114,7 +115,7 @@ def run_of(phase: Phase, sampler: Sampler, seconds: float, seed: int, wrong: Seq
         Figure(name="ledger's lag at the end", value=phase.lag_s, unit="s", threshold=bounds.ledger_lag_s),
         *sampler.figures(),
     ]
-    remarks = [*wrong, *show.missed(figures)]
+    remarks = [*wrong, *text.missed(figures)]
     if set(result.statuses) != {201} or result.dropped or result.unanswered:
         remarks.append(
             f"Answers {dict(result.statuses)}, {result.dropped} dropped, {result.unanswered} unanswered."
@@ -122,7 +123,7 @@ def run_of(phase: Phase, sampler: Sampler, seconds: float, seed: int, wrong: Seq
     if result.void is not None:
         remarks.append(f"The run is void: {result.void}.")
     return Run(
-        **show.about("soak", "Soak: the same load for a long time"),
+        **machine.about("soak", "Soak: the same load for a long time"),
         settings={"seconds": f"{seconds:g}", "creations a second": f"{phase.rate:,.0f}", "seed": str(seed)},
         verdict=not remarks,
         remarks=remarks,
@@ -135,7 +136,7 @@ def run_of(phase: Phase, sampler: Sampler, seconds: float, seed: int, wrong: Seq
             )
         ],
         spectra=[Spectrum(name="creation", points=result.latencies.spectrum())],
-        series=[*show.throughput(result), *sampler.series()],
+        series=[*phases.throughput(result), *sampler.series()],
     )
 
 
@@ -167,7 +168,7 @@ def main() -> None:
         path = page.write(run)
     except (StackError, OSError, TimeoutError) as error:
         sys.exit(f"The measurement was cut short: {error!r}")
-    show.told(console, run, path)
+    text.told(console, run, path)
     sys.exit(0 if run.verdict else 1)
 
 

@@ -7,10 +7,11 @@ import socket
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 from deployment.local.stack import Stack
-from perf.load import http_generator, open_loop
+from perf.load import http_generator
+from perf.load.http_messages import get, post
+from perf.load.result import Result
 from perf.load.sample_lease import creation
 
 READY_WITHIN_S = 20.0
@@ -23,7 +24,7 @@ class References:
 
     bare_per_s: float  # answers of an aiohttp server that does nothing else, closed loop
     direct_per_s: float  # a creation's inserts in a handler of their own, no broker, closed loop
-    direct_at_rate: open_loop.Result | None  # the same at the measurement's own rate, open model
+    direct_at_rate: Result | None  # the same at the measurement's own rate, open model
 
 
 @contextlib.asynccontextmanager
@@ -67,12 +68,15 @@ async def references(
     Raises TimeoutError where a server does not come up, OSError where it cannot be reached.
     """
     async with running("perf.targets.echo_baseline") as url:
-        bare = await http_generator.run(
-            url, partial(http_generator.get, url), seconds=seconds, connections=connections
+        asked = get(url)
+        bare = await http_generator.closed_loop(
+            url, lambda _: asked, seconds=seconds, connections=connections
         )
     environment = {"DATABASE_URL": stack.addresses.database}
     async with running("perf.targets.direct_baseline", lease_id, environment=environment) as url:
-        request = http_generator.post(url, creation(0))
-        fast = await http_generator.run(url, lambda: request, seconds=seconds, connections=connections)
-        at_rate = await open_loop.run(url, lambda _: request, starts) if starts else None
+        request = post(url, creation(0))
+        fast = await http_generator.closed_loop(
+            url, lambda _: request, seconds=seconds, connections=connections
+        )
+        at_rate = await http_generator.open_loop(url, lambda _: request, starts) if starts else None
     return References(bare.rate_of(200), fast.rate_of(201), at_rate)

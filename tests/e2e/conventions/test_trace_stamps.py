@@ -7,8 +7,8 @@ import pytest
 from perf.checks.conservation import Books
 from perf.load.driver import Driver, Phase
 from perf.probes.sampling import Sampler
-from perf.reporting import page, show
-from perf.system import capacity, soak, trace_join
+from perf.reporting import page
+from perf.system import capacity, hop_report, soak, trace_join
 from perf.targets import processes
 from tests.support.oracles.invariants import come_to_rest
 from tests.support.system.system import System
@@ -32,7 +32,7 @@ async def test_hop_by_hop(system: System) -> None:
     ):
         phase.join(joined)
         _check(phase, way, last)
-        assert show.not_conserved(phase) == ([] if phase.result.void is None else [phase.result.void])
+        assert hop_report.not_conserved(phase) == ([] if phase.result.void is None else [phase.result.void])
     lease_id, _ = driver.created[0]
     reference = await processes.references(
         system.stack, lease_id, connections=5, starts=[0.0, 0.01, 0.02], seconds=0.5

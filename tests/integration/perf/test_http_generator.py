@@ -6,7 +6,8 @@ from contextlib import asynccontextmanager
 
 from aiohttp import web
 
-from perf.load import http_generator
+from perf.load.http_generator import closed_loop
+from perf.load.http_messages import Answers, post
 
 
 @asynccontextmanager
@@ -36,25 +37,23 @@ async def test_every_request_is_counted_once() -> None:
     """What the generator says it got answered is what the server says it answered, body for body."""
     bodies: list[bytes] = []
     async with counting_server(0.0) as (url, lengths):
-        result = await http_generator.run(
+        result = await closed_loop(
             url,
-            lambda: http_generator.post(url, b"x" * 17),
+            lambda _: post(url, b"x" * 17),
             seconds=0.5,
             connections=5,
-            on_body=lambda _, body: bodies.append(body),
+            on_answer=lambda _, body: bodies.append(body),
         )
-    assert result.statuses[201] == len(lengths) == len(bodies) == len(result.latencies_ms) > 10
+    assert result.statuses[201] == len(lengths) == len(bodies) == result.latencies.count > 10
     assert set(lengths) == {17}
-    assert result.broken == 0
+    assert result.unanswered == 0
 
 
 async def test_latency_is_the_servers() -> None:
     """A server that takes 50 ms shows as 50 ms, and the rate is what that allows."""
     async with counting_server(0.05) as (url, _):
-        result = await http_generator.run(
-            url, lambda: http_generator.post(url, b"{}"), seconds=1.0, connections=4
-        )
-    assert 50 <= result.percentile_ms(50) < 100
+        result = await closed_loop(url, lambda _: post(url, b"{}"), seconds=1.0, connections=4)
+    assert 50 <= result.latencies.percentile_ms(50) < 100
     assert 0 < sum(map(result.rate_of, result.statuses)) <= 4 / 0.05
     assert result.rate_of(503) == 0
 
@@ -69,6 +68,6 @@ def test_answers_in_any_pieces() -> None:
     )
     expected = [(201, b"hello"), (200, b"5\r\nab\r\nc\r\n1;x=y\r\nd\r\n0\r\n\r\n"), (204, b""), (200, b"")]
     for size in (1, 2, 7, len(stream)):
-        answers = http_generator.Answers()
+        answers = Answers()
         pieces = [stream[at : at + size] for at in range(0, len(stream), size)]
         assert [answer for piece in pieces for answer in answers.feed(piece)] == expected

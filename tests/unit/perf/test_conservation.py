@@ -8,8 +8,8 @@ import pytest
 from perf.checks import conservation
 from perf.checks.conservation import Held
 from perf.load.driver import Phase
-from perf.load.open_loop import Result
-from perf.reporting import show
+from perf.load.result import Result
+from perf.system import hop_report
 from perf.system.trace_join import Trace
 
 BEFORE = Held(committed=10, collected=10, in_ledger=10, told=25, entries=25)
@@ -59,16 +59,16 @@ LAST = {"creation": "worker.committed", "attempt": "worker.settled"}
 @pytest.mark.parametrize("name", LAST)
 def test_stamps(name: str) -> None:
     """Every request has been everywhere, once; what was not, or twice, fails the run."""
-    assert show.not_conserved(_phase(name)) == []
+    assert hop_report.not_conserved(_phase(name)) == []
     for point in ("broker.confirmed", LAST[name], "ledger.visible"):
         lost = _phase(name)
         del lost.traces[f"{3:032x}"][point]
-        [said] = show.not_conserved(lost)
+        [said] = hop_report.not_conserved(lost)
         assert "4 " in said
     for point in (LAST[name], "ledger.visible"):
         twice = _phase(name)
         twice.traces[f"{3:032x}"][point].append(9)
-        [said] = show.not_conserved(twice)
+        [said] = hop_report.not_conserved(twice)
         assert "1 committed twice" in said or "1 in the ledger twice" in said
 
 
@@ -76,7 +76,7 @@ def test_half_of_an_attempt_is_not_in_the_ledger() -> None:
     """It is told that the attempt was started; how it has ended is missing."""
     lost = _phase("attempt")
     lost.traces[f"{0:032x}"]["ledger.visible"].pop()
-    [said] = show.not_conserved(lost)
+    [said] = hop_report.not_conserved(lost)
     assert "4 in the ledger" in said
 
 
@@ -87,4 +87,4 @@ def test_answers(changes: dict[str, object]) -> None:
     """What was not sent, not answered or answered otherwise is not accounted for either."""
     phase = _phase("creation")
     phase.result = replace(phase.result, **changes)  # type: ignore[arg-type]
-    assert len(show.not_conserved(phase)) == 1
+    assert len(hop_report.not_conserved(phase)) == 1

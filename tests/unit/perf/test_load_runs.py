@@ -9,7 +9,7 @@ from perf import thresholds
 from perf.checks.load_conservation import Outcome
 from perf.checks.request_counts import Books
 from perf.load import open_model, request_mix
-from perf.load.open_loop import Request, Result
+from perf.load.result import Request, Result
 from perf.reporting import load_report
 from perf.reporting.load_report import Asked
 from perf.reporting.run import Run

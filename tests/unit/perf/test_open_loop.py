@@ -8,7 +8,9 @@ from contextlib import asynccontextmanager
 import numpy as np
 import pytest
 
-from perf.load import http_generator, open_loop
+from perf.load import http_generator
+from perf.load.http_generator import closed_loop, open_loop, poisson
+from perf.load.http_messages import get
 
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 STALL_S = 0.5
@@ -17,9 +19,9 @@ STALL_S = 0.5
 def test_arrivals_are_poisson() -> None:
     """Seeded and repeatable; gaps are exponential, and numbers per second are as scattered as their mean."""
     rate, seconds = 200.0, 100.0
-    starts = np.array(open_loop.poisson(rate, seconds, 7))
-    assert open_loop.poisson(rate, seconds, 7) == list(starts)
-    assert open_loop.poisson(rate, seconds, 8) != list(starts)
+    starts = np.array(poisson(rate, seconds, 7))
+    assert poisson(rate, seconds, 7) == list(starts)
+    assert poisson(rate, seconds, 8) != list(starts)
     assert (np.diff(starts) >= 0).all()
     assert starts[-1] < seconds
     assert len(starts) == pytest.approx(rate * seconds, rel=0.03)
@@ -65,12 +67,12 @@ async def test_a_stall_is_seen() -> None:
         return STALL_S if number == 300 else 0.0
 
     async with _server(once) as url:
-        request = http_generator.get(url)
-        closed = await http_generator.run(url, lambda: request, seconds=10, connections=1, requests=600)
+        request = get(url)
+        closed = await closed_loop(url, lambda _: request, seconds=10, connections=1, requests=600)
     async with _server(once) as url:
-        starts = open_loop.poisson(300, 2.0, 1)
-        opened = await open_loop.run(url, lambda _: http_generator.get(url), starts, connections=20)
-    assert closed.percentile_ms(99) < STALL_S * 1000 / 4
+        starts = poisson(300, 2.0, 1)
+        opened = await open_loop(url, lambda _: get(url), starts, connections=20)
+    assert closed.latencies.percentile_ms(99) < STALL_S * 1000 / 4
     assert opened.latencies.percentile_ms(99) > STALL_S * 1000 / 2
     # who came amid the stall waited for the rest of it: far more than the one request that caused it
     assert opened.latencies.percentile_ms(90) > opened.service.percentile_ms(50)
@@ -85,10 +87,10 @@ async def test_a_stall_is_seen() -> None:
 
 async def test_what_cannot_be_sent_in_time_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
     """A server slower than the arrivals: nobody waits for ever, and all requests are accounted for."""
-    monkeypatch.setattr(open_loop, "PATIENCE_S", 0.1)
+    monkeypatch.setattr(http_generator, "PATIENCE_S", 0.1)
     async with _server(lambda _: 0.02) as url:
-        starts = open_loop.poisson(200, 1.0, 1)
-        result = await open_loop.run(url, lambda _: http_generator.get(url), starts, connections=1)
+        starts = poisson(200, 1.0, 1)
+        result = await open_loop(url, lambda _: get(url), starts, connections=1)
     assert result.dropped > 0
     assert sum(result.statuses.values()) + result.dropped + result.unanswered == result.intended
     assert result.latencies.max_ms > 100
@@ -97,9 +99,9 @@ async def test_what_cannot_be_sent_in_time_is_dropped(monkeypatch: pytest.Monkey
 
 async def test_unanswered(monkeypatch: pytest.MonkeyPatch) -> None:
     """A server that never answers, or hangs up: unanswered, not fast."""
-    monkeypatch.setattr(open_loop, "ANSWER_S", 0.2)
+    monkeypatch.setattr(http_generator, "ANSWER_S", 0.2)
     async with _server(lambda _: 60.0) as url:
-        result = await open_loop.run(url, lambda _: http_generator.get(url), [0.0, 0.01, 0.02], connections=3)
+        result = await open_loop(url, lambda _: get(url), [0.0, 0.01, 0.02], connections=3)
         await asyncio.sleep(0.01)  # until the connections that it has closed are lost
     assert (result.unanswered, result.latencies.count) == (3, 0)
 
@@ -110,7 +112,7 @@ async def test_unanswered(monkeypatch: pytest.MonkeyPatch) -> None:
     server = await asyncio.start_server(hang_up, "127.0.0.1", 0)
     try:
         url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
-        result = await open_loop.run(url, lambda _: http_generator.get(url), [0.0, 0.01], connections=2)
+        result = await open_loop(url, lambda _: get(url), [0.0, 0.01], connections=2)
     finally:
         server.close()
     assert (result.unanswered, result.latencies.count) == (2, 0)
@@ -122,8 +124,8 @@ async def test_a_late_generator_voids_its_run() -> None:
 
         def block(_: int) -> bytes:
             time.sleep(0.02)  # what a machine without a free core does to it
-            return http_generator.get(url)
+            return get(url)
 
-        result = await open_loop.run(url, block, open_loop.poisson(100, 1.0, 1), connections=50)
+        result = await open_loop(url, block, poisson(100, 1.0, 1), connections=50)
     assert result.void is not None
     assert "lag" in result.void

@@ -15,6 +15,7 @@ from perf.load import verdict
 from perf.load.verdict import Endpoint, Run
 from perf.probes import machine
 from perf.reporting import load_report
+from perf.stats.latencies import Latencies
 from perf.stress import report as stress_report
 from perf.stress.scenarios import SCENARIOS, Outcome
 from perf.targets.processes import References
@@ -72,7 +73,12 @@ def test_slower_in_itself_and_beside_the_bare_one(tmp_path: Path) -> None:
 
 def found(succeeded: float = 1.0, peak_mb: float = 400.0, conserved: bool = True) -> stress_report.Found:
     outcomes = [
-        Outcome(asked=100, succeeded=round(100 * succeeded), seconds=0.5, latencies_ms=[1.0, 2.0, 3.0])
+        Outcome(
+            asked=100,
+            succeeded=round(100 * succeeded),
+            seconds=0.5,
+            latencies=Latencies([0.001, 0.002, 0.003]),
+        )
         for _ in SCENARIOS
     ]
     references = References(bare_per_s=20_000, direct_per_s=800, direct_at_rate=None)
