@@ -59,7 +59,7 @@ def test_tables() -> None:
     assert head == ["operation", "min", "avg", "p95", "p99"]
     assert row == ["lease_creation", "0.041", "321", "1,235", "1,235", "missed"]
     assert [text.milliseconds(value) for value in values] == ["0.041", "2.35", "45.7", "1,234"]
-    assert max(map(len, text.splitlines())) <= text.WIDTH
+    assert max(map(len, shown.splitlines())) <= text.WIDTH
 
 
 def test_the_guides_thresholds_are_in_the_file() -> None:
