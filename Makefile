@@ -77,7 +77,7 @@ stress: servers ## Press a private system in three ways (SCENARIO=storm USERS=50
 		$(if $(USERS),--users $(USERS)) $(if $(OPERATIONS),--operations $(OPERATIONS))
 
 loadtest: up ## Start it, then load it with simulated users (USERS=10 SPAWN_RATE=1 RUN_TIME=5m), at RATE=100 requests a second, or at RATE=max
-	@$(WITH_STACK) .venv/bin/python -m perf.load
+	@$(WITH_STACK) .venv/bin/python -m perf.loadtest
 
 replay: $(STAMP) ## Read the running system's stream again and compare it with the ledger (ARGS="rebuild --switch")
 	@$(WITH_STACK) .venv/bin/python -m ledger_svc replay $(ARGS)

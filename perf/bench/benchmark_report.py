@@ -12,8 +12,8 @@ from perf.bench import baseline
 from perf.bench.baseline import Kept, Measured
 from perf.probes import machine
 from perf.reporting import page, text
-from perf.reporting import run as reports
-from perf.reporting.run import Figure, Rows, Spectrum
+from perf.stats import run as reports
+from perf.stats.run import Figure, Rows, Spectrum
 
 
 class Run:

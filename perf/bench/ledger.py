@@ -42,7 +42,7 @@ from perf.bench.operations import told_of_a_creation
 from perf.load import ledger_events as told
 from perf.probes import machine
 from perf.reporting import page, text
-from perf.reporting.run import Figure, Rows, Run
+from perf.stats.run import Figure, Rows, Run
 
 SMALL = 10_000
 PER_LEASE = 100

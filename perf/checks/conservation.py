@@ -12,8 +12,8 @@ import aiohttp
 import aiormq
 import asyncpg
 
-from common.messaging import topology
 from deployment.local.stack import Stack
+from perf.probes.sampling import depths
 
 REST_WITHIN_S = 60.0
 QUIET_LOOKS = 3
@@ -26,15 +26,6 @@ SELECT (SELECT count(*) FROM lease.leases) AS committed,
 _UNPUBLISHED = """
 SELECT (SELECT count(*) FROM lease.outbox_pending) + (SELECT count(*) FROM payment.outbox_pending)
 """
-
-
-async def depths(channel: aiormq.abc.AbstractChannel) -> dict[str, int]:
-    """Messages that wait, by work queue."""
-    found = {}
-    for queue in topology.WORK_QUEUES:
-        declared = await channel.queue_declare(queue.name, passive=True)
-        found[queue.name] = declared.message_count or 0
-    return found
 
 
 @dataclass(frozen=True)

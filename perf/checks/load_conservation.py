@@ -13,7 +13,7 @@ from urllib.request import ProxyHandler, build_opener
 import msgspec
 
 from perf.checks.request_counts import Books, Count
-from perf.reporting.run import Rows
+from perf.stats.run import Rows
 
 WITHIN_S = 30.0  # the ledger is given this long to record the rest
 LINGER_S = 2.0  # then it is watched for more than it should have

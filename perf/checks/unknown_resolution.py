@@ -31,7 +31,7 @@ from deployment.local.temporary import temporary_stack
 from perf import thresholds
 from perf.checks.outages import FORMS, System
 from perf.load import durations
-from perf.load.sample_lease import TERM
+from perf.targets.sample_lease import TERM
 from perf.probes import machine
 from perf.reporting import tables
 from perf.stats.percentiles import percentile

@@ -22,8 +22,8 @@ from perf.load import http_generator
 from perf.load.http_generator import MakeRequest, OnAnswer
 from perf.load.http_messages import post
 from perf.load.result import Request, Result
-from perf.load.sample_lease import creation
-from perf.system.trace_join import Trace
+from perf.probes.trace_join import Trace
+from perf.targets.sample_lease import creation
 
 TUNABLES = {"GATEWAY_LATENCY_MS": "0", "COLLECTIONS_AT": "never", "LOG_LEVEL": "warning"}
 CONNECTIONS = 50  # of closed loops

@@ -1,4 +1,7 @@
-"""Durations as people write them: "10s", "5m", "1h30m"; a bare number is seconds."""
+"""Durations as people write them: "10s", "5m", "1h30m"; a bare number is seconds.
+
+As Locust has it (`locust.util.timespan`), whose import would replace this process's sockets by gevent's.
+"""
 
 import re
 

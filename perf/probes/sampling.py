@@ -8,9 +8,9 @@ import aiormq
 import asyncpg
 import psutil
 
+from common.messaging import topology
 from deployment.local.stack import Stack
-from perf.checks.conservation import depths
-from perf.reporting.run import Figure, Series
+from perf.stats.run import Figure, Series
 
 EVERY_S = 1.0
 _PENDING = """
@@ -40,6 +40,15 @@ class _Look:
     cpu_s: float
     rss_mb: float
     open_files: int
+
+
+async def depths(channel: aiormq.abc.AbstractChannel) -> dict[str, int]:
+    """Messages that wait, by work queue."""
+    found = {}
+    for queue in topology.WORK_QUEUES:
+        declared = await channel.queue_declare(queue.name, passive=True)
+        found[queue.name] = declared.message_count or 0
+    return found
 
 
 def _family(process: psutil.Process) -> _Look | None:

@@ -1,1 +1,1 @@
-"""Reports of measurements: one HTML file each, with everything in it."""
+"""Reports: a measurement as one HTML file with everything in it, in the terminal, and in the history."""

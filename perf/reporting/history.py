@@ -20,7 +20,7 @@ from rich.console import Console
 from perf.probes import machine
 from perf.reporting import text
 from perf.reporting.page import DIRECTORY
-from perf.reporting.run import Run
+from perf.stats.run import Run
 
 FILE = Path(__file__).parents[1] / "history.jsonl"
 # Each kind of report and how it is made. The load tests run against the system that `make up` has started;
@@ -29,8 +29,8 @@ MEASUREMENTS = {
     "capacity": "-m perf.system.capacity",
     "e2e-latency": "-m perf.system.hop_latency --rate {half}",
     "stress": "-m tests.performance.stress_tests",
-    "loadtest-peak": "-m perf.load --rate max --users 50 --run-time 10s",
-    "loadtest": "-m perf.load --users 50 --spawn-rate 10 --run-time 60s",
+    "loadtest-peak": "-m perf.loadtest --rate max --users 50 --run-time 10s",
+    "loadtest": "-m perf.loadtest --users 50 --spawn-rate 10 --run-time 60s",
     "bench": "-m perf.bench",  # last: on a new machine it stores figures, and the checkout is another one
 }
 HALF_OF = ("capacity", "sustained, three times")

@@ -8,7 +8,7 @@ import msgspec
 from markupsafe import Markup
 
 from perf.reporting import plots
-from perf.reporting.run import Figure, Run
+from perf.stats.run import Figure, Run
 
 DIRECTORY = Path(os.environ.get("PERF_REPORTS") or Path(__file__).parents[1] / "reports")
 

@@ -1,9 +1,9 @@
 """What a system under load did, as figures, tables and series of a report."""
 
 from perf.load.driver import Phase
+from perf.load.references import References
 from perf.load.result import Result
-from perf.reporting.run import Figure, Rows, Series
-from perf.targets.processes import References
+from perf.stats.run import Figure, Rows, Series
 
 
 def reference_rows(per_second: float, references: References, at_rate: Result | None = None) -> Rows:

@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.table import Table
 
 from perf.reporting.page import bound, number
-from perf.reporting.run import Figure, Rows, Run
 from perf.stats.latencies import Latencies
+from perf.stats.run import Figure, Rows, Run
 
 WIDTH = 120  # where the output is no terminal
 LATENCIES = ("min", "avg", "p95", "p99")

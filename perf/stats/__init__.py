@@ -1,1 +1,1 @@
-"""Latencies, percentiles and verdicts on them."""
+"""Latencies, a run over time, verdicts on them, and what a measurement leaves behind."""

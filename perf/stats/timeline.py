@@ -1,7 +1,7 @@
 """What a run looks like over time, also where nobody knows how long it will be."""
 
-from perf.reporting.run import Series
 from perf.stats.latencies import Latencies
+from perf.stats.run import Series
 
 WINDOWS_MAX = 120  # no plot shows more
 

@@ -18,13 +18,13 @@ from deployment.local.console import Terminal
 from deployment.local.stack import Stack
 from deployment.local.temporary import temporary_stack
 from perf import thresholds
+from perf.load import references
 from perf.load.driver import CONNECTIONS
 from perf.probes import machine, memory
 from perf.probes.sampling import Sampler
 from perf.reporting import page, text
 from perf.stress.report import Found, run_of, show
 from perf.stress.scenarios import SCENARIOS, Scenario, System
-from perf.targets.processes import references
 
 TUNABLES = {"LOG_LEVEL": "warning", "COLLECTIONS_AT": "never"}
 REFERENCE_S = 3.0
@@ -113,5 +113,7 @@ async def _measure(stack: Stack, chosen: Sequence[Scenario], console: Console) -
                     await peak.look()
             conserved = await system.conserved()
         with console.status("the references …"):
-            beside = await references(stack, system.created[0], connections=CONNECTIONS, seconds=REFERENCE_S)
+            beside = await references.measure(
+                stack, system.created[0], connections=CONNECTIONS, seconds=REFERENCE_S
+            )
     return Found(chosen, outcomes, peak.mb, conserved, beside, sampler.series())

@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 
 from rich.console import Console
 
+from perf.load.references import References
 from perf.probes import machine
 from perf.reporting import text
-from perf.reporting.run import Figure, Rows, Run, Series, Spectrum
+from perf.stats.run import Figure, Rows, Run, Series, Spectrum
 from perf.stress.scenarios import Outcome, Scenario
-from perf.targets.processes import References
 from perf.thresholds import Stress
 
 BESIDE = ("× bare", "× direct")  # operations a second over those of the references of the same run

@@ -17,8 +17,8 @@ from deployment.local.stack import Stack
 from perf.load import http_generator, ledger_events
 from perf.load.http_messages import get, post
 from perf.load.result import Request
-from perf.load.sample_lease import creation
 from perf.stats.latencies import Latencies
+from perf.targets.sample_lease import creation
 
 LIMIT_S = 300.0  # of one scenario; what is not done by then has failed
 VISIBLE_WITHIN_S = 30.0  # after the last event was published

@@ -17,13 +17,13 @@ from deployment.errors import StackError
 from deployment.local.stack import Stack
 from perf import thresholds
 from perf.checks.conservation import Books
+from perf.load import references
 from perf.load.driver import CONNECTIONS, Driver, Phase, private_system
+from perf.load.references import REFERENCE_S
 from perf.probes import machine
 from perf.probes.sampling import Sampler
 from perf.reporting import page, phases, text
-from perf.reporting.run import Figure, Rows, Run, Series, Spectrum
-from perf.targets import processes
-from perf.targets.processes import REFERENCE_S
+from perf.stats.run import Figure, Rows, Run, Series, Spectrum
 
 GROWTH = 1.5
 GAP = 1.08  # between the highest sustained rate and the lowest that was not
@@ -153,7 +153,7 @@ async def measure(stack: Stack, start: float, seconds: float, p99_ms: float, see
                 highest, steps = await search(attempt, start)
             status.update("the references …")
             lease_id, _ = driver.created[0]
-            references = await processes.references(
+            beside = await references.measure(
                 stack, lease_id, connections=CONNECTIONS, seconds=min(REFERENCE_S, seconds)
             )
     return run_of(
@@ -161,8 +161,8 @@ async def measure(stack: Stack, start: float, seconds: float, p99_ms: float, see
         steps,
         settings={"seconds a rate": f"{seconds:g}", "limit of p99": f"{p99_ms:g} ms", "seed": str(seed)},
         wrong=wrong,
-        beside=[*phases.ratios(closed, references), *sampler.figures()],
-        tables=[phases.reference_rows(closed, references)],
+        beside=[*phases.ratios(closed, beside), *sampler.figures()],
+        tables=[phases.reference_rows(closed, beside)],
         series=sampler.series(),
     )
 

@@ -23,8 +23,8 @@ import uvloop
 from perf import thresholds
 from perf.probes import machine
 from perf.reporting import page, text
-from perf.reporting.run import Figure, Rows, Run, Series
 from perf.stats import regression_gate
+from perf.stats.run import Figure, Rows, Run, Series
 from perf.system import revisions
 from perf.system.revisions import CompareError, System
 

@@ -19,12 +19,12 @@ from perf import thresholds
 from perf.load.http_generator import MakeRequest, OnAnswer, closed_loop
 from perf.load.http_messages import get, post
 from perf.load.result import Request, Result
-from perf.load.sample_lease import TERM, creation
 from perf.probes import memory
 from perf.reporting import text
-from perf.reporting.run import at_least, at_most
+from perf.stats.run import at_least, at_most
 from perf.targets.addresses import addresses
 from perf.targets.processes import running
+from perf.targets.sample_lease import TERM, creation
 from perf.thresholds import Figures
 
 LEASES, PAYMENTS, LEDGER = (addresses()[service] for service in ("lease", "payment", "ledger"))

@@ -18,15 +18,14 @@ from deployment.errors import StackError
 from deployment.local.stack import Stack as System
 from perf import thresholds
 from perf.checks.conservation import Books
-from perf.load import http_generator
+from perf.load import http_generator, references
 from perf.load.driver import CONNECTIONS, Driver, private_system
-from perf.probes import machine
+from perf.load.references import REFERENCE_S
+from perf.probes import machine, trace_join
 from perf.probes.sampling import Sampler
 from perf.reporting import page, phases, text
-from perf.reporting.run import Run, Spectrum, Stack
-from perf.system import hop_report, trace_join
-from perf.targets import processes
-from perf.targets.processes import REFERENCE_S
+from perf.stats.run import Run, Spectrum, Stack
+from perf.system import hop_report
 
 ATTEMPTS_SHARE = 4  # attempts come at the creations' rate over this: each is charged by HTTP, one by one
 
@@ -54,7 +53,7 @@ async def measure(stack: System, stamps: Path, seconds: float, rate: float | Non
         joined = await asyncio.to_thread(trace_join.read, stamps)
         status.update("the references …")
         lease_id, _ = driver.created[0]
-        references = await processes.references(
+        beside = await references.measure(
             stack,
             lease_id,
             connections=CONNECTIONS,
@@ -72,10 +71,10 @@ async def measure(stack: System, stamps: Path, seconds: float, rate: float | Non
         settings={"creations a second": f"{rate:,.0f}", "seconds": f"{seconds:g}", "seed": str(seed)},
         verdict=not remarks,
         remarks=remarks,
-        figures=[*figures, *phases.ratios(closed, references), *sampler.figures()],
+        figures=[*figures, *phases.ratios(closed, beside), *sampler.figures()],
         tables=[
             *(hop_report.hop_rows(phase, way) for phase, way in ways),
-            phases.reference_rows(closed, references, creations.result),
+            phases.reference_rows(closed, beside, creations.result),
             hop_report.conservation_rows(creations, attempts),
         ],
         spectra=[Spectrum(name=phase.name, points=phase.result.latencies.spectrum()) for phase, _ in ways],

@@ -1,10 +1,10 @@
 """The hop-by-hop measurement's tables, its figures, and whether each request went through, once."""
 
 from perf.load.driver import Phase
+from perf.probes import trace_join
+from perf.probes.trace_join import Hop, Way
 from perf.reporting.phases import rates
-from perf.reporting.run import Figure, Rows, at_most
-from perf.system import trace_join
-from perf.system.trace_join import Hop, Way
+from perf.stats.run import Figure, Rows, at_most
 from perf.thresholds import E2eLatency
 
 LATENCIES = ["mean ms", "p50", "p95", "p99"]

@@ -19,7 +19,7 @@ from perf.load import http_generator
 from perf.load.driver import CONNECTIONS, TUNABLES
 from perf.load.http_messages import get, post
 from perf.load.result import Request
-from perf.load.sample_lease import creation
+from perf.targets.sample_lease import creation
 
 PROJECT = Path(__file__).parents[2]
 SETTLE_S = 60.0  # how long a ledger may take after the last round

@@ -19,15 +19,15 @@ from deployment.errors import StackError
 from deployment.local.stack import Stack
 from perf import thresholds
 from perf.checks.conservation import Books
+from perf.load import references
 from perf.load.driver import CONNECTIONS, Driver, Phase, private_system
 from perf.load.durations import seconds as seconds_of
+from perf.load.references import REFERENCE_S
 from perf.probes import machine
 from perf.probes.sampling import SERVERS, Sample, Sampler
 from perf.reporting import page, phases, text
-from perf.reporting.run import Figure, Rows, Run, Spectrum
 from perf.stats.latencies import Latencies
-from perf.targets import processes
-from perf.targets.processes import REFERENCE_S
+from perf.stats.run import Figure, Rows, Run, Spectrum
 
 LONG_S = 1_800.0  # from here on slopes count
 
@@ -68,14 +68,12 @@ async def measure(stack: Stack, seconds: float, rate: float | None, seed: int) -
             wrong += await driver.unaccounted()
             status.update("the references …")
             lease_id, _ = driver.created[0]
-            references = await processes.references(
-                stack, lease_id, connections=CONNECTIONS, seconds=reference_s
-            )
+            beside = await references.measure(stack, lease_id, connections=CONNECTIONS, seconds=reference_s)
     found = run_of(phase, sampler, seconds, seed, wrong)
     return msgspec.structs.replace(
         found,
-        figures=[*found.figures, *phases.ratios(closed, references)],
-        tables=[*found.tables, phases.reference_rows(closed, references)],
+        figures=[*found.figures, *phases.ratios(closed, beside)],
+        tables=[*found.tables, phases.reference_rows(closed, beside)],
     )
 
 

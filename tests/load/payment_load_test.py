@@ -1,7 +1,7 @@
 """`locust -f tests/load/payment_load_test.py PaymentServiceLoadTest`: users of the payment service alone."""
 
-from perf.load import locust_hooks
-from perf.load.payment_user import PaymentServiceLoadTest
+from perf.loadtest import locust_hooks
+from perf.loadtest.payment_user import PaymentServiceLoadTest
 
 __all__ = ["PaymentServiceLoadTest"]
 

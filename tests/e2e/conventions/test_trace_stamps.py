@@ -5,11 +5,12 @@ import asyncio
 import pytest
 
 from perf.checks.conservation import Books
+from perf.load import references
 from perf.load.driver import Driver, Phase
+from perf.probes import trace_join
 from perf.probes.sampling import Sampler
 from perf.reporting import page
-from perf.system import capacity, hop_report, soak, trace_join
-from perf.targets import processes
+from perf.system import capacity, hop_report, soak
 from tests.support.oracles.invariants import come_to_rest
 from tests.support.system.system import System
 
@@ -34,7 +35,7 @@ async def test_hop_by_hop(system: System) -> None:
         _check(phase, way, last)
         assert hop_report.not_conserved(phase) == ([] if phase.result.void is None else [phase.result.void])
     lease_id, _ = driver.created[0]
-    reference = await processes.references(
+    reference = await references.measure(
         system.stack, lease_id, connections=5, starts=[0.0, 0.01, 0.02], seconds=0.5
     )
     assert reference.bare_per_s > reference.direct_per_s > 0

@@ -26,8 +26,8 @@ COMMANDS = {
     "bench": 'python -m pytest tests/performance/benchmarks.py -v -k "lease_creation or lease_retrieval"',
     "stress": "python -m tests.performance.stress_tests --users 6 --operations 5",
     "load": f"locust -f tests/load/locustfile.py --host=$LEASE {USERS} --run-time 6s",
-    "open": "python -m perf.load --rate 30 --run-time 3s",
-    "peak": "python -m perf.load --rate max --users 6 --run-time 2s",
+    "open": "python -m perf.loadtest --rate 30 --run-time 3s",
+    "peak": "python -m perf.loadtest --rate max --users 6 --run-time 2s",
     "payments": f"locust -f tests/load/payment_load_test.py PaymentServiceLoadTest --host=$PAYMENT {USERS}",
     "leases": "locust -f tests/load/lease_load_test.py LeaseServiceLoadTest --host=$LEASE --headless",
     "slow": "python -m pytest tests/performance/benchmarks.py -k schedule",
@@ -189,7 +189,7 @@ async def test_a_load_run_that_fails(doors: dict[str, Door]) -> None:
 async def test_help() -> None:
     """Every module behind a target explains itself."""
     modules = (
-        *("perf.bench", "perf.load", "tests.performance.stress_tests", "perf.system.hop_latency"),
+        *("perf.bench", "perf.loadtest", "tests.performance.stress_tests", "perf.system.hop_latency"),
         *("perf.system.capacity", "perf.system.soak", "perf.system.compare_revisions"),
     )
     for module, door in zip(

@@ -13,7 +13,7 @@ import pytest
 
 from deployment.errors import StackError
 from perf.probes.sampling import Sampler
-from perf.reporting.run import Run
+from perf.stats.run import Run
 from perf.system import capacity, compare_revisions, hop_latency, soak
 
 MODULES = (

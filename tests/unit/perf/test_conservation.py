@@ -9,8 +9,8 @@ from perf.checks import conservation
 from perf.checks.conservation import Held
 from perf.load.driver import Phase
 from perf.load.result import Result
+from perf.probes.trace_join import Trace
 from perf.system import hop_report
-from perf.system.trace_join import Trace
 
 BEFORE = Held(committed=10, collected=10, in_ledger=10, told=25, entries=25)
 AFTER = Held(committed=110, collected=110, in_ledger=110, told=125, entries=125)

@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from perf.reporting import history, page
-from perf.reporting.run import Figure, Rows, Run
+from perf.stats.run import Figure, Rows, Run
 
 
 def _at(second: int) -> datetime:

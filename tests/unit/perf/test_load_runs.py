@@ -8,12 +8,12 @@ import pytest
 from perf import thresholds
 from perf.checks.load_conservation import Outcome
 from perf.checks.request_counts import Books
-from perf.load import open_model, request_mix
 from perf.load.result import Request, Result
-from perf.reporting import load_report
-from perf.reporting.load_report import Asked
-from perf.reporting.run import Run
+from perf.loadtest import open_model, request_mix
+from perf.loadtest import report as load_report
+from perf.loadtest.report import Asked
 from perf.stats.latencies import Latencies
+from perf.stats.run import Run
 from perf.stats.timeline import WINDOWS_MAX, Timeline
 
 BOUNDS = thresholds.load().load

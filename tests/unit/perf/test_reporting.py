@@ -8,8 +8,8 @@ from xml.etree import ElementTree
 import msgspec
 
 from perf.reporting import page
-from perf.reporting.run import Figure, Rows, Run, Series, Spectrum, Stack
 from perf.stats.latencies import Latencies
+from perf.stats.run import Figure, Rows, Run, Series, Spectrum, Stack
 
 HOSTILE = '<script>alert(1)</script> & "co"'
 

@@ -11,14 +11,14 @@ from rich.console import Console
 from perf import thresholds
 from perf.bench import baseline
 from perf.checks import load_conservation
-from perf.load import verdict
-from perf.load.verdict import Endpoint, Run
+from perf.load.references import References
+from perf.loadtest import report as load_report
+from perf.loadtest import verdict
+from perf.loadtest.verdict import Endpoint, Run
 from perf.probes import machine
-from perf.reporting import load_report
 from perf.stats.latencies import Latencies
 from perf.stress import report as stress_report
 from perf.stress.scenarios import SCENARIOS, Outcome
-from perf.targets.processes import References
 
 BOUNDS = thresholds.load()
 HERE = machine.this()

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from common.observability import trace_stamps as stamps
-from perf.system import trace_join
+from perf.probes import trace_join
 
 SAMPLED = "00-" + "ab" * 16 + "-" + "cd" * 8 + "-01"
 UNSAMPLED = SAMPLED[:-2] + "00"

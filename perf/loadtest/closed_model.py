@@ -12,12 +12,12 @@ from perf import thresholds
 from perf.checks.load_conservation import Check, Outcome
 from perf.checks.request_counts import Books
 from perf.load import http_generator
-from perf.load.request_mix import Mix, make_stock, mixes
 from perf.load.result import Result
+from perf.loadtest.request_mix import Mix, make_stock, mixes
 from perf.probes import machine
 from perf.reporting import text
-from perf.reporting.run import Figure, Rows, Run, Spectrum
 from perf.stats.latencies import Latencies
+from perf.stats.run import Figure, Rows, Run, Spectrum
 from perf.targets.addresses import addresses
 from perf.thresholds import Load
 

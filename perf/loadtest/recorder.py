@@ -7,9 +7,9 @@ from typing import Any, NoReturn
 from locust.env import Environment
 from locust.runners import Runner
 
-from perf.load.echo_probe import Bare
-from perf.load.user import SET_UP
-from perf.reporting.load_report import Asked
+from perf.loadtest.echo_probe import Bare
+from perf.loadtest.report import Asked
+from perf.loadtest.user import SET_UP
 from perf.stats.latencies import Latencies
 from perf.stats.timeline import Timeline
 

@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 
 from locust import between, task
 
-from perf.load import lease_pool
-from perf.load.user import SET_UP, ServiceUser
+from perf.loadtest.user import SET_UP, ServiceUser
+from perf.targets import sample_lease
 
 LIVES_MAX = 20
 BEGUN_DAYS_AGO = 100  # three instalments are due
@@ -66,13 +66,13 @@ class LedgerServiceLoadTest(ServiceUser):
             *("POST", "/api/v1/leases"),
             name=f"/api/v1/leases {SET_UP}",
             expect=201,
-            body=lease_pool.terms(BEGUN_DAYS_AGO),
+            body=sample_lease.of_today(BEGUN_DAYS_AGO),
             service="lease",
         )
         if made is None:
             return None
         lease, last = made.json(), made
-        for payment_id, method in zip(lease_pool.due(lease), METHODS, strict=False):
+        for payment_id, method in zip(sample_lease.due(lease), METHODS, strict=False):
             tried = self.call(
                 *("POST", f"/api/v1/payments/{payment_id}/attempt"),
                 name=f"/api/v1/payments/{{id}}/attempt {SET_UP}",

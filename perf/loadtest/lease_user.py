@@ -5,8 +5,8 @@ from collections import deque
 
 from locust import between, task
 
-from perf.load import lease_pool
-from perf.load.user import ServiceUser
+from perf.loadtest.user import ServiceUser
+from perf.targets import sample_lease
 
 # Leases that were made in this run, for all users of this process to look at; the oldest are forgotten.
 _MADE: deque[str] = deque(maxlen=1_000)
@@ -21,7 +21,9 @@ class LeaseServiceLoadTest(ServiceUser):
     @task(3)
     def create(self) -> None:
         """POST /api/v1/leases"""
-        made = self.call("POST", "/api/v1/leases", name="/api/v1/leases", expect=201, body=lease_pool.terms())
+        made = self.call(
+            "POST", "/api/v1/leases", name="/api/v1/leases", expect=201, body=sample_lease.of_today()
+        )
         if made is not None:
             _MADE.append(made.json()["lease_id"])
 

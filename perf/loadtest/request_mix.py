@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 import aiohttp
 
 from perf.checks.request_counts import Books
-from perf.load import http_messages, lease_pool
+from perf.load import http_messages
 from perf.load.result import Request
 from perf.stats.latencies import Latencies
+from perf.targets import sample_lease
 from perf.targets.addresses import addresses
 
 MADE_AT_ONCE = 50
@@ -100,7 +101,7 @@ def mixes(stock: Stock, seed: int, books: Books) -> list[Mix]:
         Mix(
             "lease",
             [
-                Kind("POST /api/v1/leases", 3, post(lease, "/api/v1/leases", lease_pool.terms), 201),
+                Kind("POST /api/v1/leases", 3, post(lease, "/api/v1/leases", sample_lease.of_today), 201),
                 Kind("GET /api/v1/leases/{id}", 2, get(lease, "/api/v1/leases/{id}")),
                 Kind("GET /api/v1/leases/{id}/history", 2, get(lease, "/api/v1/leases/{id}/history")),
                 Kind("GET /api/v1/leases", 2, get(lease, "/api/v1/leases")),
@@ -162,7 +163,7 @@ async def make_stock(requests: float, books: Books) -> Stock:
             async with places:
                 books.sends("POST", path)
                 async with session.post(
-                    addresses()["lease"] + path, json=lease_pool.terms(DAYS_AGO)
+                    addresses()["lease"] + path, json=sample_lease.of_today(DAYS_AGO)
                 ) as response:
                     books.hears("POST", path, response.status, await response.read())
                     response.raise_for_status()
@@ -170,7 +171,7 @@ async def make_stock(requests: float, books: Books) -> Stock:
                     made: dict[str, object] = await response.json()
                     return made
 
-        to_pay = await asyncio.gather(*(lease() for _ in range(int(attempts / lease_pool.TERM) + 1)))
+        to_pay = await asyncio.gather(*(lease() for _ in range(int(attempts / sample_lease.TERM) + 1)))
         to_pay_off = await asyncio.gather(*(lease() for _ in range(int(payoffs))))
         looked_at = await asyncio.gather(*(lease() for _ in range(LOOKED_AT)))
         # What the payment service and the ledger have of the last one they have of all.

@@ -11,10 +11,11 @@ from pathlib import Path
 import aiohttp
 import uvloop
 
-from perf.load import closed_model, durations, open_model
+from perf.load import durations
+from perf.loadtest import closed_model, open_model
 from perf.reporting import page, text
 from perf.reporting.page import DIRECTORY
-from perf.reporting.run import Run
+from perf.stats.run import Run
 from perf.targets.addresses import addresses
 
 PROJECT = Path(__file__).parents[2]
@@ -63,7 +64,7 @@ def _carried_out(measuring: Coroutine[object, object, Run]) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m perf.load",
+        prog="python -m perf.loadtest",
         description="Loads a running system with Locust, holds it to perf/thresholds.toml, and leaves a"
         " report in perf/reports/.",
         epilog="The services are found by LEASE_SERVICE_URL, PAYMENT_SERVICE_URL and LEDGER_SERVICE_URL"

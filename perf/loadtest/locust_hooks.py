@@ -16,11 +16,12 @@ from rich.console import Console
 from perf import thresholds
 from perf.checks.load_conservation import Check
 from perf.checks.request_counts import Books, together
-from perf.load import durations, verdict
-from perf.load.recorder import Recorder
-from perf.load.user import BOOKS, SET_UP, address
-from perf.load.verdict import Endpoint, Run
-from perf.reporting import load_report, page
+from perf.load import durations
+from perf.loadtest import report, verdict
+from perf.loadtest.recorder import Recorder
+from perf.loadtest.user import BOOKS, SET_UP, address
+from perf.loadtest.verdict import Endpoint, Run
+from perf.reporting import page
 from perf.thresholds import Load
 
 # Environment variable → option of Locust and default. Locust's own variables and the command line go first.
@@ -86,11 +87,11 @@ def _attend(environment: Environment, **_: Any) -> None:
     def show(**_: Any) -> None:
         for run in ended:
             console = _show(environment, run, bounds)
-            made = load_report.run_of(
+            made = report.run_of(
                 run,
                 bounds,
                 _settings(environment, run),
-                load_report.spectra(recorder.latencies, recorder.bare),
+                report.spectra(recorder.latencies, recorder.bare),
                 recorder.timeline.series(recorder.seconds),
             )
             console.print(f"Summary: {os.path.relpath(page.write(made))}", soft_wrap=True)
@@ -121,7 +122,7 @@ def _attend_page(environment: Environment, bounds: Load) -> None:
 
 def _show(environment: Environment, run: Run, bounds: Load) -> Console:
     console = Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH)
-    load_report.show(console, run, bounds)
+    report.show(console, run, bounds)
     if path := getattr(environment.parsed_options, "html_file", None):
         console.print(f"Report: {os.path.relpath(path)}", soft_wrap=True)
     return console

@@ -5,8 +5,8 @@ from collections import deque
 
 from locust import between, task
 
-from perf.load import lease_pool
-from perf.load.user import SET_UP, ServiceUser
+from perf.loadtest.user import SET_UP, ServiceUser
+from perf.targets import sample_lease
 
 BEGUN_DAYS_AGO = 200  # six instalments of twelve are due, the others are to come
 DECLINED = 0.10  # of the attempts: the issuer says no, 402
@@ -68,7 +68,7 @@ class PaymentServiceLoadTest(ServiceUser):
                 *("POST", "/api/v1/leases"),
                 name=f"/api/v1/leases {SET_UP}",
                 expect=201,
-                body=lease_pool.terms(BEGUN_DAYS_AGO),
+                body=sample_lease.of_today(BEGUN_DAYS_AGO),
                 service="lease",
             )
             if made is None:
@@ -78,7 +78,7 @@ class PaymentServiceLoadTest(ServiceUser):
             # Waits until the payment service knows the lease.
             token = {"Consistency-Token": made.headers["Consistency-Token"], "Prefer": "wait=10"}
             if self._list(f"/api/v1/leases/{{id}}/payments {SET_UP}", token):
-                self._due.extend(lease_pool.due(lease))
+                self._due.extend(sample_lease.due(lease))
         return bool(self._due)
 
     def _list(self, name: str, headers: dict[str, str] | None = None) -> bool:

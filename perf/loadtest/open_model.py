@@ -15,13 +15,14 @@ from perf.checks.load_conservation import Check, Outcome
 from perf.checks.request_counts import Books
 from perf.load import http_generator
 from perf.load.http_messages import get
-from perf.load.request_mix import Mix, make_stock, mixes
 from perf.load.result import Result
+from perf.loadtest import report
+from perf.loadtest.report import Asked
+from perf.loadtest.request_mix import Mix, make_stock, mixes
 from perf.probes import machine
-from perf.reporting import load_report, phases, text
-from perf.reporting.load_report import Asked
-from perf.reporting.run import Figure, Rows, Run
+from perf.reporting import phases, text
 from perf.stats.latencies import Latencies
+from perf.stats.run import Figure, Rows, Run
 from perf.targets import processes
 from perf.targets.addresses import addresses
 from perf.thresholds import Load
@@ -101,7 +102,7 @@ def run_of(
         ),
         Figure(name="p99 of all", value=together.percentile_ms(99), unit="ms", threshold=bounds.p99_ms),
         Figure(name="dropped or unanswered", value=lost, unit="requests"),
-        Figure(name=f"{load_report.BARE}, mean", value=bare.mean_ms, unit="ms"),
+        Figure(name=f"{report.BARE}, mean", value=bare.mean_ms, unit="ms"),
         Figure(
             name="the generator's lag, p99",
             value=max(result.lag.percentile_ms(99) for result in results),
@@ -121,20 +122,20 @@ def run_of(
         tables=[
             Rows(
                 title="Latencies from the intended start, ms",
-                columns=["endpoint", "requests", "wrong", *text.LATENCIES, load_report.BARE_COLUMN],
+                columns=["endpoint", "requests", "wrong", *text.LATENCIES, report.BARE_COLUMN],
                 rows=[
                     [
                         kind.name,
                         f"{each.count:,}",
                         f"{wrongs[kind]:,}",
                         *text.latencies(each),
-                        load_report.times_bare(each.mean_ms, bare.mean_ms),
+                        report.times_bare(each.mean_ms, bare.mean_ms),
                     ]
                     for kind, each in found.items()
                 ],
             ),
             *([outcome.rows] if outcome.lines else []),
         ],
-        spectra=load_report.spectra(found, bare),
+        spectra=report.spectra(found, bare),
         series=[series for mix, result in pairs for series in phases.throughput(result, mix.service)],
     )

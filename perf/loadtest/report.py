@@ -6,11 +6,11 @@ from typing import NamedTuple
 from rich.console import Console
 from rich.markup import escape
 
-from perf.load import verdict
-from perf.load.verdict import Endpoint, Run
+from perf.loadtest import verdict
+from perf.loadtest.verdict import Endpoint, Run
 from perf.probes import machine
-from perf.reporting import run as reports
 from perf.reporting import text
+from perf.stats import run as reports
 from perf.stats.latencies import Latencies
 from perf.thresholds import Load
 
