@@ -16,7 +16,7 @@ from perf.stats import run as reports
 from perf.stats.run import Figure, Rows, Spectrum
 
 
-class Run:
+class Session:
     """What one run of pytest has measured so far."""
 
     def __init__(self) -> None:
@@ -27,12 +27,12 @@ class Run:
         self.profiles: dict[str, str] = {}  # by operation
 
 
-_RUN = pytest.StashKey[Run]()
+_SESSION = pytest.StashKey[Session]()
 
 
-def run_of(config: pytest.Config) -> Run:
+def run_of(config: pytest.Config) -> Session:
     """The one run of this pytest."""
-    return config.stash[_RUN]
+    return config.stash[_SESSION]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -55,7 +55,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """One table is enough: pytest-benchmark's own is off."""
     config.option.benchmark_quiet = True
-    run = config.stash[_RUN] = Run()
+    run = config.stash[_SESSION] = Session()
     if config.getoption("baseline", default="compare") == "replace":
         run.kept = {}
 
@@ -87,7 +87,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     terminalreporter.write_line(f"Stored in {path.relative_to(baseline.FOLDER.parents[1])}; commit it.")
 
 
-def table(run: Run) -> Table:
+def table(run: Session) -> Table:
     """Each operation against its threshold and, where there is one, the stored figure."""
     bounds = thresholds.load().bench
     columns = ("operation", *text.LATENCIES, "at most avg", "", "median", "× bare", "stored", "change")
@@ -111,7 +111,7 @@ def table(run: Run) -> Table:
     return made
 
 
-def report(run: Run) -> reports.Run:
+def report(run: Session) -> reports.Run:
     """The same, as a page."""
     bounds = thresholds.load().bench
     return reports.Run(
@@ -148,7 +148,7 @@ def report(run: Run) -> reports.Run:
     )
 
 
-def _remarks(run: Run) -> list[str]:
+def _remarks(run: Session) -> list[str]:
     remarks = [f"[bold]{each.name}[/] {each.what}; {each.latencies.count} rounds" for each in run.results]
     remarks.append(f"Machine: {run.machine}.")
     if not run.kept:

@@ -1,114 +1,148 @@
-"""Whether what was asked of a private system is there, in every service, once.
+"""Conservation: what was answered with success has to be recorded, once. The rule, and nothing that asks.
 
-A request that was answered with 201 has to be. One that was answered otherwise (202, 503), or not at all, may
-have been carried out, once, or not.
+Each answer with success is something that has to be recorded; what has no answer, 202 or a server's error may
+or may not have been carried out.
 """
 
-import asyncio
-import time
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Sequence
 
-import aiohttp
-import aiormq
-import asyncpg
+import msgspec
 
-from deployment.local.stack import Stack
-from perf.probes.sampling import depths
+from perf.stats.run import Rows
 
-REST_WITHIN_S = 60.0
-QUIET_LOOKS = 3
-_LOOK_EVERY_S = 0.05
-_HELD = """
-SELECT (SELECT count(*) FROM lease.leases) AS committed,
-       (SELECT count(*) FROM payment.accounts) AS collected,
-       (SELECT count(*) FROM lease.outbox) + (SELECT count(*) FROM payment.outbox) AS told
-"""
-_UNPUBLISHED = """
-SELECT (SELECT count(*) FROM lease.outbox_pending) + (SELECT count(*) FROM payment.outbox_pending)
-"""
+_MONEY = ("/attempt", "/payoff")  # ends of the paths of requests that collect
 
 
-@dataclass(frozen=True)
-class Held:
-    """What a system holds once it has come to rest."""
+class Count(msgspec.Struct):
+    """Requests that each are to be recorded once."""
 
-    committed: int  # leases of the lease service
-    collected: int  # leases that the payment service knows
-    in_ledger: int  # leases of the ledger
-    told: int  # events of both outboxes
-    entries: int  # of the ledger
+    sent: int = 0
+    done: int = 0  # answered 201
+    refused: int = 0  # answered 4xx: nothing was done
 
-    def differences(self) -> list[str]:
-        """Where the services disagree, in words; the ledger's entries have to be the events, each once."""
-        found = []
-        if not self.committed == self.collected == self.in_ledger:
-            found.append(
-                f"{self.committed:,} leases are committed, payments know {self.collected:,},"
-                f" the ledger has {self.in_ledger:,}."
-            )
-        if self.told != self.entries:
-            found.append(f"{self.told:,} events were told, the ledger has {self.entries:,} entries.")
-        return found
+    @property
+    def uncertain(self) -> int:
+        """That may or may not have been carried out."""
+        return self.sent - self.done - self.refused
 
 
-def unaccounted(before: Held, now: Held, answered: int, uncertain: int) -> list[str]:
-    """Why leases are not conserved, in words; empty where they are.
+class RequestCounts(msgspec.Struct):
+    """What was sent, and what was answered, from the first request on."""
 
-    `answered` with 201 since `before`; of as many as `uncertain` nobody knows.
-    """
-    more = now.committed - before.committed
-    found = now.differences()
-    if not answered <= more <= answered + uncertain:
-        found.append(
-            f"{answered:,} creations were answered with 201, of {uncertain:,} the end is unknown,"
-            f" and {more:,} were committed."
+    leases: Count = msgspec.field(default_factory=Count)
+    payments: Count = msgspec.field(default_factory=Count)
+    collected: dict[str, int] = {}  # by currency, minor units
+
+    def sends(self, method: str, path: str) -> None:
+        """A request is about to be sent."""
+        if (count := self._count(method, path)) is not None:
+            count.sent += 1
+
+    def hears(self, method: str, path: str, status: int, body: bytes) -> None:
+        """It was answered; status 0 is no answer."""
+        if (count := self._count(method, path)) is None:
+            return
+        count.done += status == 201
+        count.refused += 400 <= status < 500
+        if status == 201 and count is self.payments:
+            paid = msgspec.json.decode(body, type=_Paid)
+            self.collected[paid.currency] = self.collected.get(paid.currency, 0) + paid.amount
+
+    def _count(self, method: str, path: str) -> Count | None:
+        if method != "POST":
+            return None
+        if path == "/api/v1/leases":
+            return self.leases
+        return self.payments if path.endswith(_MONEY) else None
+
+
+class _Paid(msgspec.Struct, frozen=True):
+    amount: int
+    currency: str
+
+
+def together(books: Iterable[RequestCounts]) -> RequestCounts:
+    """The books of several processes as one."""
+    whole, collected = RequestCounts(), Counter[str]()
+    for each in books:
+        for into, count in ((whole.leases, each.leases), (whole.payments, each.payments)):
+            into.sent += count.sent
+            into.done += count.done
+            into.refused += count.refused
+        collected.update(each.collected)
+    whole.collected = dict(collected)
+    return whole
+
+
+class Comparison(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that is compared."""
+
+    what: str
+    done: int  # what was answered 201 comes to
+    recorded: int  # by so much the ledger has grown
+    sent: int | None = None  # None: not known of money, whose amount only the answer tells
+    uncertain: int | None = 0  # None: there is some, nobody knows how much
+
+    @property
+    def missing(self) -> bool:
+        """Less is recorded than was answered with success."""
+        return self.recorded < self.done
+
+    @property
+    def surplus(self) -> bool:
+        """More is recorded than can have been carried out."""
+        return self.uncertain is not None and self.recorded > self.done + self.uncertain
+
+    @property
+    def holds(self) -> bool:
+        """All of it is recorded, once."""
+        return not self.missing and not self.surplus
+
+    @property
+    def verdict(self) -> str:
+        """In a word."""
+        return "lost" if self.missing else "too many" if self.surplus else "all, once"
+
+    @property
+    def numbers(self) -> dict[str, str]:
+        """All of them, by name, as they are to be read."""
+        return {
+            "sent": "–" if self.sent is None else f"{self.sent:,}",
+            "answered 201": f"{self.done:,}",
+            "uncertain": "not known" if self.uncertain is None else f"{self.uncertain:,}",
+            "in the ledger": f"{self.recorded:,}",
+        }
+
+
+class ConservationResult(msgspec.Struct, frozen=True, kw_only=True):
+    """What the comparison has come to."""
+
+    lines: Sequence[Comparison] = ()
+    failures: Sequence[str] = ()
+    warnings: Sequence[str] = ()
+
+    @property
+    def rows(self) -> Rows:
+        """As a table."""
+        names = ["sent", "answered 201", "uncertain", "in the ledger"]
+        return Rows(
+            title="Conservation",
+            columns=["", *names, "accounted for"],
+            rows=[[each.what, *(each.numbers[name] for name in names), each.verdict] for each in self.lines],
         )
+
+
+def failures(compared: Iterable[Comparison]) -> list[str]:
+    """Why the run fails; empty where all is accounted for."""
+    found = []
+    for each in compared:
+        numbers = ", ".join(f"{number} {name}" for name, number in each.numbers.items())
+        if each.missing:
+            found.append(f"lost: of the {each.what}, {numbers}")
+        elif each.surplus:
+            found.append(
+                f"more than was asked for: of the {each.what}, {numbers}; recorded twice, or somebody else"
+                " has used the system meanwhile"
+            )
     return found
-
-
-class Books:
-    """Use as a context; looks with connections of its own."""
-
-    def __init__(self, stack: Stack) -> None:
-        self._stack = stack
-        self._metrics = f"{stack.addresses.http('ledger')}/api/v1/audit/metrics"
-
-    async def __aenter__(self) -> "Books":
-        self._database = await asyncpg.connect(self._stack.addresses.database)
-        self._broker = await aiormq.connect(self._stack.addresses.amqp)
-        self._channel = await self._broker.channel()
-        self._session = aiohttp.ClientSession()
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self._session.close()
-        await self._broker.close()
-        await self._database.close()
-
-    async def ledger(self) -> dict[str, int]:
-        """The ledger's own totals."""
-        async with self._session.get(self._metrics) as response:
-            response.raise_for_status()
-            found: dict[str, int] = await response.json()
-            return found
-
-    async def held(self) -> Held:
-        """What is there now; counted, so it takes its time in a large system."""
-        totals, row = await self.ledger(), await self._database.fetchrow(_HELD)
-        return Held(**row, in_ledger=totals["leases_total"], entries=totals["events_total"])
-
-    async def at_rest(self, within_s: float = REST_WITHIN_S) -> Held:
-        """What is there once nothing waits in any queue or outbox and all services agree.
-
-        After `within_s` what is there then, whether they agree or not.
-        """
-        deadline = time.monotonic() + within_s
-        quiet = 0  # looks in a row: what a worker has in hand is in no queue
-        while time.monotonic() < deadline:
-            unpublished: int = await self._database.fetchval(_UNPUBLISHED)
-            waiting = unpublished + sum((await depths(self._channel)).values())
-            quiet = 0 if waiting else quiet + 1
-            if quiet >= QUIET_LOOKS and not (held := await self.held()).differences():
-                return held
-            await asyncio.sleep(_LOOK_EVERY_S)
-        return await self.held()

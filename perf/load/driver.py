@@ -16,8 +16,7 @@ from pathlib import Path
 from deployment.local.console import Terminal
 from deployment.local.stack import Stack
 from deployment.local.temporary import temporary_stack
-from perf.checks import conservation
-from perf.checks.conservation import Books, Held
+from perf.checks.private_system import Held, SystemTotals, unaccounted
 from perf.load import http_generator
 from perf.load.http_generator import MakeRequest, OnAnswer
 from perf.load.http_messages import post
@@ -28,7 +27,6 @@ from perf.targets.sample_lease import creation
 TUNABLES = {"GATEWAY_LATENCY_MS": "0", "COLLECTIONS_AT": "never", "LOG_LEVEL": "warning"}
 CONNECTIONS = 50  # of closed loops
 SETTLE_S = 60.0
-_LOOK_EVERY_S = 0.05
 CREATED_KEPT = 50_000
 
 
@@ -71,9 +69,9 @@ def traceparent(run: int, number: int) -> str:
 class Driver:
     """Puts a system under load, and holds what was answered against what is there."""
 
-    def __init__(self, stack: Stack, its_books: Books, seed: int) -> None:
+    def __init__(self, stack: Stack, totals: SystemTotals, seed: int) -> None:
         self._stack = stack
-        self._books = its_books
+        self._totals = totals
         self._seed = seed
         self._leases = f"{stack.addresses.http('lease')}/api/v1/leases"
         self.created: deque[tuple[str, str]] = deque(maxlen=CREATED_KEPT)  # lease, its first payment
@@ -85,7 +83,7 @@ class Driver:
     async def begin(self) -> None:
         """Take note of what is there, once all of it is on the disk: what set it up is not to be measured."""
         await asyncio.to_thread(os.sync)
-        self._before = await self._books.at_rest()
+        self._before = await self._totals.at_rest()
         self._answered = self._uncertain = 0
 
     async def warm_up(self, seconds: float) -> Result:
@@ -141,8 +139,8 @@ class Driver:
         Then begin anew.
         """
         assert self._before is not None
-        now = await self._books.at_rest()
-        found = conservation.unaccounted(self._before, now, self._answered, self._uncertain)
+        now = await self._totals.at_rest()
+        found = unaccounted(self._before, now, self._answered, self._uncertain)
         self._before, self._answered, self._uncertain = now, 0, 0
         return found
 
@@ -154,11 +152,9 @@ class Driver:
         """Seconds until the ledger has all that was answered; infinite where it does not get there."""
         assert self._before is not None
         began = time.monotonic()
-        while (await self._books.ledger())["leases_total"] < self._before.in_ledger + self._answered:
-            if time.monotonic() - began > SETTLE_S:
-                return math.inf
-            await asyncio.sleep(_LOOK_EVERY_S)
-        return time.monotonic() - began
+        expected = self._before.in_ledger + self._answered
+        found = await self._totals.ledger.leases(expected, SETTLE_S)
+        return time.monotonic() - began if found >= expected else math.inf
 
     async def _phase(
         self,

@@ -9,8 +9,8 @@ import math
 from collections.abc import Sequence
 
 from perf import thresholds
-from perf.checks.load_conservation import Check, Outcome
-from perf.checks.request_counts import Books
+from perf.checks.conservation import ConservationResult, RequestCounts
+from perf.checks.ledger_totals import Check
 from perf.load import http_generator
 from perf.load.result import Result
 from perf.loadtest.request_mix import Mix, make_stock, mixes
@@ -28,11 +28,11 @@ console = text.terminal()
 
 async def measure(users: int, seconds: int, seed: int) -> Run:
     """All of it; each service gets a third of the users, one at least."""
-    check, books = Check(addresses()["ledger"]), Books()
+    check, counts = Check(addresses()["ledger"]), RequestCounts()
     each, payments = math.ceil(users / 3), PAYMENTS_PER_S * seconds
     with console.status("making leases to ask about …") as status:
         await asyncio.to_thread(check.begin)
-        asked = mixes(await make_stock(payments, books), seed, books)
+        asked = mixes(await make_stock(payments, counts), seed, counts)
         status.update(f"{3 * each} connections for {seconds} s, without pauses …")
         results = await asyncio.gather(
             *(
@@ -48,7 +48,7 @@ async def measure(users: int, seconds: int, seed: int) -> Run:
             )
         )
         status.update("waiting until the ledger has it all …")
-        outcome = await asyncio.to_thread(check.end, books)
+        outcome = await asyncio.to_thread(check.end, counts)
     settings = {"connections": str(3 * each), "seconds": str(seconds), "seed": str(seed)}
     return run_of(settings, asked, results, outcome, thresholds.load().load)
 
@@ -57,7 +57,7 @@ def run_of(
     settings: dict[str, str],
     asked: Sequence[Mix],
     results: Sequence[Result],
-    outcome: Outcome,
+    outcome: ConservationResult,
     bounds: Load,
 ) -> Run:
     """The report, with the verdict."""

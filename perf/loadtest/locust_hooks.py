@@ -14,13 +14,13 @@ from locust.runners import WorkerRunner
 from rich.console import Console
 
 from perf import thresholds
-from perf.checks.load_conservation import Check
-from perf.checks.request_counts import Books, together
+from perf.checks.conservation import RequestCounts, together
+from perf.checks.ledger_totals import Check
 from perf.load import durations
 from perf.loadtest import report, verdict
 from perf.loadtest.recorder import Recorder
-from perf.loadtest.user import BOOKS, SET_UP, address
-from perf.loadtest.verdict import Endpoint, Run
+from perf.loadtest.user import COUNTS, SET_UP, address
+from perf.loadtest.verdict import Endpoint, LoadRun
 from perf.reporting import page
 from perf.thresholds import Load
 
@@ -56,30 +56,30 @@ def _attend(environment: Environment, **_: Any) -> None:
     # gevent's clock stands still while modules are imported, and would end the run that much too soon.
     time.sleep(0.001)
     if isinstance(environment.runner, WorkerRunner):
-        environment.events.report_to_master.add_listener(_tell_books)
+        environment.events.report_to_master.add_listener(_report_counts)
         return  # its master knows all else that it knows
     bounds = thresholds.load().load
     if not _headless(environment):
         _attend_page(environment, bounds)
         return
-    books: dict[str, Books] = {}  # of the workers, if any, by name
+    counts: dict[str, RequestCounts] = {}  # of the workers, if any, by name
 
     def keep(client_id: str, data: dict[str, Any], **_: Any) -> None:
-        if "books" in data:
-            books[client_id] = msgspec.convert(data["books"], Books)
+        if "counts" in data:
+            counts[client_id] = msgspec.convert(data["counts"], RequestCounts)
 
     environment.events.worker_report.add_listener(keep)
     check = Check(address(environment, "ledger"))
     check.begin()
     recorder = Recorder(environment)
-    ended: list[Run] = []
+    ended: list[LoadRun] = []
 
     def judge(**_: Any) -> None:
         assert environment.runner is not None
         environment.runner.quit()  # users may still be at it where a signal ends the run
         recorder.end()
         print("Waiting until the ledger has it all …", file=sys.stderr, flush=True)
-        outcome = check.end(together([BOOKS, *books.values()]))
+        outcome = check.end(together([COUNTS, *counts.values()]))
         run = _run_of(environment, bare_ms=recorder.bare.mean_ms, conservation=outcome)
         environment.process_exit_code = 1 if verdict.failures(run, bounds) else 0
         ended.append(run)
@@ -104,7 +104,7 @@ def _attend(environment: Environment, **_: Any) -> None:
 
 def _attend_page(environment: Environment, bounds: Load) -> None:
     """Who looks at the page begins and ends runs at will: the last one is judged by its answers alone."""
-    ended: list[Run] = []
+    ended: list[LoadRun] = []
 
     def judge(**_: Any) -> None:
         run = _run_of(environment)
@@ -120,7 +120,7 @@ def _attend_page(environment: Environment, bounds: Load) -> None:
     environment.events.quit.add_listener(show)
 
 
-def _show(environment: Environment, run: Run, bounds: Load) -> Console:
+def _show(environment: Environment, run: LoadRun, bounds: Load) -> Console:
     console = Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH)
     report.show(console, run, bounds)
     if path := getattr(environment.parsed_options, "html_file", None):
@@ -128,11 +128,11 @@ def _show(environment: Environment, run: Run, bounds: Load) -> Console:
     return console
 
 
-def _tell_books(data: dict[str, Any], **_: Any) -> None:
-    data["books"] = msgspec.to_builtins(BOOKS)
+def _report_counts(data: dict[str, Any], **_: Any) -> None:
+    data["counts"] = msgspec.to_builtins(COUNTS)
 
 
-def _settings(environment: Environment, run: Run) -> dict[str, str]:
+def _settings(environment: Environment, run: LoadRun) -> dict[str, str]:
     asked = environment.parsed_options
     assert asked is not None
     return {
@@ -164,7 +164,7 @@ def _progress(environment: Environment) -> None:
         )
 
 
-def _run_of(environment: Environment, **found: Any) -> Run:
+def _run_of(environment: Environment, **found: Any) -> LoadRun:
     runner, stats = environment.runner, environment.stats
     assert runner is not None
     endpoints = []
@@ -188,4 +188,4 @@ def _run_of(environment: Environment, **found: Any) -> Run:
     answers = {f"{each.method} {each.name}: {each.error}": each.occurrences for each in stats.errors.values()}
     users = runner.final_user_classes_count or runner.user_classes_count
     errors = sum(each["count"] for each in runner.exceptions.values())
-    return Run(endpoints=endpoints, users=users, answers=answers, errors=errors, **found)
+    return LoadRun(endpoints=endpoints, users=users, answers=answers, errors=errors, **found)

@@ -11,8 +11,8 @@ import asyncio
 from collections.abc import Sequence
 
 from perf import thresholds
-from perf.checks.load_conservation import Check, Outcome
-from perf.checks.request_counts import Books
+from perf.checks.conservation import ConservationResult, RequestCounts
+from perf.checks.ledger_totals import Check
 from perf.load import http_generator
 from perf.load.http_messages import get
 from perf.load.result import Result
@@ -35,10 +35,10 @@ console = text.terminal()
 
 async def measure(rate: float, seconds: int, seed: int) -> Run:
     """All of it."""
-    check, books = Check(addresses()["ledger"]), Books()
+    check, counts = Check(addresses()["ledger"]), RequestCounts()
     with console.status("making leases to ask about …") as status:
         await asyncio.to_thread(check.begin)
-        asked = mixes(await make_stock(rate / 3 * seconds, books), seed, books)
+        asked = mixes(await make_stock(rate / 3 * seconds, counts), seed, counts)
         status.update(f"{rate:g} requests a second for {seconds} s, arriving at random …")
         async with processes.running("perf.targets.echo_baseline") as url:
             request = get(url)
@@ -60,7 +60,7 @@ async def measure(rate: float, seconds: int, seed: int) -> Run:
                 ),
             )
         status.update("waiting until the ledger has it all …")
-        outcome = await asyncio.to_thread(check.end, books)
+        outcome = await asyncio.to_thread(check.end, counts)
     settings = {
         "requests a second": f"{rate:g}",
         "seconds": str(seconds),
@@ -75,7 +75,7 @@ def run_of(
     asked: Sequence[Mix],
     results: Sequence[Result],
     bare: Latencies,
-    outcome: Outcome,
+    outcome: ConservationResult,
     bounds: Load,
 ) -> Run:
     """The report, with the verdict."""

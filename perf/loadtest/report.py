@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from perf.loadtest import verdict
-from perf.loadtest.verdict import Endpoint, Run
+from perf.loadtest.verdict import Endpoint, LoadRun
 from perf.probes import machine
 from perf.reporting import text
 from perf.stats import run as reports
@@ -26,7 +26,7 @@ class Asked(NamedTuple):
     name: str  # "POST /api/v1/leases", as in the thresholds
 
 
-def show(console: Console, run: Run, bounds: Load) -> None:
+def show(console: Console, run: LoadRun, bounds: Load) -> None:
     """Every endpoint, what was expected of it, and the verdict."""
     columns = ("endpoint", "requests", "failed", *text.LATENCIES, BARE_COLUMN, "expected", "per s")
     table = text.table("Load, closed loop; latencies in ms", columns)
@@ -42,11 +42,7 @@ def show(console: Console, run: Run, bounds: Load) -> None:
         )
     console.print(table)
     if run.conservation.lines:
-        rows = run.conservation.rows
-        books = text.table(rows.title, rows.columns)
-        for row in rows.rows:
-            books.add_row(*row)
-        console.print(books)
+        console.print(text.rows_of(run.conservation.rows))
     users = ", ".join(f"{count} {name}" for name, count in run.users.items() if count)
     console.print(
         f"{run.requests:,} requests, {run.success_rate:.2%} as expected,"
@@ -65,7 +61,7 @@ def show(console: Console, run: Run, bounds: Load) -> None:
 
 
 def run_of(
-    run: Run,
+    run: LoadRun,
     bounds: Load,
     settings: Mapping[str, str],
     spectra: Sequence[reports.Spectrum],
@@ -113,7 +109,7 @@ def run_of(
     )
 
 
-def _latencies(each: Endpoint, run: Run) -> list[str]:
+def _latencies(each: Endpoint, run: LoadRun) -> list[str]:
     values = (each.min_ms, each.mean_ms, each.p95_ms, each.p99_ms)
     return [*map(text.milliseconds, values), times_bare(each.mean_ms, run.bare_ms)]
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import aiohttp
 
-from perf.checks.request_counts import Books
+from perf.checks.conservation import RequestCounts
 from perf.load import http_messages
 from perf.load.result import Request
 from perf.stats.latencies import Latencies
@@ -49,10 +49,10 @@ class Stock:
 class Mix:
     """What one service is asked, drawn by weight."""
 
-    def __init__(self, service: str, kinds: Sequence[Kind], seed: int, books: Books) -> None:
+    def __init__(self, service: str, kinds: Sequence[Kind], seed: int, counts: RequestCounts) -> None:
         self.service = service
         self._kinds = kinds
-        self._books = books
+        self._counts = counts
         self._random = random.Random(f"{service}{seed}")
         self._asked: dict[int, Kind] = {}
         self.latencies = {kind.name: Latencies() for kind in kinds}
@@ -67,18 +67,18 @@ class Mix:
         """The next request."""
         [kind] = self._random.choices(self._kinds, [each.weight for each in self._kinds])
         self._asked[number] = kind
-        self._books.sends(*kind.line)
+        self._counts.sends(*kind.line)
         return kind.make()
 
     def answered(self, request: Request, body: bytes) -> None:
         """An answer has come."""
         kind = self._asked.pop(request.number)
-        self._books.hears(*kind.line, request.status, body)
+        self._counts.hears(*kind.line, request.status, body)
         self.latencies[kind.name].record((request.answered - request.intended) / 1e9)
         self.wrong[kind.name] += request.status != kind.expect
 
 
-def mixes(stock: Stock, seed: int, books: Books) -> list[Mix]:
+def mixes(stock: Stock, seed: int, counts: RequestCounts) -> list[Mix]:
     """The three services' mixes, with the weights of the classes of users."""
     lease, payment, ledger = (addresses()[name] for name in ("lease", "payment", "ledger"))
     pick = random.Random(seed)
@@ -108,7 +108,7 @@ def mixes(stock: Stock, seed: int, books: Books) -> list[Mix]:
                 Kind("GET /health", 1, get(lease, "/health")),
             ],
             seed,
-            books,
+            counts,
         ),
         Mix(
             "payment",
@@ -129,7 +129,7 @@ def mixes(stock: Stock, seed: int, books: Books) -> list[Mix]:
                 Kind("GET /health", 1, get(payment, "/health")),
             ],
             seed,
-            books,
+            counts,
         ),
         Mix(
             "ledger",
@@ -145,12 +145,12 @@ def mixes(stock: Stock, seed: int, books: Books) -> list[Mix]:
                 Kind("GET /api/v1/audit/metrics", 1, get(ledger, "/api/v1/audit/metrics")),
             ],
             seed,
-            books,
+            counts,
         ),
     ]
 
 
-async def make_stock(requests: float, books: Books) -> Stock:
+async def make_stock(requests: float, counts: RequestCounts) -> Stock:
     """As many leases as the payment service's part of the requests will need."""
     attempts, payoffs = requests * 0.6 * SPARE + 20, requests * 0.1 * SPARE + 20
     stock = Stock()
@@ -161,11 +161,11 @@ async def make_stock(requests: float, books: Books) -> Stock:
         async def lease() -> dict[str, object]:
             path = "/api/v1/leases"
             async with places:
-                books.sends("POST", path)
+                counts.sends("POST", path)
                 async with session.post(
                     addresses()["lease"] + path, json=sample_lease.of_today(DAYS_AGO)
                 ) as response:
-                    books.hears("POST", path, response.status, await response.read())
+                    counts.hears("POST", path, response.status, await response.read())
                     response.raise_for_status()
                     last["token"] = response.headers["Consistency-Token"]
                     made: dict[str, object] = await response.json()

@@ -7,7 +7,7 @@ from typing import Any, cast
 from locust import FastHttpUser
 from locust.env import Environment
 
-from perf.checks.request_counts import Books
+from perf.checks.conservation import RequestCounts
 from perf.targets.addresses import addresses
 
 # A front answers within 10 s, if only with 202; what takes longer than this is broken.
@@ -16,7 +16,8 @@ CONNECTION_TIMEOUT_S = 5.0
 
 SET_UP = "[set-up]"  # ends the names of requests that only make ready what the scenario needs
 
-BOOKS = Books()  # of all users of this process; a request that is cut off with its user has been sent as well
+# Of all users of this process; a request that is cut off with its user has been sent as well.
+COUNTS = RequestCounts()
 
 
 def address(environment: Environment, service: str) -> str:
@@ -65,7 +66,7 @@ class ServiceUser(FastHttpUser):
             sent["Idempotency-Key"] = str(uuid.uuid4())
         asked = service or self.service
         url = address(self.environment, asked) + path
-        BOOKS.sends(method, path)
+        COUNTS.sends(method, path)
         with self.client.request(
             *(method, url),
             name=name,
@@ -74,7 +75,7 @@ class ServiceUser(FastHttpUser):
             catch_response=True,
             context={"service": asked},
         ) as response:
-            BOOKS.hears(method, path, response.status_code, response.content)
+            COUNTS.hears(method, path, response.status_code, response.content)
             if response.status_code == expect:
                 response.success()
                 return response

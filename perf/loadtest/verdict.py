@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from perf.checks.load_conservation import Outcome
+from perf.checks.conservation import ConservationResult
 from perf.thresholds import Load
 
 
@@ -24,7 +24,7 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     set_up: bool = False  # only makes ready what the scenario needs
 
 
-class Run(msgspec.Struct, frozen=True, kw_only=True):
+class LoadRun(msgspec.Struct, frozen=True, kw_only=True):
     """A whole run."""
 
     endpoints: Sequence[Endpoint]
@@ -32,7 +32,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     answers: Mapping[str, int]  # that were not expected: in words, and how often
     errors: int = 0  # exceptions in the users' own code
     bare_ms: float = 0.0  # what a server that does nothing took meanwhile, on average; 0: nobody asked one
-    conservation: Outcome = Outcome()
+    conservation: ConservationResult = ConservationResult()
 
     @property
     def requests(self) -> int:
@@ -51,7 +51,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
         return sum(each.per_second for each in self.endpoints if not each.set_up)
 
 
-def failures(run: Run, bounds: Load) -> list[str]:
+def failures(run: LoadRun, bounds: Load) -> list[str]:
     """Why the run fails; empty where it does not."""
     found = []
     if not run.requests:
@@ -64,7 +64,7 @@ def failures(run: Run, bounds: Load) -> list[str]:
     return [*found, *run.conservation.failures]
 
 
-def warnings(run: Run, bounds: Load) -> list[str]:
+def warnings(run: LoadRun, bounds: Load) -> list[str]:
     """What is not as expected, and the red flags; none of it fails the run."""
     found = [*run.conservation.warnings]
     for each in run.endpoints:

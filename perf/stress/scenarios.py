@@ -14,6 +14,8 @@ from common.messaging.envelope import Event
 from common.messaging.publisher import Publisher
 from common.runtime.process import background
 from deployment.local.stack import Stack
+from perf.checks.conservation import Comparison
+from perf.checks.ledger_totals import LedgerTotals
 from perf.load import http_generator, ledger_events
 from perf.load.http_messages import get, post
 from perf.load.result import Request
@@ -65,6 +67,7 @@ class System:
         self._ledger = f"{stack.addresses.http('ledger')}/api/v1/audit"
         self._amqp = stack.addresses.amqp
         self._session = session
+        self._totals = LedgerTotals(session, stack.addresses.http("ledger"))
         self.created: list[str] = []  # leases that were answered with 201
         self.published = 0  # events of storms that were confirmed
         self.uncertain = 0  # requests and events of which nobody said what became of them
@@ -96,7 +99,7 @@ class System:
         """Events of so many leases at once, each lease's in order; a latency ends when its event is read."""
         outcome = Outcome(asked=leases * each)
         sent: dict[str, float] = {}  # event id → when its publishing began
-        after = (await self.metrics())["last_seq"]
+        after = (await self._totals.read())["last_seq"]
         publisher = Publisher(self._amqp, "stress")
 
         async def publish(told: list[Event]) -> None:
@@ -134,13 +137,6 @@ class System:
         outcome.seconds = last - started
         return outcome
 
-    async def metrics(self) -> dict[str, int]:
-        """The ledger's totals."""
-        async with self._session.get(f"{self._ledger}/metrics") as response:
-            response.raise_for_status()
-            found: dict[str, int] = await response.json()
-            return found
-
     async def conserved(self) -> bool:
         """Whether the ledger comes to hold what was answered with 201 and what was confirmed, each once.
 
@@ -149,10 +145,16 @@ class System:
         deadline = time.monotonic() + VISIBLE_WITHIN_S
         held_since = None
         while (now := time.monotonic()) < deadline:
-            totals = await self.metrics()
-            leases, told = totals["leases_total"], totals["events_total"]
-            more = leases - len(self.created), told - leases - self.published
-            if not all(0 <= each <= self.uncertain for each in more):
+            totals = await self._totals.read()
+            leases, others = totals["leases_total"], totals["events_total"] - totals["leases_total"]
+            compared = (
+                Comparison(what=what, done=done, recorded=recorded, uncertain=self.uncertain)
+                for what, done, recorded in (
+                    ("leases", len(self.created), leases),
+                    ("events of storms", self.published, others),
+                )
+            )
+            if not all(each.holds for each in compared):
                 held_since = None
             elif held_since is None:
                 held_since = now

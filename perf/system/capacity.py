@@ -16,7 +16,7 @@ import uvloop
 from deployment.errors import StackError
 from deployment.local.stack import Stack
 from perf import thresholds
-from perf.checks.conservation import Books
+from perf.checks.private_system import SystemTotals
 from perf.load import references
 from perf.load.driver import CONNECTIONS, Driver, Phase, private_system
 from perf.load.references import REFERENCE_S
@@ -137,8 +137,8 @@ def judged(phase: Phase, p99_ms: float, wrong: tuple[str, ...] = ()) -> Step:
 async def measure(stack: Stack, start: float, seconds: float, p99_ms: float, seed: int) -> Run:
     """All of it. Raises OSError, TimeoutError."""
     with console.status("warming up …") as status:
-        async with Books(stack) as books:
-            driver = Driver(stack, books, seed)
+        async with SystemTotals(stack) as totals:
+            driver = Driver(stack, totals, seed)
             await driver.begin()
             closed = (await driver.warm_up(min(REFERENCE_S, seconds))).rate_of(201)
             wrong = await driver.unaccounted()

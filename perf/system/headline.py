@@ -5,7 +5,6 @@ answered with 201 is in the lease projection, the payment projection and the led
 """
 
 import argparse
-import asyncio
 import json
 import random
 import sys
@@ -16,6 +15,7 @@ import aiohttp
 import uvloop
 
 from perf import thresholds
+from perf.checks.ledger_totals import LedgerTotals
 from perf.load.http_generator import MakeRequest, OnAnswer, closed_loop
 from perf.load.http_messages import get, post
 from perf.load.result import Request, Result
@@ -33,12 +33,6 @@ SETTLE_S = 60.0  # how long the ledger may take before the run is called broken
 SAMPLE = 50  # leases looked up in every service afterwards
 
 console = text.terminal()
-
-
-async def _metrics(session: aiohttp.ClientSession) -> dict[str, int]:
-    async with session.get(f"{LEDGER}/api/v1/audit/metrics") as response:
-        found: dict[str, int] = await response.json()
-        return found
 
 
 async def _missing(session: aiohttp.ClientSession, lease_ids: list[str]) -> int:
@@ -93,16 +87,14 @@ async def measure(seconds: float, connections: int) -> Seen:
             return await closed_loop(url, make, seconds=s, connections=connections, on_answer=on_answer)
 
     async with aiohttp.ClientSession() as session, running("perf.targets.echo_baseline") as echo:
-        before = (await _metrics(session))["leases_total"]
+        totals = LedgerTotals(session, LEDGER)
+        before = (await totals.read())["leases_total"]
         await load("warming up", LEASES, create, min(5.0, seconds), note)
         creations = await load("creating leases", LEASES, create, seconds, note)
         ended = time.perf_counter()
         rss_mb = memory.rss_mb(memory.of_front(LEASES))
         with console.status("waiting for the ledger …"):
-            while (now := (await _metrics(session))["leases_total"]) - before < len(created):
-                if time.perf_counter() - ended > SETTLE_S:
-                    break
-                await asyncio.sleep(0.02)
+            now = await totals.leases(before + len(created), SETTLE_S)
         lag_s = time.perf_counter() - ended
         some = [get(f"{LEASES}/api/v1/leases/{each}") for each in created[-5000:]]
         reads = await load("reading leases", LEASES, lambda _: random.choice(some), seconds / 3)

@@ -17,7 +17,7 @@ from common.observability.trace_stamps import FLUSH_EVERY_S
 from deployment.errors import StackError
 from deployment.local.stack import Stack as System
 from perf import thresholds
-from perf.checks.conservation import Books
+from perf.checks.private_system import SystemTotals
 from perf.load import http_generator, references
 from perf.load.driver import CONNECTIONS, Driver, private_system
 from perf.load.references import REFERENCE_S
@@ -36,8 +36,8 @@ async def measure(stack: System, stamps: Path, seconds: float, rate: float | Non
     """All of it. Raises OSError, TimeoutError."""
     reference_s = min(REFERENCE_S, seconds)
     with console.status("guessing the capacity …") as status:
-        async with Books(stack) as books:
-            driver = Driver(stack, books, seed)
+        async with SystemTotals(stack) as totals:
+            driver = Driver(stack, totals, seed)
             await driver.begin()
             closed = (await driver.warm_up(reference_s)).rate_of(201)
             remarks = await driver.unaccounted()

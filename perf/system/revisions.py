@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -15,6 +14,7 @@ import aiohttp
 
 from deployment import roles
 from deployment.local.ports import VARIABLES, Ports
+from perf.checks.ledger_totals import LedgerTotals
 from perf.load import http_generator
 from perf.load.driver import CONNECTIONS, TUNABLES
 from perf.load.http_messages import get, post
@@ -75,7 +75,7 @@ class System:
         self.p99_ms: list[float] = []
         self.answered = 0  # creations, warming up included
         self._leases = f"http://127.0.0.1:{ports.of('lease')}/api/v1/leases"
-        self._metrics = f"http://127.0.0.1:{ports.of('ledger')}/api/v1/audit/metrics"
+        self._ledger = f"http://127.0.0.1:{ports.of('ledger')}"
 
     def stack(self, *arguments: str) -> None:
         """Run a command of its stack. Raises CompareError."""
@@ -125,14 +125,8 @@ class System:
 
     async def check(self) -> None:
         """Raises CompareError where the ledger does not come to have what was answered, each once."""
-        deadline = time.monotonic() + SETTLE_S
         async with aiohttp.ClientSession() as session:
-            while True:
-                async with session.get(self._metrics) as response:
-                    found = int((await response.json())["leases_total"])
-                if found >= self.answered or time.monotonic() > deadline:
-                    break
-                await asyncio.sleep(0.1)
+            found = await LedgerTotals(session, self._ledger).leases(self.answered, SETTLE_S)
         if found != self.answered:
             raise CompareError(f"{self.name}: {self.answered:,} created, {found:,} in the ledger")
 

@@ -18,7 +18,7 @@ import uvloop
 from deployment.errors import StackError
 from deployment.local.stack import Stack
 from perf import thresholds
-from perf.checks.conservation import Books
+from perf.checks.private_system import SystemTotals
 from perf.load import references
 from perf.load.driver import CONNECTIONS, Driver, Phase, private_system
 from perf.load.durations import seconds as seconds_of
@@ -56,8 +56,8 @@ async def measure(stack: Stack, seconds: float, rate: float | None, seed: int) -
     """All of it. Raises OSError, TimeoutError."""
     reference_s = min(REFERENCE_S, seconds)
     with console.status("warming up …") as status:
-        async with Books(stack) as books:
-            driver = Driver(stack, books, seed)
+        async with SystemTotals(stack) as totals:
+            driver = Driver(stack, totals, seed)
             await driver.begin()
             closed = (await driver.warm_up(reference_s)).rate_of(201)
             wrong = await driver.unaccounted()

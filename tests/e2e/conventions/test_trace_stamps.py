@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from perf.checks.conservation import Books
+from perf.checks.private_system import SystemTotals
 from perf.load import references
 from perf.load.driver import Driver, Phase
 from perf.probes import trace_join
@@ -18,7 +18,7 @@ from tests.support.system.system import System
 async def test_hop_by_hop(system: System) -> None:
     """Creations and attempts: each has all stamps in order, they add up, and the same inserts can be done."""
     await come_to_rest(system)
-    async with Books(system.stack) as books:
+    async with SystemTotals(system.stack) as books:
         driver = Driver(system.stack, books, seed=1)
         await driver.begin()
         creations = await driver.create(rate=60, seconds=1.5, traced=True)
@@ -46,7 +46,7 @@ async def test_hop_by_hop(system: System) -> None:
 async def test_capacity_and_soak(system: System) -> None:
     """One rate of the search, and a soak of three seconds: samples of all processes, and pages of it all."""
     await come_to_rest(system)
-    async with Books(system.stack) as books, Sampler(system.stack) as sampler:
+    async with SystemTotals(system.stack) as books, Sampler(system.stack) as sampler:
         driver = Driver(system.stack, books, seed=2)
         await driver.begin()
         step = await capacity.one_step(driver, rate=30, seconds=1, p99_ms=5_000)

@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from perf.checks import conservation
-from perf.checks.conservation import Held
+from perf.checks import private_system
+from perf.checks.private_system import Held
 from perf.load.driver import Phase
 from perf.load.result import Result
 from perf.probes.trace_join import Trace
@@ -34,7 +34,7 @@ AFTER = Held(committed=110, collected=110, in_ledger=110, told=125, entries=125)
 )
 def test_books(answered: int, uncertain: int, now: Held, words: list[str]) -> None:
     """Each lease that was answered is there, once; those of which nobody knows are there once, or not."""
-    found = conservation.unaccounted(BEFORE, now, answered, uncertain)
+    found = private_system.unaccounted(BEFORE, now, answered, uncertain)
     assert len(found) == len(words)
     assert all(each in line for each, line in zip(words, found, strict=True))
 

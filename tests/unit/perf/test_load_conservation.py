@@ -10,9 +10,9 @@ from contextlib import contextmanager
 import msgspec
 import pytest
 
-from perf.checks import load_conservation, request_counts
-from perf.checks.load_conservation import Amounts, Check, Payments, Reading
-from perf.checks.request_counts import Books
+from perf.checks import conservation, ledger_totals
+from perf.checks.conservation import RequestCounts
+from perf.checks.ledger_totals import Amounts, Check, Payments, Reading
 
 LEASES = "/api/v1/leases"
 ATTEMPT = "/api/v1/payments/0199/attempt"
@@ -24,9 +24,9 @@ def reading(leases: int = 0, payments: int = 0, usd: int = 0) -> Reading:
     return Reading(leases_total=leases, payments=Payments(payments), amounts={"USD": Amounts(usd)})
 
 
-def books(created: Sequence[int] = (), paid: Sequence[int] = ()) -> Books:
+def books(created: Sequence[int] = (), paid: Sequence[int] = ()) -> RequestCounts:
     """Of so many requests, by the status they were answered with; 0 for none."""
-    made = Books()
+    made = RequestCounts()
     for path, statuses in ((LEASES, created), (ATTEMPT, paid)):
         for status in statuses:
             made.sends("POST", path)
@@ -56,12 +56,12 @@ def books(created: Sequence[int] = (), paid: Sequence[int] = ()) -> Books:
         (books(), reading(99, 99, 99), []),
     ],
 )
-def test_what_is_accounted_for(told: Books, after: Reading, words: list[str]) -> None:
+def test_what_is_accounted_for(told: RequestCounts, after: Reading, words: list[str]) -> None:
     """Equal holds; one less is lost, one more is too many; what nobody knows of may be there or not.
 
     What the run sent nothing of is others' business.
     """
-    found = load_conservation.failures(load_conservation.lines(told, reading(leases=10), after))
+    found = conservation.failures(ledger_totals.lines(told, reading(leases=10), after))
     assert len(found) == len(words)
     assert all(each in line for each, line in zip(words, found, strict=True))
 
@@ -81,15 +81,15 @@ def test_what_is_counted() -> None:
 def test_books_of_several_processes() -> None:
     """They travel as plain data, and add up."""
     parts = [books([201, 0], [201]), books([201], [201, 402])]
-    sent = [msgspec.convert(msgspec.to_builtins(each), Books) for each in parts]
-    assert request_counts.together(sent) == books([201, 0, 201], [201, 201, 402])
-    assert request_counts.together([]) == Books()
+    sent = [msgspec.convert(msgspec.to_builtins(each), RequestCounts) for each in parts]
+    assert conservation.together(sent) == books([201, 0, 201], [201, 201, 402])
+    assert conservation.together([]) == RequestCounts()
 
 
 def test_rows() -> None:
     """The table has every number and a word for each line."""
-    lines = load_conservation.lines(books([201, 0], [201, 0]), reading(), reading(2, 1, 250))
-    assert load_conservation.Outcome(lines=lines).rows.rows == [
+    lines = ledger_totals.lines(books([201, 0], [201, 0]), reading(), reading(2, 1, 250))
+    assert conservation.ConservationResult(lines=lines).rows.rows == [
         ["leases", "2", "1", "1", "2", "all, once"],
         ["payments and payoffs", "2", "1", "1", "1", "all, once"],
         ["USD, minor units", "–", "250", "not known", "250", "all, once"],
@@ -123,9 +123,9 @@ def ledger(leases: Callable[[], int]) -> Iterator[str]:
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(load_conservation, "WITHIN_S", 0.5)
-    monkeypatch.setattr(load_conservation, "LINGER_S", 0.01)
-    monkeypatch.setattr(load_conservation, "APART_S", 0.01)
+    monkeypatch.setattr(ledger_totals, "WITHIN_S", 0.5)
+    monkeypatch.setattr(ledger_totals, "LINGER_S", 0.01)
+    monkeypatch.setattr(ledger_totals, "APART_S", 0.01)
 
 
 def test_the_ledger_is_waited_for() -> None:

@@ -6,8 +6,7 @@ import msgspec
 import pytest
 
 from perf import thresholds
-from perf.checks.load_conservation import Outcome
-from perf.checks.request_counts import Books
+from perf.checks.conservation import ConservationResult, RequestCounts
 from perf.load.result import Request, Result
 from perf.loadtest import open_model, request_mix
 from perf.loadtest import report as load_report
@@ -100,7 +99,7 @@ def opened(
 ) -> Run:
     """The report of 1,000 requests of each service."""
     asked = request_mix.mixes(
-        request_mix.Stock(looked_at=["0199"], payments=["01"], payoffs=["02"]), 1, Books()
+        request_mix.Stock(looked_at=["0199"], payments=["01"], payoffs=["02"]), 1, RequestCounts()
     )
     results = []
     for each in asked:
@@ -113,7 +112,7 @@ def opened(
         each.wrong[name] = wrong
         each.latencies[name] = result.latencies
         results.append(result)
-    outcome = msgspec.structs.replace(Outcome(), **changes)
+    outcome = msgspec.structs.replace(ConservationResult(), **changes)
     return open_model.run_of({"seed": "1"}, asked, results, Latencies([0.001]), outcome, BOUNDS)
 
 
@@ -155,7 +154,7 @@ def test_figures_of_an_open_run() -> None:
 
 def test_answers_of_a_mix() -> None:
     """By the status that each kind of request expects; and what was sent is in the books."""
-    books = Books()
+    books = RequestCounts()
     lease, *_ = request_mix.mixes(request_mix.Stock(looked_at=["0199"]), 1, books)
     for number in range(200):
         made = lease.make(number)

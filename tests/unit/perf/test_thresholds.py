@@ -10,11 +10,11 @@ from rich.console import Console
 
 from perf import thresholds
 from perf.bench import baseline
-from perf.checks import load_conservation
+from perf.checks import conservation
 from perf.load.references import References
 from perf.loadtest import report as load_report
 from perf.loadtest import verdict
-from perf.loadtest.verdict import Endpoint, Run
+from perf.loadtest.verdict import Endpoint, LoadRun
 from perf.probes import machine
 from perf.stats.latencies import Latencies
 from perf.stress import report as stress_report
@@ -135,8 +135,8 @@ def endpoint(name: str = "GET /api/v1/leases", **changes: object) -> Endpoint:
     return msgspec.structs.replace(usual, **changes)
 
 
-def run(*endpoints: Endpoint, users: int = 50, **changes: object) -> Run:
-    usual = Run(endpoints=endpoints or [endpoint()], users={"LeaseServiceLoadTest": users}, answers={})
+def run(*endpoints: Endpoint, users: int = 50, **changes: object) -> LoadRun:
+    usual = LoadRun(endpoints=endpoints or [endpoint()], users={"LeaseServiceLoadTest": users}, answers={})
     return msgspec.structs.replace(usual, **changes)
 
 
@@ -150,10 +150,10 @@ def run(*endpoints: Endpoint, users: int = 50, **changes: object) -> Run:
         (run(endpoint(failures=11), endpoint("GET /health of lease", requests=9_000)), []),
         (run(endpoint(requests=0)), ["no request"]),
         (run(errors=2), ["2 exceptions"]),
-        (run(conservation=load_conservation.Outcome(failures=["lost: of the leases"])), ["lost"]),
+        (run(conservation=conservation.ConservationResult(failures=["lost: of the leases"])), ["lost"]),
     ],
 )
-def test_what_fails_a_load_run(made: Run, words: list[str]) -> None:
+def test_what_fails_a_load_run(made: LoadRun, words: list[str]) -> None:
     """Less than 99 % as expected, no answer at all, a test that is broken itself, and what was lost."""
     found = verdict.failures(made, BOUNDS.load)
     assert len(found) == len(words)
@@ -164,7 +164,7 @@ def test_what_fails_a_load_run(made: Run, words: list[str]) -> None:
     ("made", "words"),
     [
         (run(), []),
-        (run(conservation=load_conservation.Outcome(warnings=["not checked"])), ["not checked"]),
+        (run(conservation=conservation.ConservationResult(warnings=["not checked"])), ["not checked"]),
         (run(endpoint(mean_ms=101)), ["100 were expected"]),
         (run(endpoint(mean_ms=1_001)), ["red flag"]),
         (run(endpoint("GET /health of lease", mean_ms=900)), []),
@@ -176,7 +176,7 @@ def test_what_fails_a_load_run(made: Run, words: list[str]) -> None:
         (msgspec.structs.replace(run(endpoint(per_second=1)), users={"One": 5, "Another": 5}), []),
     ],
 )
-def test_what_a_load_run_warns_of(made: Run, words: list[str]) -> None:
+def test_what_a_load_run_warns_of(made: LoadRun, words: list[str]) -> None:
     """Slower than the guide expects, its red flags, and less requests than that many users should make."""
     found = verdict.warnings(made, BOUNDS.load)
     assert len(found) == len(words)
@@ -209,8 +209,8 @@ def test_beside_a_bare_server_and_the_ledger() -> None:
     made = run(
         endpoint(mean_ms=30),
         bare_ms=2.0,
-        conservation=load_conservation.Outcome(
-            lines=[load_conservation.Line(what="leases", sent=7, done=7, recorded=7)]
+        conservation=conservation.ConservationResult(
+            lines=[conservation.Comparison(what="leases", sent=7, done=7, recorded=7)]
         ),
     )
     console, text = shown()
