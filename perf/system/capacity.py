@@ -7,13 +7,11 @@ sustained; then the gap is halved until it is small; the highest has to be susta
 """
 
 import argparse
-import sys
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 import uvloop
 
-from deployment.errors import StackError
 from deployment.local.stack import Stack
 from perf import thresholds
 from perf.checks.private_system import SystemTotals
@@ -22,7 +20,8 @@ from perf.load.driver import CONNECTIONS, Driver, Phase, private_system
 from perf.load.references import REFERENCE_S
 from perf.probes import machine
 from perf.probes.sampling import Sampler
-from perf.reporting import page, phases, text
+from perf.reporting import phases, text
+from perf.reporting.command import carry_out
 from perf.stats.run import Figure, Rows, Run, Series, Spectrum
 
 GROWTH = 1.5
@@ -244,14 +243,12 @@ def main() -> None:
     parser.add_argument("--p99-ms", type=float, default=limit, help="the limit, from the intended start")
     parser.add_argument("--seed", type=int, default=1, help="of the arrival times")
     asked = parser.parse_args()
-    try:
+
+    def measured() -> Run:
         with private_system() as (stack, _):
-            run = uvloop.run(measure(stack, asked.start, asked.seconds, asked.p99_ms, asked.seed))
-        path = page.write(run)
-    except (StackError, OSError, TimeoutError) as error:
-        sys.exit(f"The measurement was cut short: {error!r}")
-    text.told(console, run, path)
-    sys.exit(0 if run.verdict else 1)
+            return uvloop.run(measure(stack, asked.start, asked.seconds, asked.p99_ms, asked.seed))
+
+    carry_out(console, measured)
 
 
 if __name__ == "__main__":

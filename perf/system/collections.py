@@ -19,8 +19,6 @@ import aiohttp
 import asyncpg
 import psutil
 import uvloop
-from rich.console import Console
-from rich.table import Table
 
 from deployment.errors import StackError
 from deployment.local.console import Terminal
@@ -29,6 +27,7 @@ from deployment.local.temporary import temporary_stack
 from perf import thresholds
 from perf.load import http_generator
 from perf.load.http_messages import post
+from perf.reporting import text
 
 WORKER = "payment-worker"
 TUNABLES = {"GATEWAY_LATENCY_MS": "0", "COLLECTIONS_AT": "never", "LOG_LEVEL": "warning"}
@@ -42,7 +41,7 @@ RUN_S = 3_600.0
 REST_S = 600.0
 LOOK_EVERY_S = 0.1
 
-console = Console()
+console = text.terminal()
 
 
 @dataclass
@@ -187,9 +186,7 @@ class Measurement:
 
 def _show(quiet: Measured, killed: Measured, books: list[dict[str, int]]) -> bool:
     growth = quiet.rss_peak_mb - quiet.rss_before_mb
-    table = Table(title="Collections")
-    for column in ("figure", "in peace", "killed half way"):
-        table.add_column(column, justify="left" if column == "figure" else "right")
+    table = text.table("Collections", ("figure", "in peace", "killed half way"))
     for name in ("due", "attempted", "succeeded", "declined", "unknown"):
         table.add_row(name, f"{quiet.counts[name]:,}", f"{killed.counts[name]:,}")
     for name in books[0]:
@@ -209,7 +206,7 @@ def _show(quiet: Measured, killed: Measured, books: list[dict[str, int]]) -> boo
         "every book has the same number of payments": all(len(set(book.values())) == 1 for book in books),
     }
     for what, holds in verdicts.items():
-        console.print(f"{'[green]✓[/]' if holds else '[red]✗[/]'} {what}")
+        console.print(f"{text.verdict(holds, '✓', '✗')} {what}")
     return all(verdicts.values())
 
 

@@ -12,7 +12,6 @@ import argparse
 import asyncio
 import os
 import shutil
-import sys
 import tempfile
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -22,7 +21,8 @@ import uvloop
 
 from perf import thresholds
 from perf.probes import machine
-from perf.reporting import page, text
+from perf.reporting import text
+from perf.reporting.command import carry_out
 from perf.stats import regression_gate
 from perf.stats.run import Figure, Rows, Run, Series
 from perf.system import revisions
@@ -124,13 +124,7 @@ def main() -> None:
         parser.error(
             f"at least {regression_gate.ROUNDS_MIN} rounds: with fewer, nothing could be told from chance"
         )
-    try:
-        run = uvloop.run(measure(asked.base, asked.rounds, asked.seconds))
-        path = page.write(run)
-    except (CompareError, OSError) as error:
-        sys.exit(f"The comparison was cut short: {error}")
-    text.told(console, run, path)
-    sys.exit(0 if run.verdict else 1)
+    carry_out(console, lambda: uvloop.run(measure(asked.base, asked.rounds, asked.seconds)), CompareError)
 
 
 if __name__ == "__main__":

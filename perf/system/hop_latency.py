@@ -8,13 +8,11 @@ a bare aiohttp server, and the same inserts without a broker.
 
 import argparse
 import asyncio
-import sys
 from pathlib import Path
 
 import uvloop
 
 from common.observability.trace_stamps import FLUSH_EVERY_S
-from deployment.errors import StackError
 from deployment.local.stack import Stack as System
 from perf import thresholds
 from perf.checks.private_system import SystemTotals
@@ -23,7 +21,8 @@ from perf.load.driver import CONNECTIONS, Driver, private_system
 from perf.load.references import REFERENCE_S
 from perf.probes import machine, trace_join
 from perf.probes.sampling import Sampler
-from perf.reporting import page, phases, text
+from perf.reporting import phases, text
+from perf.reporting.command import carry_out
 from perf.stats.run import Run, Spectrum, Stack
 from perf.system import hop_report
 
@@ -98,14 +97,12 @@ def main() -> None:
     parser.add_argument("--rate", type=float, help="creations a second; default: half of a closed loop's")
     parser.add_argument("--seed", type=int, default=1, help="of the arrival times")
     asked = parser.parse_args()
-    try:
+
+    def measured() -> Run:
         with private_system() as (stack, stamps):
-            run = uvloop.run(measure(stack, stamps, asked.seconds, asked.rate, asked.seed))
-        path = page.write(run)
-    except (StackError, OSError, TimeoutError) as error:
-        sys.exit(f"The measurement was cut short: {error!r}")
-    text.told(console, run, path)
-    sys.exit(0 if run.verdict else 1)
+            return uvloop.run(measure(stack, stamps, asked.seconds, asked.rate, asked.seed))
+
+    carry_out(console, measured)
 
 
 if __name__ == "__main__":

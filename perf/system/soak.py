@@ -8,14 +8,12 @@ all of this works, but is no soak: what is still warming up grows, so slopes cou
 
 import argparse
 import os
-import sys
 from collections.abc import Sequence
 
 import msgspec
 import numpy as np
 import uvloop
 
-from deployment.errors import StackError
 from deployment.local.stack import Stack
 from perf import thresholds
 from perf.checks.private_system import SystemTotals
@@ -25,7 +23,8 @@ from perf.load.durations import seconds as seconds_of
 from perf.load.references import REFERENCE_S
 from perf.probes import machine
 from perf.probes.sampling import SERVERS, Sample, Sampler
-from perf.reporting import page, phases, text
+from perf.reporting import phases, text
+from perf.reporting.command import carry_out
 from perf.stats.latencies import Latencies
 from perf.stats.run import Figure, Rows, Run, Spectrum
 
@@ -160,14 +159,12 @@ def main() -> None:
         seconds = seconds_of(asked.run_time)
     except ValueError as error:
         parser.error(str(error))
-    try:
+
+    def measured() -> Run:
         with private_system() as (stack, _):
-            run = uvloop.run(measure(stack, seconds, asked.rate, asked.seed))
-        path = page.write(run)
-    except (StackError, OSError, TimeoutError) as error:
-        sys.exit(f"The measurement was cut short: {error!r}")
-    text.told(console, run, path)
-    sys.exit(0 if run.verdict else 1)
+            return uvloop.run(measure(stack, seconds, asked.rate, asked.seed))
+
+    carry_out(console, measured)
 
 
 if __name__ == "__main__":
