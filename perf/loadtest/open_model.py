@@ -22,7 +22,7 @@ from perf.loadtest.request_mix import Mix, make_stock, mixes
 from perf.probes import machine
 from perf.reporting import phases, text
 from perf.stats.latencies import Latencies
-from perf.stats.run import Figure, Rows, Run
+from perf.stats.run import Figure, Rows, Run, at_least, at_most
 from perf.targets import processes
 from perf.targets.addresses import addresses
 from perf.thresholds import Load
@@ -80,62 +80,56 @@ def run_of(
 ) -> Run:
     """The report, with the verdict."""
     pairs = list(zip(asked, results, strict=True))
-    together = Latencies()
-    for result in results:
-        together.merge(result.latencies)
-    sent = sum(result.intended for result in results)
-    wrong = sum(mix.wrongs for mix in asked)
-    lost = sum(result.dropped + result.unanswered for result in results)
-    success = 1 - (wrong + lost) / sent if sent else 0.0
-    figures = [
-        Figure(
-            name="answered as expected",
-            value=sum((result.latencies.count - mix.wrongs) / result.seconds for mix, result in pairs),
-            unit="a second",
-        ),
-        Figure(
-            name="succeeded",
-            value=100 * success,
-            unit="%",
-            threshold=100 * bounds.success_rate,
-            at_least=True,
-        ),
-        Figure(name="p99 of all", value=together.percentile_ms(99), unit="ms", threshold=bounds.p99_ms),
-        Figure(name="dropped or unanswered", value=lost, unit="requests"),
-        Figure(name=f"{report.BARE}, mean", value=bare.mean_ms, unit="ms"),
-        Figure(
-            name="the generator's lag, p99",
-            value=max(result.lag.percentile_ms(99) for result in results),
-            unit="ms",
-        ),
-    ]
+    figures = _figures(pairs, bare, bounds)
     failures = [f"{mix.service}: void, {result.void}." for mix, result in pairs if result.void]
     failures += [*text.missed(figures), *outcome.failures]
-    found = {Asked(mix.service, name): each for mix in asked for name, each in mix.latencies.items()}
-    wrongs = {Asked(mix.service, name): count for mix in asked for name, count in mix.wrong.items()}
     return Run(
         **machine.about("loadtest-open", "Load test, open model"),
         settings=settings,
         verdict=not failures,
         remarks=[*failures, *outcome.warnings],
         figures=figures,
-        tables=[
-            Rows(
-                title="Latencies from the intended start, ms",
-                columns=["endpoint", "requests", "wrong", *text.LATENCIES, report.BARE_COLUMN],
-                rows=[
-                    [
-                        kind.name,
-                        f"{each.count:,}",
-                        f"{wrongs[kind]:,}",
-                        *text.latencies(each),
-                        report.times_bare(each.mean_ms, bare.mean_ms),
-                    ]
-                    for kind, each in found.items()
-                ],
-            ),
-            *([outcome.rows] if outcome.lines else []),
-        ],
-        spectra=report.spectra(found, bare),
+        tables=[_rows(asked, bare), *([outcome.rows] if outcome.lines else [])],
+        spectra=report.spectra(
+            {Asked(mix.service, name): each for mix in asked for name, each in mix.latencies.items()}, bare
+        ),
         series=[series for mix, result in pairs for series in phases.throughput(result, mix.service)],
+    )
+
+
+def _figures(pairs: Sequence[tuple[Mix, Result]], bare: Latencies, bounds: Load) -> list[Figure]:
+    together = Latencies()
+    for _, result in pairs:
+        together.merge(result.latencies)
+    sent = sum(result.intended for _, result in pairs)
+    wrong = sum(mix.wrongs for mix, _ in pairs)
+    lost = sum(result.dropped + result.unanswered for _, result in pairs)
+    success = 1 - (wrong + lost) / sent if sent else 0.0
+    right = sum((result.latencies.count - mix.wrongs) / result.seconds for mix, result in pairs)
+    lag_ms = max(result.lag.percentile_ms(99) for _, result in pairs)
+    return [
+        Figure(name="answered as expected", value=right, unit="a second"),
+        at_least("succeeded", 100 * success, "%", 100 * bounds.success_rate),
+        at_most("p99 of all", together.percentile_ms(99), "ms", bounds.p99_ms),
+        Figure(name="dropped or unanswered", value=lost, unit="requests"),
+        Figure(name=f"{report.BARE}, mean", value=bare.mean_ms, unit="ms"),
+        Figure(name="the generator's lag, p99", value=lag_ms, unit="ms"),
+    ]
+
+
+def _rows(asked: Sequence[Mix], bare: Latencies) -> Rows:
+    return Rows(
+        title="Latencies from the intended start, ms",
+        columns=["endpoint", "requests", "wrong", *text.LATENCIES, report.BARE_COLUMN],
+        rows=[
+            [
+                name,
+                f"{each.count:,}",
+                f"{mix.wrong[name]:,}",
+                *text.latencies(each),
+                report.times_bare(each.mean_ms, bare.mean_ms),
+            ]
+            for mix in asked
+            for name, each in mix.latencies.items()
+        ],
     )

@@ -78,76 +78,76 @@ class Mix:
         self.wrong[kind.name] += request.status != kind.expect
 
 
-def mixes(stock: Stock, seed: int, counts: RequestCounts) -> list[Mix]:
-    """The three services' mixes, with the weights of the classes of users."""
-    lease, payment, ledger = (addresses()[name] for name in ("lease", "payment", "ledger"))
-    pick = random.Random(seed)
+class _Requests:
+    """Makes the requests of one service about leases of the stock."""
 
-    def get(base: str, path: str) -> Callable[[], bytes]:
-        return lambda: http_messages.get(base + path.format(id=pick.choice(stock.looked_at)))
+    def __init__(self, base: str, stock: Stock, pick: random.Random) -> None:
+        self._base = base
+        self._stock = stock
+        self._pick = pick
+
+    def get(self, path: str, weight: int) -> Kind:
+        """About any of the leases that are looked at."""
+
+        def make() -> bytes:
+            return http_messages.get(self._url(path))
+
+        return Kind(f"GET {path}", weight, make)
 
     def post(
-        base: str, path: str, body: Callable[[], object], of: list[str] | None = None
-    ) -> Callable[[], bytes]:
+        self,
+        path: str,
+        weight: int,
+        body: Callable[[], object],
+        expect: int = 201,
+        of: list[str] | None = None,
+    ) -> Kind:
+        """About one of `of`, each of them once; else about any of the leases that are looked at."""
+
         def make() -> bytes:
-            chosen = of.pop() if of is not None else pick.choice(stock.looked_at)
-            return http_messages.post(base + path.format(id=chosen), json.dumps(body()).encode())
+            url = self._url(path) if of is None else self._base + path.format(id=of.pop())
+            return http_messages.post(url, json.dumps(body()).encode())
 
-        return make
+        return Kind(f"POST {path}", weight, make, expect)
 
-    card = {"payment_method": "pm_card_ok"}
-    audit = "/api/v1/audit/leases/{id}"
-    return [
-        Mix(
-            "lease",
-            [
-                Kind("POST /api/v1/leases", 3, post(lease, "/api/v1/leases", sample_lease.of_today), 201),
-                Kind("GET /api/v1/leases/{id}", 2, get(lease, "/api/v1/leases/{id}")),
-                Kind("GET /api/v1/leases/{id}/history", 2, get(lease, "/api/v1/leases/{id}/history")),
-                Kind("GET /api/v1/leases", 2, get(lease, "/api/v1/leases")),
-                Kind("GET /health", 1, get(lease, "/health")),
-            ],
-            seed,
-            counts,
-        ),
-        Mix(
-            "payment",
-            [
-                Kind("GET /api/v1/leases/{id}/payments", 2, get(payment, "/api/v1/leases/{id}/payments")),
-                Kind(
-                    "POST /api/v1/payments/{id}/attempt",
-                    6,
-                    post(payment, "/api/v1/payments/{id}/attempt", lambda: card, stock.payments),
-                    201,
-                ),
-                Kind(
-                    "POST /api/v1/leases/{id}/payoff",
-                    1,
-                    post(payment, "/api/v1/leases/{id}/payoff", lambda: card, stock.payoffs),
-                    201,
-                ),
-                Kind("GET /health", 1, get(payment, "/health")),
-            ],
-            seed,
-            counts,
-        ),
-        Mix(
-            "ledger",
-            [
-                Kind(f"GET {audit}", 3, get(ledger, audit)),
-                Kind(f"GET {audit}/timeline", 2, get(ledger, f"{audit}/timeline")),
-                Kind(
-                    f"POST {audit}/state-at-point",
-                    2,
-                    post(ledger, f"{audit}/state-at-point", lambda: {"seq": 10**9}),
-                ),
-                Kind(f"GET {audit}/export", 2, get(ledger, f"{audit}/export")),
-                Kind("GET /api/v1/audit/metrics", 1, get(ledger, "/api/v1/audit/metrics")),
-            ],
-            seed,
-            counts,
-        ),
-    ]
+    def _url(self, path: str) -> str:
+        return self._base + path.format(id=self._pick.choice(self._stock.looked_at))
+
+
+def mixes(stock: Stock, seed: int, counts: RequestCounts) -> list[Mix]:
+    """The three services' mixes, with the weights of the classes of users."""
+    pick = random.Random(seed)
+    lease, payment, ledger = (
+        _Requests(addresses()[name], stock, pick) for name in ("lease", "payment", "ledger")
+    )
+    leases, audit = "/api/v1/leases", "/api/v1/audit/leases/{id}"
+
+    def card() -> object:
+        return {"payment_method": "pm_card_ok"}
+
+    kinds = {
+        "lease": [
+            lease.post(leases, 3, sample_lease.of_today),
+            lease.get(f"{leases}/{{id}}", 2),
+            lease.get(f"{leases}/{{id}}/history", 2),
+            lease.get(leases, 2),
+            lease.get("/health", 1),
+        ],
+        "payment": [
+            payment.get(f"{leases}/{{id}}/payments", 2),
+            payment.post("/api/v1/payments/{id}/attempt", 6, card, of=stock.payments),
+            payment.post(f"{leases}/{{id}}/payoff", 1, card, of=stock.payoffs),
+            payment.get("/health", 1),
+        ],
+        "ledger": [
+            ledger.get(audit, 3),
+            ledger.get(f"{audit}/timeline", 2),
+            ledger.post(f"{audit}/state-at-point", 2, lambda: {"seq": 10**9}, 200),
+            ledger.get(f"{audit}/export", 2),
+            ledger.get("/api/v1/audit/metrics", 1),
+        ],
+    }
+    return [Mix(service, its, seed, counts) for service, its in kinds.items()]
 
 
 async def make_stock(requests: float, counts: RequestCounts) -> Stock:
