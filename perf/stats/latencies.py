@@ -17,7 +17,7 @@ class Latencies:
 
     def __init__(self, seconds: Iterable[float] = (), digits: int = DIGITS) -> None:
         self._recorded = HdrHistogram(1, LONGEST_NS, digits)
-        self._later = seconds  # recorded when somebody asks: it takes 2 µs each
+        self._later = tuple(seconds)  # put into the histogram when somebody asks: 2 µs each
 
     def record(self, seconds: float) -> None:
         """One more. What is below 1 ns counts as that, what is above 10 minutes too."""

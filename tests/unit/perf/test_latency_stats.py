@@ -34,6 +34,12 @@ def test_merged_percentiles_are_those_of_all(seed: int) -> None:
     assert _close(merged.min_ms, float(together.min()))
 
 
+def test_a_generator_is_read_at_once() -> None:
+    """What it refers to may change before anybody asks for a percentile."""
+    made = [Latencies(seconds / 1000 for _ in range(3)) for seconds in (1, 2, 3)]
+    assert [round(each.mean_ms) for each in made] == [1, 2, 3]
+
+
 def test_limits() -> None:
     """What is too short or too long is kept at the ends; of nothing there is nothing to say."""
     odd = Latencies([0.0, -1.0, 10_000.0])
