@@ -13,7 +13,7 @@ from perf.bench.baseline import Kept, Measured
 from perf.probes import machine
 from perf.reporting import page, text
 from perf.stats import run as reports
-from perf.stats.run import Figure, Rows, Spectrum
+from perf.stats.run import Rows, Spectrum, at_most
 
 
 class Session:
@@ -120,12 +120,7 @@ def report(run: Session) -> reports.Run:
         verdict=not run.problems,
         remarks=run.problems,
         figures=[
-            Figure(
-                name=f"{each.name}, mean",
-                value=each.latencies.mean_ms,
-                unit="ms",
-                threshold=bounds.mean_ms[each.name],
-            )
+            at_most(f"{each.name}, mean", each.latencies.mean_ms, "ms", bounds.mean_ms[each.name])
             for each in run.results
         ],
         tables=[

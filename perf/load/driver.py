@@ -9,7 +9,7 @@ import sys
 import tempfile
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,9 +17,10 @@ from deployment.local.console import Terminal
 from deployment.local.stack import Stack
 from deployment.local.temporary import temporary_stack
 from perf.checks.private_system import Held, SystemTotals, unaccounted
-from perf.load import http_generator
+from perf.load import http_generator, references
 from perf.load.http_generator import MakeRequest, OnAnswer
 from perf.load.http_messages import post
+from perf.load.references import REFERENCE_S, References
 from perf.load.result import Request, Result
 from perf.probes.trace_join import Trace
 from perf.targets.sample_lease import creation
@@ -132,6 +133,13 @@ class Driver:
         run = self._runs
         rate = min(rate, len(payments) / seconds * 0.8)
         return await self._phase("attempt", run, rate, seconds, base, make, most=len(payments))
+
+    async def beside(self, seconds: float, starts: Sequence[float] = ()) -> References:
+        """What else this machine can do, with a lease that was created as the pattern."""
+        lease_id, _ = self.created[0]
+        return await references.measure(
+            self._stack, lease_id, connections=CONNECTIONS, starts=starts, seconds=min(REFERENCE_S, seconds)
+        )
 
     async def unaccounted(self) -> list[str]:
         """Wait for the system to come to rest: what is missing or too much since `begin`, in words.

@@ -9,15 +9,15 @@ import math
 from collections.abc import Sequence
 
 from perf import thresholds
-from perf.checks.conservation import ConservationResult, RequestCounts
-from perf.checks.ledger_totals import Check
+from perf.checks.conservation import ConservationResult
 from perf.load import http_generator
 from perf.load.result import Result
-from perf.loadtest.request_mix import Mix, make_stock, mixes
+from perf.loadtest import report
+from perf.loadtest.request_mix import Mix, carried_out
 from perf.probes import machine
 from perf.reporting import text
 from perf.stats.latencies import Latencies
-from perf.stats.run import Figure, Rows, Run, Spectrum
+from perf.stats.run import Figure, Run, Spectrum, at_least
 from perf.targets.addresses import addresses
 from perf.thresholds import Load
 
@@ -28,13 +28,10 @@ console = text.terminal()
 
 async def measure(users: int, seconds: int, seed: int) -> Run:
     """All of it; each service gets a third of the users, one at least."""
-    check, counts = Check(addresses()["ledger"]), RequestCounts()
     each, payments = math.ceil(users / 3), PAYMENTS_PER_S * seconds
-    with console.status("making leases to ask about …") as status:
-        await asyncio.to_thread(check.begin)
-        asked = mixes(await make_stock(payments, counts), seed, counts)
-        status.update(f"{3 * each} connections for {seconds} s, without pauses …")
-        results = await asyncio.gather(
+
+    async def ask(asked: Sequence[Mix]) -> list[Result]:
+        return await asyncio.gather(
             *(
                 http_generator.closed_loop(
                     addresses()[mix.service],
@@ -47,8 +44,9 @@ async def measure(users: int, seconds: int, seed: int) -> Run:
                 for mix in asked
             )
         )
-        status.update("waiting until the ledger has it all …")
-        outcome = await asyncio.to_thread(check.end, counts)
+
+    words = f"{3 * each} connections for {seconds} s, without pauses …"
+    asked, results, outcome = await carried_out(console, words, payments, seed, ask)
     settings = {"connections": str(3 * each), "seconds": str(seconds), "seed": str(seed)}
     return run_of(settings, asked, results, outcome, thresholds.load().load)
 
@@ -73,13 +71,7 @@ def run_of(
     figures = [
         Figure(name="all services together", value=sum(rate for _, rate in rates), unit="a second"),
         *(Figure(name=f"{service} service", value=rate, unit="a second") for service, rate in rates),
-        Figure(
-            name="succeeded",
-            value=100 * (1 - wrong / sent) if sent else 0.0,
-            unit="%",
-            threshold=100 * bounds.success_rate,
-            at_least=True,
-        ),
+        at_least("succeeded", 100 * (1 - wrong / sent) if sent else 0.0, "%", 100 * bounds.success_rate),
     ]
     failures = [*text.missed(figures), *outcome.failures]
     return Run(
@@ -89,15 +81,7 @@ def run_of(
         remarks=[*failures, *outcome.warnings],
         figures=figures,
         tables=[
-            Rows(
-                title="Latencies, closed loop without pauses, ms",
-                columns=["endpoint", "requests", "wrong", *text.LATENCIES],
-                rows=[
-                    [name, f"{found.count:,}", f"{mix.wrong[name]:,}", *text.latencies(found)]
-                    for mix in asked
-                    for name, found in mix.latencies.items()
-                ],
-            ),
+            report.mix_rows("Latencies, closed loop without pauses, ms", asked),
             *([outcome.rows] if outcome.lines else []),
         ],
         spectra=spectra,

@@ -11,18 +11,17 @@ import asyncio
 from collections.abc import Sequence
 
 from perf import thresholds
-from perf.checks.conservation import ConservationResult, RequestCounts
-from perf.checks.ledger_totals import Check
+from perf.checks.conservation import ConservationResult
 from perf.load import http_generator
 from perf.load.http_messages import get
 from perf.load.result import Result
 from perf.loadtest import report
 from perf.loadtest.report import Asked
-from perf.loadtest.request_mix import Mix, make_stock, mixes
+from perf.loadtest.request_mix import Mix, carried_out
 from perf.probes import machine
 from perf.reporting import phases, text
 from perf.stats.latencies import Latencies
-from perf.stats.run import Figure, Rows, Run, at_least, at_most
+from perf.stats.run import Figure, Run, at_least, at_most
 from perf.targets import processes
 from perf.targets.addresses import addresses
 from perf.thresholds import Load
@@ -35,20 +34,11 @@ console = text.terminal()
 
 async def measure(rate: float, seconds: int, seed: int) -> Run:
     """All of it."""
-    check, counts = Check(addresses()["ledger"]), RequestCounts()
-    with console.status("making leases to ask about …") as status:
-        await asyncio.to_thread(check.begin)
-        asked = mixes(await make_stock(rate / 3 * seconds, counts), seed, counts)
-        status.update(f"{rate:g} requests a second for {seconds} s, arriving at random …")
+
+    async def ask(asked: Sequence[Mix]) -> list[Result]:
         async with processes.running("perf.targets.echo_baseline") as url:
             request = get(url)
-            bare, *results = await asyncio.gather(
-                http_generator.open_loop(
-                    url,
-                    lambda _: request,
-                    http_generator.poisson(BARE_RATE, seconds, seed + len(asked)),
-                    connections=BARE_CONNECTIONS,
-                ),
+            return await asyncio.gather(
                 *(
                     http_generator.open_loop(
                         addresses()[mix.service],
@@ -58,9 +48,16 @@ async def measure(rate: float, seconds: int, seed: int) -> Run:
                     )
                     for number, mix in enumerate(asked)
                 ),
+                http_generator.open_loop(
+                    url,
+                    lambda _: request,
+                    http_generator.poisson(BARE_RATE, seconds, seed + len(asked)),
+                    connections=BARE_CONNECTIONS,
+                ),
             )
-        status.update("waiting until the ledger has it all …")
-        outcome = await asyncio.to_thread(check.end, counts)
+
+    words = f"{rate:g} requests a second for {seconds} s, arriving at random …"
+    asked, [*results, bare], outcome = await carried_out(console, words, rate / 3 * seconds, seed, ask)
     settings = {
         "requests a second": f"{rate:g}",
         "seconds": str(seconds),
@@ -89,7 +86,10 @@ def run_of(
         verdict=not failures,
         remarks=[*failures, *outcome.warnings],
         figures=figures,
-        tables=[_rows(asked, bare), *([outcome.rows] if outcome.lines else [])],
+        tables=[
+            report.mix_rows("Latencies from the intended start, ms", asked, bare),
+            *([outcome.rows] if outcome.lines else []),
+        ],
         spectra=report.spectra(
             {Asked(mix.service, name): each for mix in asked for name, each in mix.latencies.items()}, bare
         ),
@@ -115,21 +115,3 @@ def _figures(pairs: Sequence[tuple[Mix, Result]], bare: Latencies, bounds: Load)
         Figure(name=f"{report.BARE}, mean", value=bare.mean_ms, unit="ms"),
         Figure(name="the generator's lag, p99", value=lag_ms, unit="ms"),
     ]
-
-
-def _rows(asked: Sequence[Mix], bare: Latencies) -> Rows:
-    return Rows(
-        title="Latencies from the intended start, ms",
-        columns=["endpoint", "requests", "wrong", *text.LATENCIES, report.BARE_COLUMN],
-        rows=[
-            [
-                name,
-                f"{each.count:,}",
-                f"{mix.wrong[name]:,}",
-                *text.latencies(each),
-                report.times_bare(each.mean_ms, bare.mean_ms),
-            ]
-            for mix in asked
-            for name, each in mix.latencies.items()
-        ],
-    )

@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from perf.loadtest import verdict
+from perf.loadtest.request_mix import Mix
 from perf.loadtest.verdict import Endpoint, LoadRun
 from perf.probes import machine
 from perf.reporting import text
@@ -78,13 +79,7 @@ def run_of(
         remarks=[*failures, *verdict.warnings(run, bounds)],
         figures=[
             reports.Figure(name="requests", value=run.per_second, unit="a second"),
-            reports.Figure(
-                name="as expected",
-                value=100 * run.success_rate,
-                unit="%",
-                threshold=100 * bounds.success_rate,
-                at_least=True,
-            ),
+            reports.at_least("as expected", 100 * run.success_rate, "%", 100 * bounds.success_rate),
             *bare,
         ],
         tables=[
@@ -112,6 +107,25 @@ def run_of(
 def _latencies(each: Endpoint, run: LoadRun) -> list[str]:
     values = (each.min_ms, each.mean_ms, each.p95_ms, each.p99_ms)
     return [*map(text.milliseconds, values), times_bare(each.mean_ms, run.bare_ms)]
+
+
+def mix_rows(title: str, asked: Sequence[Mix], bare: Latencies | None = None) -> reports.Rows:
+    """Every kind of request of the mixes, beside the bare answers where there were any."""
+    return reports.Rows(
+        title=title,
+        columns=["endpoint", "requests", "wrong", *text.LATENCIES, *([BARE_COLUMN] if bare else [])],
+        rows=[
+            [
+                name,
+                f"{each.count:,}",
+                f"{mix.wrong[name]:,}",
+                *text.latencies(each),
+                *([times_bare(each.mean_ms, bare.mean_ms)] if bare else []),
+            ]
+            for mix in asked
+            for name, each in mix.latencies.items()
+        ],
+    )
 
 
 def times_bare(mean_ms: float, bare_ms: float) -> str:

@@ -3,14 +3,16 @@
 import asyncio
 import json
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
 import aiohttp
+from rich.console import Console
 
-from perf.checks.conservation import RequestCounts
+from perf.checks.conservation import ConservationResult, RequestCounts
+from perf.checks.ledger_totals import Check
 from perf.load import http_messages
-from perf.load.result import Request
+from perf.load.result import Request, Result
 from perf.stats.latencies import Latencies
 from perf.targets import sample_lease
 from perf.targets.addresses import addresses
@@ -184,3 +186,24 @@ async def make_stock(requests: float, counts: RequestCounts) -> Stock:
     stock.payoffs = [str(each["lease_id"]) for each in to_pay_off]
     stock.looked_at = [str(each["lease_id"]) for each in looked_at]
     return stock
+
+
+async def carried_out(
+    console: Console,
+    words: str,
+    payments: float,
+    seed: int,
+    ask: Callable[[Sequence[Mix]], Awaitable[list[Result]]],
+) -> tuple[list[Mix], list[Result], ConservationResult]:
+    """What was asked, what came of it, and whether the ledger has it all.
+
+    `payments`: requests to the payment service that leases are made for; `words` are shown meanwhile.
+    """
+    check, counts = Check(addresses()["ledger"]), RequestCounts()
+    with console.status("making leases to ask about …") as status:
+        await asyncio.to_thread(check.begin)
+        asked = mixes(await make_stock(payments, counts), seed, counts)
+        status.update(words)
+        results = await ask(asked)
+        status.update("waiting until the ledger has it all …")
+        return asked, results, await asyncio.to_thread(check.end, counts)

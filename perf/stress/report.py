@@ -8,7 +8,7 @@ from rich.console import Console
 from perf.load.references import References
 from perf.probes import machine
 from perf.reporting import text
-from perf.stats.run import Figure, Rows, Run, Series, Spectrum
+from perf.stats.run import Figure, Rows, Run, Series, Spectrum, at_least, at_most
 from perf.stress.scenarios import Outcome, Scenario
 from perf.thresholds import Stress
 
@@ -25,6 +25,11 @@ class Found:
     conserved: bool
     references: References
     series: list[Series] = field(default_factory=list)
+
+    @property
+    def lowest_rate(self) -> float:
+        """Of 1; of the scenario that had the least success."""
+        return min(each.success_rate for each in self.outcomes)
 
     @property
     def pairs(self) -> list[tuple[Scenario, Outcome]]:
@@ -55,9 +60,9 @@ def show(console: Console, found: Found, bounds: Stress) -> bool:
     console.print(
         f"  Peak memory: {found.peak_mb:,.0f} MB, of the seven services' processes, their manager and this"
     )
-    lowest = min(outcome.success_rate for outcome in found.outcomes)
     verdicts = {
-        f"more than {bounds.success_rate:.0%} succeeded in every scenario": lowest > bounds.success_rate,
+        f"more than {bounds.success_rate:.0%} succeeded in every scenario": found.lowest_rate
+        > bounds.success_rate,
         f"less than {bounds.peak_memory_mb:g} MB of memory": found.peak_mb < bounds.peak_memory_mb,
         "the ledger holds every lease and every event, each once": found.conserved,
     }
@@ -84,14 +89,8 @@ def run_of(found: Found, bounds: Stress, kept: bool) -> Run:
         remarks=[] if found.conserved else ["The ledger does not hold every lease and every event, once."],
         figures=[
             *(Figure(name=each.title, value=its.per_second, unit=each.what) for each, its in found.pairs),
-            Figure(
-                name="succeeded, the least",
-                value=100 * min(its.success_rate for its in found.outcomes),
-                unit="%",
-                threshold=100 * bounds.success_rate,
-                at_least=True,
-            ),
-            Figure(name="peak memory", value=found.peak_mb, unit="MB", threshold=bounds.peak_memory_mb),
+            at_least("succeeded, the least", 100 * found.lowest_rate, "%", 100 * bounds.success_rate),
+            at_most("peak memory", found.peak_mb, "MB", bounds.peak_memory_mb),
             Figure(name="bare aiohttp", value=found.references.bare_per_s, unit="a second"),
             Figure(
                 name="a creation's inserts, no broker", value=found.references.direct_per_s, unit="a second"

@@ -15,14 +15,13 @@ import uvloop
 from deployment.local.stack import Stack
 from perf import thresholds
 from perf.checks.private_system import SystemTotals
-from perf.load import references
-from perf.load.driver import CONNECTIONS, Driver, Phase, private_system
+from perf.load.driver import Driver, Phase, private_system
 from perf.load.references import REFERENCE_S
 from perf.probes import machine
 from perf.probes.sampling import Sampler
 from perf.reporting import phases, text
 from perf.reporting.command import carry_out
-from perf.stats.run import Figure, Rows, Run, Series, Spectrum
+from perf.stats.run import Figure, Rows, Run, Series, Spectrum, at_least
 
 GROWTH = 1.5
 GAP = 1.08  # between the highest sustained rate and the lowest that was not
@@ -151,10 +150,7 @@ async def measure(stack: Stack, start: float, seconds: float, p99_ms: float, see
 
                 highest, steps = await search(attempt, start)
             status.update("the references …")
-            lease_id, _ = driver.created[0]
-            beside = await references.measure(
-                stack, lease_id, connections=CONNECTIONS, seconds=min(REFERENCE_S, seconds)
-            )
+            beside = await driver.beside(seconds)
     return run_of(
         highest,
         steps,
@@ -179,7 +175,8 @@ def run_of(
     """What has come of it; `highest` is 0 where no rate was sustained three times."""
     remarks = [*wrong, *(each for step in steps for each in step.wrong)]
     there = [step for step in steps if step.rate == highest and step.sustained]
-    figures = [_sustained(highest)]
+    least = thresholds.load().capacity.creations_per_s
+    figures = [at_least("sustained, three times", highest, "a second", least)]
     if there:
         figures += [
             Figure(name="p99 there, the worst of three", value=max(step.p99_ms for step in there), unit="ms"),
@@ -206,16 +203,6 @@ def run_of(
         tables=[_rows(steps), *tables],
         spectra=[Spectrum(name=name, points=phase.result.latencies.spectrum())] if phase else [],
         series=[*tried, *(phases.throughput(phase.result, name) if phase else ()), *series],
-    )
-
-
-def _sustained(highest: float) -> Figure:
-    return Figure(
-        name="sustained, three times",
-        value=highest,
-        unit="a second",
-        threshold=thresholds.load().capacity.creations_per_s,
-        at_least=True,
     )
 
 

@@ -16,8 +16,8 @@ from common.observability.trace_stamps import FLUSH_EVERY_S
 from deployment.local.stack import Stack as System
 from perf import thresholds
 from perf.checks.private_system import SystemTotals
-from perf.load import http_generator, references
-from perf.load.driver import CONNECTIONS, Driver, private_system
+from perf.load import http_generator
+from perf.load.driver import Driver, private_system
 from perf.load.references import REFERENCE_S
 from perf.probes import machine, trace_join
 from perf.probes.sampling import Sampler
@@ -51,14 +51,7 @@ async def measure(stack: System, stamps: Path, seconds: float, rate: float | Non
         await asyncio.sleep(2 * FLUSH_EVERY_S)  # until the last stamps are written
         joined = await asyncio.to_thread(trace_join.read, stamps)
         status.update("the references …")
-        lease_id, _ = driver.created[0]
-        beside = await references.measure(
-            stack,
-            lease_id,
-            connections=CONNECTIONS,
-            starts=http_generator.poisson(rate, reference_s, seed),
-            seconds=reference_s,
-        )
+        beside = await driver.beside(seconds, http_generator.poisson(rate, reference_s, seed))
     for phase in (creations, attempts):
         phase.join(joined)
         remarks += hop_report.not_conserved(phase)

@@ -17,8 +17,7 @@ import uvloop
 from deployment.local.stack import Stack
 from perf import thresholds
 from perf.checks.private_system import SystemTotals
-from perf.load import references
-from perf.load.driver import CONNECTIONS, Driver, Phase, private_system
+from perf.load.driver import Driver, Phase, private_system
 from perf.load.durations import seconds as seconds_of
 from perf.load.references import REFERENCE_S
 from perf.probes import machine
@@ -26,7 +25,7 @@ from perf.probes.sampling import SERVERS, Sample, Sampler
 from perf.reporting import phases, text
 from perf.reporting.command import carry_out
 from perf.stats.latencies import Latencies
-from perf.stats.run import Figure, Rows, Run, Spectrum
+from perf.stats.run import Figure, Rows, Run, Spectrum, at_most
 
 LONG_S = 1_800.0  # from here on slopes count
 
@@ -66,8 +65,7 @@ async def measure(stack: Stack, seconds: float, rate: float | None, seed: int) -
                 phase = await driver.create(rate, seconds, traced=False)
             wrong += await driver.unaccounted()
             status.update("the references …")
-            lease_id, _ = driver.created[0]
-            beside = await references.measure(stack, lease_id, connections=CONNECTIONS, seconds=reference_s)
+            beside = await driver.beside(seconds)
     found = run_of(phase, sampler, seconds, seed, wrong)
     return msgspec.structs.replace(
         found,
@@ -87,29 +85,16 @@ def run_of(phase: Phase, sampler: Sampler, seconds: float, seed: int, wrong: Seq
     late = sampler.samples[-max(1, len(sampler.samples) // 10) :]
     waiting = float(np.mean([sum(each.queued.values()) + each.outbox for each in late]))
     first, last = (tenth(result.windows, last=which).percentile_ms(99) for which in (False, True))
+    ratio = last / first if first else 0.0
+    growth, opened = (max(slopes[name] for name in python) for slopes in (memory, files))
     figures = [
         *phases.rates(phase),
         Figure(name="p99 of the whole run", value=result.latencies.percentile_ms(99), unit="ms"),
-        Figure(
-            name="p99, last tenth over first",
-            value=last / first if first else 0.0,
-            unit="×",
-            threshold=bounds.p99_ratio if long else None,
-        ),
-        Figure(
-            name="memory, the steepest",
-            value=max(memory[name] for name in python),
-            unit="MB an hour",
-            threshold=bounds.memory_mb_per_hour if long else None,
-        ),
-        Figure(
-            name="open files, the steepest",
-            value=max(files[name] for name in python),
-            unit="an hour",
-            threshold=bounds.files_per_hour if long else None,
-        ),
-        Figure(name="waiting, last tenth", value=waiting, unit="messages", threshold=bounds.waiting),
-        Figure(name="ledger's lag at the end", value=phase.lag_s, unit="s", threshold=bounds.ledger_lag_s),
+        at_most("p99, last tenth over first", ratio, "×", bounds.p99_ratio if long else None),
+        at_most("memory, the steepest", growth, "MB an hour", bounds.memory_mb_per_hour if long else None),
+        at_most("open files, the steepest", opened, "an hour", bounds.files_per_hour if long else None),
+        at_most("waiting, last tenth", waiting, "messages", bounds.waiting),
+        at_most("ledger's lag at the end", phase.lag_s, "s", bounds.ledger_lag_s),
         *sampler.figures(),
     ]
     remarks = [*wrong, *text.missed(figures)]
