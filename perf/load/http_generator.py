@@ -119,7 +119,7 @@ class _Closed(_Run):
         self._ends_at = began + int(seconds * 1e9)
         self._open = connections
         self._most = requests
-        self.latencies_s: list[float] = []  # a histogram takes its time, which is the server's as well
+        self.latencies_ns: list[int] = []  # a histogram takes its time, which is the server's as well
 
     def free(self, connection: _Connection) -> None:
         if self.result.intended >= self._most or time.monotonic_ns() >= self._ends_at:
@@ -137,7 +137,7 @@ class _Closed(_Run):
             self.done.set()
 
     def answered(self, request: Request, body: bytes) -> None:
-        self.latencies_s.append((request.answered - request.sent) / 1e9)
+        self.latencies_ns.append(request.answered - request.sent)
         super().answered(request, body)
 
 
@@ -222,7 +222,7 @@ async def closed_loop(
     await running.done.wait()
     result = running.result
     result.seconds = (time.monotonic_ns() - result.began) / 1e9
-    result.latencies = Latencies(running.latencies_s)
+    result.latencies = Latencies(each / 1e9 for each in running.latencies_ns)
     return result
 
 
