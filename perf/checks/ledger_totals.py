@@ -10,7 +10,6 @@ from collections.abc import Callable
 from http.client import HTTPException
 from urllib.request import ProxyHandler, build_opener
 
-import aiohttp
 import msgspec
 
 from perf.checks.conservation import Comparison, ConservationResult, Count, RequestCounts, failures
@@ -25,30 +24,6 @@ Read = Callable[[], "Reading"]
 UNREADABLE = (OSError, HTTPException, msgspec.MsgspecError)
 
 _open = build_opener(ProxyHandler({})).open  # as the load itself: never through a proxy
-
-
-class LedgerTotals:
-    """As a measurement asks for them that runs in an event loop; `ledger` is the service's base URL."""
-
-    def __init__(self, session: aiohttp.ClientSession, ledger: str) -> None:
-        self._session = session
-        self._url = _metrics(ledger)
-
-    async def read(self) -> dict[str, int]:
-        """All of them. Raises aiohttp.ClientError."""
-        async with self._session.get(self._url) as response:
-            response.raise_for_status()
-            found: dict[str, int] = await response.json()
-            return found
-
-    async def leases(self, at_least: int, within_s: float) -> int:
-        """How many there are, as soon as there are that many, or when the time is up."""
-        deadline = time.monotonic() + within_s
-        while True:
-            found = (await self.read())["leases_total"]
-            if found >= at_least or time.monotonic() > deadline:
-                return found
-            await asyncio.sleep(_LOOK_EVERY_S)
 
 
 class Payments(msgspec.Struct, frozen=True):
@@ -69,6 +44,29 @@ class Reading(msgspec.Struct, frozen=True):
     leases_total: int
     payments: Payments
     amounts: dict[str, Amounts]
+    events_total: int = 0
+    last_seq: int = 0
+
+
+class LedgerTotals:
+    """Of the service at a base URL."""
+
+    def __init__(self, ledger: str) -> None:
+        self._url = f"{ledger}/api/v1/audit/metrics"
+
+    def read(self) -> Reading:
+        """Now; blocks. Raises one of UNREADABLE."""
+        with _open(self._url, timeout=TIMEOUT_S) as response:
+            return msgspec.json.decode(response.read(), type=Reading)
+
+    async def leases(self, at_least: int, within_s: float) -> int:
+        """How many there are, as soon as there are that many, or when the time is up."""
+        deadline = time.monotonic() + within_s
+        while True:
+            found = (await asyncio.to_thread(self.read)).leases_total
+            if found >= at_least or time.monotonic() > deadline:
+                return found
+            await asyncio.sleep(_LOOK_EVERY_S)
 
 
 class Check:
@@ -76,6 +74,7 @@ class Check:
 
     def __init__(self, ledger: str) -> None:
         self._ledger = ledger
+        self._read = LedgerTotals(ledger).read
         self._before: Reading | None = None
         self._error: Exception | None = None
 
@@ -104,10 +103,6 @@ class Check:
             return ConservationResult(failures=[f"{words}: {reason}"])
         found = lines(counts, self._before, after)
         return ConservationResult(lines=found, failures=failures(found))
-
-    def _read(self) -> Reading:
-        with _open(_metrics(self._ledger), timeout=TIMEOUT_S) as response:
-            return msgspec.json.decode(response.read(), type=Reading)
 
 
 def settled(read: Read, before: Reading, counts: RequestCounts) -> Reading:
@@ -148,7 +143,3 @@ def _compared(what: str, count: Count, recorded: int) -> Comparison:
 
 def _collected(reading: Reading, currency: str) -> int:
     return reading.amounts[currency].collected if currency in reading.amounts else 0
-
-
-def _metrics(ledger: str) -> str:
-    return f"{ledger}/api/v1/audit/metrics"

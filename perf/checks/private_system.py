@@ -8,7 +8,6 @@ import asyncio
 import time
 from dataclasses import dataclass
 
-import aiohttp
 import aiormq
 import asyncpg
 
@@ -73,24 +72,22 @@ class SystemTotals:
 
     def __init__(self, stack: Stack) -> None:
         self._stack = stack
+        self.ledger = LedgerTotals(stack.addresses.http("ledger"))
 
     async def __aenter__(self) -> "SystemTotals":
         self._database = await asyncpg.connect(self._stack.addresses.database)
         self._broker = await aiormq.connect(self._stack.addresses.amqp)
         self._channel = await self._broker.channel()
-        self._session = aiohttp.ClientSession()
-        self.ledger = LedgerTotals(self._session, self._stack.addresses.http("ledger"))
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._session.close()
         await self._broker.close()
         await self._database.close()
 
     async def held(self) -> Held:
         """What is there now; counted, so it takes its time in a large system."""
-        totals, row = await self.ledger.read(), await self._database.fetchrow(_HELD)
-        return Held(**row, in_ledger=totals["leases_total"], entries=totals["events_total"])
+        totals, row = await asyncio.to_thread(self.ledger.read), await self._database.fetchrow(_HELD)
+        return Held(**row, in_ledger=totals.leases_total, entries=totals.events_total)
 
     async def at_rest(self, within_s: float = REST_WITHIN_S) -> Held:
         """What is there once nothing waits in any queue or outbox and all services agree.

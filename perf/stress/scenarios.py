@@ -67,7 +67,7 @@ class System:
         self._ledger = f"{stack.addresses.http('ledger')}/api/v1/audit"
         self._amqp = stack.addresses.amqp
         self._session = session
-        self._totals = LedgerTotals(session, stack.addresses.http("ledger"))
+        self._totals = LedgerTotals(stack.addresses.http("ledger"))
         self.created: list[str] = []  # leases that were answered with 201
         self.published = 0  # events of storms that were confirmed
         self.uncertain = 0  # requests and events of which nobody said what became of them
@@ -99,7 +99,7 @@ class System:
         """Events of so many leases at once, each lease's in order; a latency ends when its event is read."""
         outcome = Outcome(asked=leases * each)
         sent: dict[str, float] = {}  # event id → when its publishing began
-        after = (await self._totals.read())["last_seq"]
+        after = (await asyncio.to_thread(self._totals.read)).last_seq
         publisher = Publisher(self._amqp, "stress")
 
         async def publish(told: list[Event]) -> None:
@@ -145,8 +145,8 @@ class System:
         deadline = time.monotonic() + VISIBLE_WITHIN_S
         held_since = None
         while (now := time.monotonic()) < deadline:
-            totals = await self._totals.read()
-            leases, others = totals["leases_total"], totals["events_total"] - totals["leases_total"]
+            totals = await asyncio.to_thread(self._totals.read)
+            leases, others = totals.leases_total, totals.events_total - totals.leases_total
             compared = (
                 Comparison(what=what, done=done, recorded=recorded, uncertain=self.uncertain)
                 for what, done, recorded in (

@@ -5,6 +5,7 @@ answered with 201 is in the lease projection, the payment projection and the led
 """
 
 import argparse
+import asyncio
 import json
 import random
 import sys
@@ -87,8 +88,8 @@ async def measure(seconds: float, connections: int) -> Seen:
             return await closed_loop(url, make, seconds=s, connections=connections, on_answer=on_answer)
 
     async with aiohttp.ClientSession() as session, running("perf.targets.echo_baseline") as echo:
-        totals = LedgerTotals(session, LEDGER)
-        before = (await totals.read())["leases_total"]
+        totals = LedgerTotals(LEDGER)
+        before = (await asyncio.to_thread(totals.read)).leases_total
         await load("warming up", LEASES, create, min(5.0, seconds), note)
         creations = await load("creating leases", LEASES, create, seconds, note)
         ended = time.perf_counter()

@@ -125,8 +125,7 @@ class System:
 
     async def check(self) -> None:
         """Raises CompareError where the ledger does not come to have what was answered, each once."""
-        async with aiohttp.ClientSession() as session:
-            found = await LedgerTotals(session, self._ledger).leases(self.answered, SETTLE_S)
+        found = await LedgerTotals(self._ledger).leases(self.answered, SETTLE_S)
         if found != self.answered:
             raise CompareError(f"{self.name}: {self.answered:,} created, {found:,} in the ledger")
 

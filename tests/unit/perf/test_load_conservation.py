@@ -12,7 +12,7 @@ import pytest
 
 from perf.checks import conservation, ledger_totals
 from perf.checks.conservation import RequestCounts
-from perf.checks.ledger_totals import Amounts, Check, Payments, Reading
+from perf.checks.ledger_totals import Amounts, Check, LedgerTotals, Payments, Reading
 
 LEASES = "/api/v1/leases"
 ATTEMPT = "/api/v1/payments/0199/attempt"
@@ -154,6 +154,15 @@ def test_it_is_not_waited_for_without_end() -> None:
         check.begin()
         [words] = check.end(books([201] * 3)).failures
     assert "lost: of the leases, 3 sent, 3 answered 201, 0 uncertain, 0 in the ledger" in words
+
+
+async def test_so_many_leases_are_waited_for() -> None:
+    """As soon as they are there; when the time is up, how many there are then."""
+    course = itertools.count(1)
+    with ledger(lambda: next(course)) as url:
+        assert await LedgerTotals(url).leases(5, within_s=10) == 5
+    with ledger(lambda: 4) as url:
+        assert await LedgerTotals(url).leases(5, within_s=0.05) == 4
 
 
 def test_no_ledger() -> None:
