@@ -67,7 +67,7 @@ reconcile: $(STAMP) ## Compare the ledger with the outboxes, name and heal what 
 	@$(WITH_STACK) .venv/bin/python -m ledger_svc reconcile $(if $(SINCE),--since $(SINCE)) $(if $(JSON),--json)
 
 resolution: servers ## Take the gateway away amid attempts, on a private system: how soon is each resolved after its return? (ATTEMPTS=1000 OUTAGE=60s)
-	@.venv/bin/python -m perf.checks.unknown_resolution --attempts $(or $(ATTEMPTS),1000) --outage $(or $(OUTAGE),60s)
+	@.venv/bin/python -m perf.system.unknown_resolution --attempts $(or $(ATTEMPTS),1000) --outage $(or $(OUTAGE),60s)
 
 bench: servers ## Benchmark single operations against thresholds and this machine's stored figures (K=lease SAVE=1)
 	@.venv/bin/python -m perf.bench $(if $(K),-k "$(K)") $(if $(SAVE),--save)

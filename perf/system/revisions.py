@@ -10,8 +10,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-import aiohttp
-
 from deployment import roles
 from deployment.local.ports import VARIABLES, Ports
 from perf.checks.ledger_totals import LedgerTotals

@@ -29,7 +29,7 @@ MODULES = (
         "perf.system.hop_latency",
         "perf.system.headline",
         "perf.reporting.history",
-        "perf.checks.unknown_resolution",
+        "perf.system.unknown_resolution",
     ),
     *("perf.system.soak", "perf.stress.cli", "perf.checks.tamper"),
 )

@@ -20,6 +20,7 @@ from typing import Any
 
 import aiohttp
 import msgspec
+import numpy as np
 import uvloop
 from rich.console import Console
 from rich.progress import Progress
@@ -29,12 +30,11 @@ from deployment.local.console import Terminal
 from deployment.local.stack import Stack
 from deployment.local.temporary import temporary_stack
 from perf import thresholds
-from perf.checks.outages import FORMS, System
 from perf.load import durations
-from perf.targets.sample_lease import TERM
 from perf.probes import machine
-from perf.reporting import tables
-from perf.stats.percentiles import percentile
+from perf.reporting import text
+from perf.system.outages import FORMS, System
+from perf.targets.sample_lease import TERM
 
 TUNABLES = {"COLLECTIONS_AT": "never", "LOG_LEVEL": "warning"}
 # In turn, so that the gateway is seen to answer all the while.
@@ -60,7 +60,7 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
     def p99_s(self) -> float:
         """Infinite where more than one in a hundred had no end by the end; NaN where none was in doubt."""
         left = self.in_doubt - len(self.resolved_s)
-        return percentile([*self.resolved_s, *[float("inf")] * left], 99)
+        return _percentile([*self.resolved_s, *[float("inf")] * left], 99)
 
 
 async def measure(
@@ -157,14 +157,19 @@ def _compared(states: dict[str, dict[str, Any]], charges: list[dict[str, Any]]) 
     }
 
 
+def _percentile(seconds: Sequence[float], percent: float) -> float:
+    """A value that was measured, never one in between; NaN where there is none."""
+    return float(np.percentile(seconds, percent, method="higher")) if seconds else float("nan")
+
+
 def show(console: Console, found: Sequence[Found], bound: thresholds.Resolution) -> bool:
     """Print the table and the verdicts; True where all is as it has to be."""
-    table = tables.table(
+    table = text.table(
         "After the gateway's return",
         ("the gateway", "attempts", "in doubt", "resolved", "p50 s", "p99 s", "max s", "charged twice"),
     )
     for each in found:
-        seconds = (percentile(each.resolved_s, 50), each.p99_s, percentile(each.resolved_s, 100))
+        seconds = (_percentile(each.resolved_s, 50), each.p99_s, _percentile(each.resolved_s, 100))
         table.add_row(
             each.form,
             *(f"{number:,}" for number in (each.attempts, each.in_doubt, len(each.resolved_s))),
@@ -177,9 +182,9 @@ def show(console: Console, found: Sequence[Found], bound: thresholds.Resolution)
         holds = each.p99_s <= bound.p99_s
         ends = ", ".join(f"{number:,} {status}" for status, number in sorted(each.ends.items()))
         console.print(
-            f"It {each.form}: p99 {each.p99_s:.1f} s, at most {bound.p99_s:g} s: {tables.verdict(holds)}."
+            f"It {each.form}: p99 {each.p99_s:.1f} s, at most {bound.p99_s:g} s: {text.verdict(holds)}."
             f" {each.charged:,} charges and the attempts ({ends})"
-            f" {tables.verdict(each.agree, 'agree one to one', 'do not agree')}."
+            f" {text.verdict(each.agree, 'agree one to one', 'do not agree')}."
         )
         kept = kept and holds and each.agree
     return kept
@@ -202,7 +207,7 @@ async def _all(stack: Stack, asked: argparse.Namespace, console: Console) -> lis
 def main() -> None:
     """Exits with 0 where the threshold is kept and the records agree, 1 where not, 2 if it was cut short."""
     parser = argparse.ArgumentParser(
-        prog="python -m perf.checks.unknown_resolution",
+        prog="python -m perf.system.unknown_resolution",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -214,7 +219,7 @@ def main() -> None:
     asked = parser.parse_args()
     asked.forms = asked.forms or FORMS
     bound = thresholds.load().resolution
-    console = tables.terminal()
+    console = text.terminal()
     try:
         with temporary_stack(tunables=TUNABLES, reporter=Terminal()) as stack:
             found = uvloop.run(_all(stack, asked, console))

@@ -9,7 +9,7 @@ from typing import Any
 import aiohttp
 
 from deployment.local.stack import Stack
-from perf.load.sample_lease import terms
+from perf.targets.sample_lease import terms
 
 GATEWAY = "gateway"
 FORMS = ("refuses", "hangs")  # of an outage: connections are refused, or taken and not answered
