@@ -15,9 +15,9 @@ from tests.support.servers.servers import Servers, start_servers
 
 PROJECT = Path(__file__).resolve().parents[2]
 MIGRATIONS = {
-    "lease": (MESSAGING, PROJECT / "lease_svc/migrations"),
-    "payment": (MESSAGING, PROJECT / "payment_svc/migrations"),
-    "ledger": (PROJECT / "ledger_svc/migrations",),
+    "lease": (MESSAGING, PROJECT / "lease_svc/adapters/postgres/migrations"),
+    "payment": (MESSAGING, PROJECT / "payment_svc/adapters/postgres/migrations"),
+    "ledger": (PROJECT / "ledger_svc/log/migrations",),
 }
 
 

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from perf.checks import outages, unknown_resolution
+from perf.system import outages, unknown_resolution
 from tests.support.oracles.invariants import come_to_rest
 from tests.support.system.system import System
 
