@@ -24,15 +24,15 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
     """One CloudEvent as it is published; its encoded bytes are never changed afterwards."""
 
     specversion: Annotated[Literal["1.0"], Meta(description="always this")] = "1.0"
-    id: Annotated[Text, Meta(description="UUIDv7")]
-    source: Annotated[Text, Meta(description='"/lease-svc" or "/payment-svc"')]
-    type: Annotated[Text, Meta(description="dotted, past tense; also the routing key")]
+    id: Annotated[str, Meta(description="UUIDv7")]
+    source: Annotated[str, Meta(description='"/lease-svc" or "/payment-svc"')]
+    type: Annotated[str, Meta(description="dotted, past tense; also the routing key")]
     subject: Annotated[str, Meta(description="the lease's id")]
     time: Annotated[str, Meta(description="RFC 3339, UTC, microseconds")]
     datacontenttype: Annotated[Literal["application/json"], Meta(description="always this")] = (
         "application/json"
     )
-    sequence: Annotated[Count, Meta(description="1, 2, 3 … per source and subject, no gaps")]
+    sequence: Annotated[int, Meta(description="1, 2, 3 … per source and subject, no gaps")]
     seensequence: Annotated[
         int | None,
         Meta(description="the last of the other source's events of the subject that this knows of"),

@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Meta
 
 from common.kernel.ids import canonical_uuid
-from common.messaging.envelope import Event, decode_event, split_events
+from common.messaging.envelope import Count, Event, Text, decode_event, split_events
 from common.postgres.pool import Connection
 from common.replay import event_file, stream_reader
 from common.replay.bounds import Bounds, Unreadable
@@ -19,6 +19,16 @@ STREAM = "stream"  # any other source is a file of events, one a line
 Instant = Annotated[datetime, Meta(tz=True)]
 
 
+class RecordableEvent(Event, frozen=True, kw_only=True):
+    """An event within what the tables can keep, like all that the ledger records."""
+
+    id: Text
+    source: Text
+    type: Text
+    sequence: Count
+
+
+_decode = msgspec.json.Decoder(RecordableEvent).decode
 # What reading raises for bytes that are no such event; RecursionError for those nested too deep.
 _WRONG = (msgspec.DecodeError, ValueError, OverflowError, RecursionError)
 
@@ -113,7 +123,7 @@ async def _insert(connection: Connection, raws: list[bytes], bounds: Bounds, rea
 def _checked(raw: bytes) -> Event:
     """An event of ours. Raises what `_WRONG` has."""
     str(raw, "utf-8")  # the decoder does not look into what it leaves raw
-    event = decode_event(raw)
+    event = _decode(raw)
     if canonical_uuid(event.id) != event.id or canonical_uuid(event.subject) != event.subject:
         raise ValueError("id and subject must be UUIDs")
     return event

@@ -60,10 +60,12 @@ def with_canonical_ids(model: type[msgspec.Struct], parsed: Mapping[str, Any]) -
 @lru_cache
 def _identifiers(model: type[msgspec.Struct]) -> frozenset[str]:
     """The names of the fields that are an Identifier, or may be one."""
-    return frozenset(
-        field.encode_name
-        for field in msgspec.structs.fields(model)
-        for option in (field.type, *get_args(field.type))
-        for each in getattr(option, "__metadata__", ())
-        if isinstance(each, Meta) and each.extra == _AN_ID
+    return frozenset(field.encode_name for field in msgspec.structs.fields(model) if _is_an_id(field.type))
+
+
+def _is_an_id(of: Any) -> bool:
+    """Whether a type is an Identifier, or may be one, at any depth of its annotations."""
+    metas = getattr(of, "__metadata__", ())
+    return any(isinstance(each, Meta) and each.extra == _AN_ID for each in metas) or any(
+        _is_an_id(option) for option in get_args(of)
     )

@@ -99,7 +99,7 @@ async def raise_anomalies(connection: asyncpg.Connection, count: int) -> None:
         places,
         [utcnow()] * count,
         ["x"] * count,
-        *([nothing] * 7),
+        *([nothing] * 9),
         [1] * count,
         nothing,
         [b"x"] * count,

@@ -248,7 +248,7 @@ async def test_payoff_quotes(checked: Checked, monkeypatch: pytest.MonkeyPatch) 
 
     body = {"payment_method": "pm_card_ok", "quote_id": quote.json["quote_id"]}
     with monkeypatch.context() as later:
-        for module in ("handlers", "payoff_api"):
+        for module in ("application.command_handlers", "entrypoints.http.payoff_routes"):
             later.setattr(f"payment_svc.{module}.utcnow", lambda: utcnow() + timedelta(days=1))
         again = await checked.ask("payment", "POST", f"{base}/payoff-quotes", asked, Idempotency_Key=key)
         assert (again.status, again.body) == (201, quote.body)  # a key's answer outlives the day
