@@ -45,6 +45,7 @@ async def test_payments_of_a_new_lease(client: Client) -> None:
             "attempts": 0,
             "next_retry_at": None,
             "last_attempt_id": None,
+            "autopay_stopped": None,
         }
         for row in lease["schedule"]
     ]
