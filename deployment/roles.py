@@ -33,14 +33,14 @@ TUNABLES = {
 
 
 class Service(msgspec.Struct, frozen=True, kw_only=True):
-    """One process of the system: `python -m <module> <role>`."""
+    """One process of the system: `python -m <module> [<role>]`."""
 
     # Name in the process manager, in logs and in compose.yaml.
     name: str
     # Python package that is run.
     module: str
     # Its only argument; empty for none.
-    role: str
+    role: str = ""
     # Role it logs into Postgres with; None: it gets no DATABASE_URL.
     database_role: str | None = None
     # Whether it gets AMQP_URL.
@@ -62,6 +62,11 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
     # Keys of TUNABLES that are passed on.
     tunables: tuple[str, ...] = ("LOG_LEVEL",)
 
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        """What follows `python -m`."""
+        return (self.module, self.role) if self.role else (self.module,)
+
     def variables(self) -> tuple[str, ...]:
         """Names of the environment variables this process is started with."""
         names = [*(["HOST", "PORT"] if self.port else [])]
@@ -78,8 +83,7 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
 SERVICES = (
     Service(
         name="gateway",
-        module="payment_svc",
-        role="gateway",
+        module="gateway_sandbox",
         uses_amqp=False,
         port="gateway",
         health="/livez",

@@ -10,7 +10,7 @@ import msgspec
 
 from gateway_sandbox.charges import now
 from gateway_sandbox.schemas import Dispute, DisputeRequest
-from payment_svc.adapters.gateways.stripe.amounts import to_stripe
+from gateway_sandbox.stripe_units import in_stripe_units
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS disputes (
@@ -85,7 +85,7 @@ def dispute(book: sqlite3.Connection, charge_id: str, request: DisputeRequest) -
         return DisputeRefused(
             status=409, code="dispute_exceeds_charge", message=f"only {left} is left of this charge"
         )
-    amount = to_stripe(request.amount, currency)
+    amount = in_stripe_units(request.amount, currency)
     if amount is None:
         return DisputeRefused(
             status=422, code="amount_invalid", message=f"webhooks cannot tell of this amount of {currency}"

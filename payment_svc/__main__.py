@@ -1,4 +1,4 @@
-"""`python -m payment_svc [api|worker|gateway|migrate]`, and the commands below with arguments of theirs."""
+"""`python -m payment_svc [api|worker|migrate]`, and the commands below with arguments of theirs."""
 
 import sys
 from importlib import import_module
@@ -17,6 +17,5 @@ if __name__ == "__main__":
         "The payment service: attempts through a gateway, and early payoff."
         f" Further commands, each with --help: {', '.join(COMMANDS)}.",
         roles={"api": bootstrap.api, "worker": bootstrap.worker},
-        alone={"gateway": bootstrap.gateway},
         tasks={"migrate": bootstrap.migrations},
     )

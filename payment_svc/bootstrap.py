@@ -20,8 +20,6 @@ from common.runtime.settings import Settings
 from common.web.command_endpoint import CommandFront
 from common.web.routes import Route
 from common.web.server import build_app, checks
-from gateway_sandbox.app import serving
-from gateway_sandbox.webhook_sender import Destination
 from payment_svc.adapters.gateways.factory import gateway_of
 from payment_svc.application.command_handlers import PaymentUnit
 from payment_svc.application.workers.automatic_refund_worker import MAX_AT_ONCE as RETURNS_IN_FLIGHT
@@ -36,7 +34,6 @@ from payment_svc.entrypoints.http.webhook_routes import WebhookApi
 
 SCHEMA = "payment"
 PORT = 8001
-GATEWAY_PORT = 8003
 TITLE = "Payment service"
 API_POOL = 8
 WORKER_POOL = 8
@@ -106,16 +103,6 @@ async def worker(settings: Settings) -> AsyncIterator[None]:
             drained([*consumers, collector]),
         ):
             yield
-
-
-@asynccontextmanager
-async def gateway(settings: Settings) -> AsyncIterator[None]:
-    """The sandbox gateway: somebody else's system, with its own record."""
-    port = settings.port or GATEWAY_PORT
-    webhooks = Destination(url=settings.webhook_url, secret=settings.webhook_secret)
-    latency_ms = settings.latency_range_ms()
-    async with serving(settings.host, port, settings.gateway_db, latency_ms, webhooks=webhooks):
-        yield
 
 
 async def migrations(settings: Settings) -> None:

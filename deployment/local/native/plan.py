@@ -62,7 +62,7 @@ class Plan:
         environment = self.addresses.variables(service, self._settings, self._layout.real)
         return Program(
             name=service.name,
-            command=(sys.executable, "-m", service.module, *([service.role] if service.role else [])),
+            command=(sys.executable, "-m", *service.arguments),
             directory=str(self._settings.project),
             environment=environment | dict(self._extra.get(service.name, {})),
         )

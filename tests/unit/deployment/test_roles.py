@@ -43,7 +43,7 @@ def test_compose_runs_exactly_these_processes() -> None:
 def test_compose_gives_each_process_its_command_and_variables(service: Service) -> None:
     """A role is started with the same arguments and variables in a container; secrets are in files."""
     there = COMPOSE["services"][service.name]
-    assert there["command"] == [service.module, service.role]
+    assert tuple(there["command"]) == service.arguments
     secret = HANDED_OUT[service.name]
     names = {f"{name}_FILE" if name in secret else name for name in service.variables()}
     # The user's own goes before the one that was made for the sandbox.
