@@ -7,7 +7,6 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from types import MappingProxyType
 from typing import Any, Protocol
 
 import structlog
@@ -42,18 +41,17 @@ def main(
     *,
     roles: Mapping[str, Role],
     tasks: Mapping[str, Task],
-    alone: Mapping[str, Role] = MappingProxyType({}),
 ) -> None:
     """Entry point of a service's `__main__`.
 
-    `roles` run until SIGTERM or SIGINT; with no role named, all of them in one process.
-    `alone`: the same, but only when named. `tasks` run to their end.
+    `roles` run until SIGTERM or SIGINT; with no role named, all of them in one process. `tasks` run to their
+    end.
     """
     parser = argparse.ArgumentParser(prog=f"python -m {service}", description=about)
     parser.add_argument(
         "role",
         nargs="?",
-        choices=[*roles, *alone, *tasks],
+        choices=[*roles, *tasks],
         help=f"without one: {' and '.join(roles)} in one process",
     )
     parser.epilog = (
@@ -79,7 +77,7 @@ def main(
         sys.exit(f"{service}: environment variable HOPS_DIR: {error}")
     if settings.metrics_port:
         start_http_server(settings.metrics_port, addr=settings.host)
-    uvloop.run(_run([{**roles, **alone}[role]] if role else list(roles.values()), settings))
+    uvloop.run(_run([roles[role]] if role else list(roles.values()), settings))
 
 
 async def _run(roles: list[Role], settings: Settings) -> None:
