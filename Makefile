@@ -88,8 +88,9 @@ ledger-figures: servers ## Measure the ledger's writer, and a ledger of ENTRIES=
 tamper: servers ## Falsify exports of a private system and see whether the verifier finds it all (TAMPERINGS=1000)
 	@TAMPERINGS=$(or $(TAMPERINGS),1000) .venv/bin/python -m perf.checks.tamper
 
-docs: $(STAMP) ## Generate docs/events, docs/openapi, docs/DECLINES.md and docs/PROBLEMS.md
+docs: $(STAMP) ## Generate docs/events, docs/openapi, docs/DECLINES.md, docs/PROBLEMS.md and the processes in compose.yaml
 	@.venv/bin/python -m common.docgen lease_svc payment_svc ledger_svc
+	@.venv/bin/python -m deployment.compose_file
 
 test: servers ## Run everything that must pass, two at a time
 	@$(MAKE) --no-print-directory --jobs=2 e2e integration unit lint types contracts

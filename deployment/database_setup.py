@@ -15,14 +15,10 @@ import psycopg
 from psycopg import sql
 
 from deployment.errors import StackError
+from deployment.roles import DATABASE_ROLES
 
 # Names the password of a role in the environment of `python -m deployment.local bootstrap`.
-PASSWORD_VARIABLES = {
-    "lease_svc": "LEASE_SVC_PASSWORD",
-    "payment_svc": "PAYMENT_SVC_PASSWORD",
-    "ledger_writer": "LEDGER_WRITER_PASSWORD",
-    "ledger_reader": "LEDGER_READER_PASSWORD",
-}
+PASSWORD_VARIABLES = {role: f"{role.upper()}_PASSWORD" for role in DATABASE_ROLES}
 _CONNECT_TIMEOUT_S = 10
 _MIGRATE_TIMEOUT_S = 300
 # Two stacks that share a database server take turns. The number only has to be the same in both.

@@ -1,34 +1,45 @@
 """What the system consists of, as data.
 
-This table is the only place that knows which processes exist, what they are started with and which port they
-listen on. The native stack is generated from it, and a test holds compose.yaml to it.
+A process is one entry of SERVICES. From it follow the native stack, the ports with their variables, the
+health checks, the database roles with their passwords, the secrets, what measurements watch, and the
+processes in compose.yaml (`make docs` writes them; a test holds the file to it).
 """
 
+from collections.abc import Callable
+
 import msgspec
+
+from common.runtime.settings import SECRETS, Settings
 
 # The database everything lives in, and the role that owns it. Services never get the owner's password.
 DATABASE = "lease_payments"
 OWNER = "lease_owner"
 AMQP_USER = "lease_amqp"
 
-# Login roles of the services. Migrations grant each of them what it needs in its own schema.
-DATABASE_ROLES = ("lease_svc", "payment_svc", "ledger_writer", "ledger_reader")
+# Where the payment service takes the gateway's webhooks.
+WEBHOOK_PATH = "/api/v1/webhooks/gateway"
 
-# Packages with a `migrate` role, run once by the owner before any service starts.
-MIGRATIONS = ("lease_svc", "payment_svc", "ledger_svc")
 
-# Settings a user may give in the environment of `make up`, with what they are otherwise; empty: not set.
-# `tunables` of a Service names those that reach its process.
+def _default(variable: str) -> str:
+    value = getattr(Settings(), variable.lower())
+    return f"{value:g}" if isinstance(value, float) else str(value).lower()
+
+
+# Settings a user may give in the environment of `make up`, with what they are otherwise: the processes' own
+# defaults; empty: not set. `tunables` of a Service names those that reach its process.
 TUNABLES = {
-    "LOG_LEVEL": "info",
-    "GATEWAY": "sandbox",
-    "STRIPE_API_KEY": "",
-    "WEBHOOK_SECRET": "",  # the stack makes one for its sandbox gateway; Stripe has its own
-    "GATEWAY_TIMEOUT_S": "10",
-    "RESOLVE_AFTER_S": "5,30,300,3600",
-    "GATEWAY_LATENCY_MS": "50-150",
-    "COLLECTIONS_AT": "06:00",
-    "RECONCILE_EVERY_S": "300",
+    name: _default(name)
+    for name in (
+        "LOG_LEVEL",
+        "GATEWAY",
+        "STRIPE_API_KEY",
+        "WEBHOOK_SECRET",  # the stack makes one for its sandbox gateway; Stripe has its own
+        "GATEWAY_TIMEOUT_S",
+        "RESOLVE_AFTER_S",
+        "GATEWAY_LATENCY_MS",
+        "COLLECTIONS_AT",
+        "RECONCILE_EVERY_S",
+    )
 }
 
 
@@ -45,8 +56,12 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
     database_role: str | None = None
     # Whether it gets AMQP_URL.
     uses_amqp: bool = True
-    # Field of `Ports` it listens on; None: it serves no HTTP.
+    # Name of the port it serves HTTP on; None: it serves none.
     port: str | None = None
+    # That port's number, unless the user gives another in `port_variable`.
+    default_port: int = 0
+    # Variable that tells clients its base URL; empty: `<PORT>_SERVICE_URL`.
+    url_variable: str = ""
     # Path that answers 200 when it can work; None: running is all that can be asked of it.
     health: str | None = None
     # Whether it gets GATEWAY_URL, the address of the sandbox gateway.
@@ -67,6 +82,18 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
         """What follows `python -m`."""
         return (self.module, self.role) if self.role else (self.module,)
 
+    @property
+    def port_variable(self) -> str:
+        """Variable with which the user gives it another port."""
+        assert self.port is not None
+        return f"{self.port.upper()}_PORT"
+
+    def secrets(self) -> tuple[str, ...]:
+        """Those of `variables` that hold a secret which the stack makes."""
+        return tuple(
+            name for name in self.variables() if name.lower() in SECRETS and name not in self.tunables
+        )
+
     def variables(self) -> tuple[str, ...]:
         """Names of the environment variables this process is started with."""
         names = [*(["HOST", "PORT"] if self.port else [])]
@@ -82,22 +109,12 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
 
 SERVICES = (
     Service(
-        name="gateway",
-        module="gateway_sandbox",
-        uses_amqp=False,
-        port="gateway",
-        health="/livez",
-        knows_webhooks=True,
-        sends_webhooks=True,
-        data_file="gateway/gateway.db",
-        tunables=("LOG_LEVEL", "GATEWAY_LATENCY_MS"),
-    ),
-    Service(
         name="lease-api",
         module="lease_svc",
         role="api",
         database_role="lease_svc",
         port="lease",
+        default_port=8000,
         health="/health",
     ),
     Service(name="lease-worker", module="lease_svc", role="worker", database_role="lease_svc"),
@@ -108,6 +125,7 @@ SERVICES = (
         database_role="payment_svc",
         knows_webhooks=True,
         port="payment",
+        default_port=8001,
         health="/health",
     ),
     Service(
@@ -132,6 +150,7 @@ SERVICES = (
         database_role="ledger_reader",
         signs_ledger=True,
         port="ledger",
+        default_port=8002,
         health="/health",
     ),
     Service(
@@ -142,4 +161,34 @@ SERVICES = (
         tunables=("LOG_LEVEL", "RECONCILE_EVERY_S"),
         signs_ledger=True,
     ),
+    Service(
+        name="gateway",
+        module="gateway_sandbox",
+        uses_amqp=False,
+        port="gateway",
+        default_port=8003,
+        url_variable="GATEWAY_URL",
+        health="/livez",
+        knows_webhooks=True,
+        sends_webhooks=True,
+        data_file="gateway/gateway.db",
+        tunables=("LOG_LEVEL", "GATEWAY_LATENCY_MS"),
+    ),
 )
+
+# Those that serve HTTP, by their port's name.
+HTTP_SERVICES = {service.port: service for service in SERVICES if service.port}
+
+# Login roles of the services. Migrations grant each of them what it needs in its own schema.
+DATABASE_ROLES = tuple(dict.fromkeys(each.database_role for each in SERVICES if each.database_role))
+
+# Packages with a `migrate` role, run once by the owner before any service starts.
+MIGRATIONS = tuple(dict.fromkeys(each.module for each in SERVICES if each.database_role))
+
+
+def service_urls(address: Callable[[str], str]) -> dict[str, str]:
+    """Variables that tell clients where the services are. `address` gives the base URL of a port's name."""
+    return {
+        service.url_variable or f"{port.upper()}_SERVICE_URL": address(port)
+        for port, service in HTTP_SERVICES.items()
+    }

@@ -6,7 +6,6 @@ volume of its own, which is mounted there and nowhere else.
 
 from pathlib import Path
 
-from common.runtime.settings import SECRETS
 from deployment.credentials import Credentials, load_or_create, rotate_ledger_key, write_private
 from deployment.database_setup import PASSWORD_VARIABLES
 from deployment.local.native import rabbitmq
@@ -37,9 +36,7 @@ def files(credentials: Credentials) -> dict[str, dict[str, str]]:
     }
     for service in SERVICES:
         values = addresses.variables(service, settings, KEPT)
-        handed_out[service.name] = {
-            name: value for name, value in values.items() if name.lower() in SECRETS and value
-        }
+        handed_out[service.name] = {name: values[name] for name in service.secrets()}
     return handed_out
 
 

@@ -22,12 +22,12 @@ from deployment.local.native.os_account import server_account
 from deployment.local.native.supervisord import Supervisor
 from deployment.local.ports import VARIABLES
 from deployment.local.settings import PROJECT, Addresses, Settings
-from deployment.roles import SERVICES, TUNABLES
+from deployment.roles import HTTP_SERVICES, SERVICES, TUNABLES
 
 # Present in the run directory while the stack of this checkout is one of containers.
 FILE = "containers"
-# Fields of Ports that compose.yaml publishes on the machine.
-_PUBLISHED = ("postgres", "amqp", "lease", "payment", "ledger", "gateway")
+# Names of the ports that compose.yaml publishes on the machine.
+_PUBLISHED = ("postgres", "amqp", *HTTP_SERVICES)
 # The service that makes the secrets.
 _CREDENTIALS = "credentials"
 

@@ -5,11 +5,11 @@ import socket
 from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-
-import msgspec
+from types import MappingProxyType
 
 from deployment.errors import StackError
 from deployment.local.ephemeral_ports import ephemeral_ports
+from deployment.roles import HTTP_SERVICES
 
 LOOPBACK = "127.0.0.1"
 # Where `Ports.free` looks first, and where else, on a machine that gives those to outgoing connections.
@@ -19,39 +19,36 @@ _ENOUGH = 1_000
 _HELD: deque[socket.socket] = deque()
 _HELD_AT_MOST = 200
 
-# The variable that changes a port, by field of Ports.
-VARIABLES = {
-    "postgres": "POSTGRES_PORT",
-    "amqp": "RABBITMQ_PORT",
-    "dist": "RABBITMQ_DIST_PORT",
-    "epmd": "EPMD_PORT",
-    "lease": "LEASE_PORT",
-    "payment": "PAYMENT_PORT",
-    "ledger": "LEDGER_PORT",
-    "gateway": "GATEWAY_PORT",
+# Ports of the servers, far from their usual ones on purpose: name → (variable that changes it, number).
+# `dist` is RabbitMQ's Erlang distribution, the door for its command line tools; `epmd` is Erlang's port mapper,
+# which RabbitMQ does not start without.
+_SERVERS = {
+    "postgres": ("POSTGRES_PORT", 25432),
+    "amqp": ("RABBITMQ_PORT", 25670),
+    "dist": ("RABBITMQ_DIST_PORT", 25671),
+    "epmd": ("EPMD_PORT", 25669),
+}
+# The variable that changes a port, by the port's name.
+VARIABLES = {name: variable for name, (variable, _) in _SERVERS.items()} | {
+    name: service.port_variable for name, service in HTTP_SERVICES.items()
+}
+DEFAULTS = {name: number for name, (_, number) in _SERVERS.items()} | {
+    name: service.default_port for name, service in HTTP_SERVICES.items()
 }
 
 
-class Ports(msgspec.Struct, frozen=True, kw_only=True):
-    """One TCP port for each thing that listens. The servers' are far from their usual ones on purpose."""
+class Ports(dict[str, int]):
+    """One TCP port for each thing that listens, by its name in VARIABLES."""
 
-    postgres: int = 25432
-    # AMQP 0-9-1 listener of RabbitMQ.
-    amqp: int = 25670
-    # Erlang distribution of RabbitMQ: the door its command line tools come through.
-    dist: int = 25671
-    # Erlang's port mapper, which RabbitMQ does not start without.
-    epmd: int = 25669
-    lease: int = 8000
-    payment: int = 8001
-    ledger: int = 8002
-    gateway: int = 8003
+    def __init__(self, given: Mapping[str, int] = MappingProxyType({}), /, **more: int) -> None:
+        """The default ports, but for those that are given."""
+        super().__init__(DEFAULTS | dict(given) | more)
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str], base: "Ports | None" = None) -> "Ports":
         """The ports of `base` (None: the default ones), each replaced by its variable where that is set.
 
-        Raises StackError when a value is not a port number or two fields share one.
+        Raises StackError when a value is not a port number or two things share one.
         """
         given: dict[str, int] = {}
         for field, variable in VARIABLES.items():
@@ -61,7 +58,7 @@ class Ports(msgspec.Struct, frozen=True, kw_only=True):
             if not (text.isascii() and text.isdigit() and 1 <= int(text[:6]) <= 65535):
                 raise StackError(f"{variable}={text!r} is not a port.", f"Set {variable} to 1 … 65535.")
             given[field] = int(text)
-        ports = msgspec.structs.replace(base or cls(), **given)
+        ports = cls(base or {}, **given)
         owners: dict[int, str] = {}
         for field, variable in VARIABLES.items():
             port = ports.of(field)
@@ -91,14 +88,13 @@ class Ports(msgspec.Struct, frozen=True, kw_only=True):
             _HELD.popleft().close()
         return cls(**found)
 
-    def of(self, field: str) -> int:
-        """The port of a field of this class, by its name."""
-        value: int = getattr(self, field)
-        return value
+    def of(self, name: str) -> int:
+        """The port of that name."""
+        return self[name]
 
 
 def _candidates() -> Iterator[int]:
-    taken_at_random = ephemeral_ports() | set(msgspec.structs.asdict(Ports()).values())
+    taken_at_random = ephemeral_ports() | set(DEFAULTS.values())
     for ports in _FREE_PORTS:
         usable = [port for port in ports if port not in taken_at_random]
         if len(usable) >= _ENOUGH:

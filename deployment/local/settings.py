@@ -10,7 +10,7 @@ from deployment.credentials import Credentials, write_private
 from deployment.database_setup import role_url
 from deployment.errors import StackError
 from deployment.local.ports import LOOPBACK, Ports
-from deployment.roles import AMQP_USER, DATABASE, OWNER, TUNABLES, Service
+from deployment.roles import AMQP_USER, DATABASE, OWNER, TUNABLES, WEBHOOK_PATH, Service, service_urls
 
 PROJECT = Path(__file__).resolve().parents[2]
 _FILE = "settings.json"
@@ -22,7 +22,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     # Directory of the stack's files.
     run_dir: Path
-    ports: Ports = Ports()
+    ports: Ports = msgspec.field(default_factory=Ports)
     # Servers to use instead of private ones; None: a private one.
     amqp_url: str | None = None
     database_url: str | None = None
@@ -88,9 +88,9 @@ class Addresses:
         self._ports = settings.ports
         self._credentials = credentials
         private_database = (
-            f"postgresql://{OWNER}:{credentials.owner}@{LOOPBACK}:{self._ports.postgres}/{DATABASE}"
+            f"postgresql://{OWNER}:{credentials.owner}@{LOOPBACK}:{self._ports.of('postgres')}/{DATABASE}"
         )
-        private_amqp = f"amqp://{AMQP_USER}:{credentials.amqp}@{LOOPBACK}:{self._ports.amqp}/"
+        private_amqp = f"amqp://{AMQP_USER}:{credentials.amqp}@{LOOPBACK}:{self._ports.of('amqp')}/"
         self.private_postgres = _is_own(settings.database_url, private_database)
         self.private_rabbitmq = _is_own(settings.amqp_url, private_amqp)
         self.database = private_database if self.private_postgres else settings.database_url or ""
@@ -100,19 +100,16 @@ class Addresses:
         """The database as one of roles.DATABASE_ROLES sees it."""
         return role_url(self.database, role, self._credentials.roles[role])
 
-    def http(self, port_field: str) -> str:
-        """Base URL of what listens on that field of Ports, without a slash at the end."""
-        return f"http://{LOOPBACK}:{self._ports.of(port_field)}"
+    def http(self, port: str) -> str:
+        """Base URL of what listens on the port of that name, without a slash at the end."""
+        return f"http://{LOOPBACK}:{self._ports.of(port)}"
 
     def exports(self) -> dict[str, str]:
         """What `make env` prints."""
         return {
             "AMQP_URL": self.amqp,
             "DATABASE_URL": self.database,
-            "LEASE_SERVICE_URL": self.http("lease"),
-            "PAYMENT_SERVICE_URL": self.http("payment"),
-            "LEDGER_SERVICE_URL": self.http("ledger"),
-            "GATEWAY_URL": self.http("gateway"),
+            **service_urls(self.http),
         }
 
     def variables(self, service: Service, settings: Settings, directory: Path) -> dict[str, str]:
@@ -124,7 +121,7 @@ class Addresses:
             "AMQP_URL": self.amqp,
             "GATEWAY_URL": self.http("gateway"),
             "WEBHOOK_SECRET": settings.tunables.get("WEBHOOK_SECRET") or self._credentials.webhook,
-            "WEBHOOK_URL": f"{self.http('payment')}/api/v1/webhooks/gateway",
+            "WEBHOOK_URL": self.http("payment") + WEBHOOK_PATH,
             "LEDGER_KEY": self._credentials.ledger_key,
         }
         if service.port:

@@ -70,7 +70,7 @@ def prepare(
     os.chown(socket, *owner)
     if version_of_data(layout) is None:
         _initdb(layout, credentials, bin_dir, account)
-    settings = _SETTINGS.format(host=LOOPBACK, port=ports.postgres, socket=socket)
+    settings = _SETTINGS.format(host=LOOPBACK, port=ports.of("postgres"), socket=socket)
     write_private(data / "postgresql.conf", settings.encode(), *owner)
     write_private(data / "pg_hba.conf", _ACCESS.format(host=LOOPBACK).encode(), *owner)
 

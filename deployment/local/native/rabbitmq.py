@@ -62,7 +62,7 @@ def prepare(layout: Layout, ports: Ports, credentials: Credentials, account: Acc
         directory = layout.rabbitmq / name
         directory.mkdir(mode=0o700, exist_ok=True)
         os.chown(directory, *owner)
-    private = _PRIVATE_SETTINGS.format(host=LOOPBACK, port=ports.amqp, directory=layout.rabbitmq)
+    private = _PRIVATE_SETTINGS.format(host=LOOPBACK, port=ports.of("amqp"), directory=layout.rabbitmq)
     configuration = settings(credentials) + private
     write_private(layout.rabbitmq / "rabbitmq.conf", configuration.encode(), *owner)
     write_private(layout.rabbitmq / "enabled_plugins", b"[].\n", *owner)
@@ -76,10 +76,10 @@ def environment(layout: Layout, ports: Ports) -> dict[str, str]:
     return {
         "HOME": str(here / "home"),
         "LC_ALL": "C.UTF-8",
-        "ERL_EPMD_PORT": str(ports.epmd),
+        "ERL_EPMD_PORT": str(ports.of("epmd")),
         "ERL_EPMD_ADDRESS": LOOPBACK,
         "RABBITMQ_NODENAME": _NODE,
-        "RABBITMQ_DIST_PORT": str(ports.dist),
+        "RABBITMQ_DIST_PORT": str(ports.of("dist")),
         "RABBITMQ_CONFIG_FILE": str(here / "rabbitmq.conf"),
         "RABBITMQ_ADVANCED_CONFIG_FILE": str(here / "advanced.config"),
         "RABBITMQ_CONF_ENV_FILE": str(here / "rabbitmq-env.conf"),
@@ -98,7 +98,7 @@ def programs(
     user = account.name if account else None
     mapper = Program(
         name=EPMD,
-        command=(str(epmd), "-port", str(ports.epmd), "-address", LOOPBACK),
+        command=(str(epmd), "-port", str(ports.of("epmd")), "-address", LOOPBACK),
         directory="/",
         user=user,
         stop_wait_s=5,
@@ -120,7 +120,7 @@ def programs(
 
 def epmd_is_ready(ports: Ports) -> bool:
     """Whether the port mapper accepts connections."""
-    return _accepts(LOOPBACK, ports.epmd)
+    return _accepts(LOOPBACK, ports.of("epmd"))
 
 
 def is_ready(url: str) -> bool:

@@ -3,6 +3,7 @@
 import asyncio
 import signal
 
+from deployment.roles import SERVICES
 from tests.support.builders.lease_terms import terms
 from tests.support.oracles.invariants import check, check_creations, come_to_rest
 from tests.support.system.background_load import Load
@@ -12,17 +13,13 @@ from tests.support.system.system import System
 from tests.support.waiting import eventually
 
 EXIT_S = 10.0
-SERVICES = (
-    *("lease-api", "lease-worker", "payment-api", "payment-worker"),
-    *("ledger-api", "ledger-writer", "gateway"),
-)
 
 
 async def test_each_service_in_turn_under_load(system: System, client: Client) -> None:
     """Each process exits within 10 s with status 0; nothing that was confirmed before or since is lost."""
     load = Load(client)
     async with load.running():
-        for name in SERVICES:
+        for name in (service.name for service in SERVICES):
             pid = await system.kill(name, signal.SIGTERM)
             assert await system.ended(name, pid, EXIT_S) == "exit status 0"
             await system.back(name, pid)

@@ -105,14 +105,14 @@ def test_what_runs_is_used_with_its_settings(stack: Stack) -> None:
     later = other(stack)
     assert not later.up(asked={})
     assert later.addresses.exports() == stack.addresses.exports()
-    with pytest.raises(StackError, match=f"LEASE_PORT: {PORTS.lease}, not 9100"):
-        other(stack).up(asked={"LEASE_PORT": "9100", "POSTGRES_PORT": str(PORTS.postgres)})
+    with pytest.raises(StackError, match=f"LEASE_PORT: {PORTS.of('lease')}, not 9100"):
+        other(stack).up(asked={"LEASE_PORT": "9100", "POSTGRES_PORT": str(PORTS.of("postgres"))})
     assert {name: state.pid for name, state in stack.states().items()} == before
 
 
 def test_everything_listens_on_loopback_only(stack: Stack, broker: Stack) -> None:
     """No process can be reached from another machine; epmd adds IPv6's loopback by itself."""
-    assert listeners(stack) == {(LOOPBACK, PORTS.postgres), (LOOPBACK, PORTS.lease)}
+    assert listeners(stack) == {(LOOPBACK, PORTS.of("postgres")), (LOOPBACK, PORTS.of("lease"))}
     assert {address for address, _ in listeners(broker)} <= {LOOPBACK, "::1"}
 
 
@@ -226,7 +226,7 @@ def test_down_leaves_no_process_and_keeps_the_data(stack: Stack) -> None:
     assert not stack.down()
     assert Layout(stack.layout.root).exists()
     with (
-        socket.create_server((LOOPBACK, PORTS.postgres)),
+        socket.create_server((LOOPBACK, PORTS.of("postgres"))),
         pytest.raises(StackError, match="POSTGRES_PORT=<port>"),
     ):
         stack.up()

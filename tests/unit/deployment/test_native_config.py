@@ -93,7 +93,7 @@ def test_given_servers_are_not_started(tmp_path: Path) -> None:
     )
     plan = make_plan(settings)
     assert plan.names == [service.name for service in SERVICES]
-    assert plan.port_fields == ["gateway", "lease", "payment", "ledger"]
+    assert plan.port_fields == ["lease", "payment", "ledger", "gateway"]
     environment = parse(plan.config)["program:lease-worker"]["environment"]
     assert "postgresql://lease_svc:" in environment
     assert "@db.example:5433/lease?sslmode=require" in environment
@@ -167,7 +167,7 @@ def test_settings_of_the_last_up_are_recalled(tmp_path: Path) -> None:
     """`make env` prints the ports that `make up` was given, not those of the present shell."""
     Settings(run_dir=tmp_path, ports=Ports(lease=9000), tunables={"LOG_LEVEL": "debug"}).remember()
     recalled = Settings(run_dir=tmp_path).recall()
-    assert recalled.ports.lease == 9000
+    assert recalled.ports.of("lease") == 9000
     assert recalled.tunables == {"LOG_LEVEL": "debug"}
 
 

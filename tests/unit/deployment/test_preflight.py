@@ -25,7 +25,7 @@ def listener() -> Iterator[socket.socket]:
     with socket.socket() as server:
         # As every server of the stack does.
         server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        server.bind((LOOPBACK, Ports.free().lease))
+        server.bind((LOOPBACK, Ports.free().of("lease")))
         server.listen()
         yield server
 
