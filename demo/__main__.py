@@ -16,7 +16,7 @@ from rich.panel import Panel
 from demo import lease_chapters, money_chapters, proof_chapters
 from demo.client import Client, Unexpected, Unreachable
 from demo.presentation import Stage
-from perf.targets.addresses import addresses
+from deployment.local.service_urls import addresses
 
 HELD, FAILED, UNREACHABLE, INTERRUPTED = 0, 1, 2, 130
 _WIDTH = 100  # where the output is no terminal

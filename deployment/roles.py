@@ -5,8 +5,6 @@ health checks, the database roles with their passwords, the secrets, what measur
 processes in compose.yaml (`make docs` writes them; a test holds the file to it).
 """
 
-from collections.abc import Callable
-
 import msgspec
 
 from common.runtime.settings import SECRETS, Settings
@@ -185,10 +183,7 @@ DATABASE_ROLES = tuple(dict.fromkeys(each.database_role for each in SERVICES if 
 # Packages with a `migrate` role, run once by the owner before any service starts.
 MIGRATIONS = tuple(dict.fromkeys(each.module for each in SERVICES if each.database_role))
 
-
-def service_urls(address: Callable[[str], str]) -> dict[str, str]:
-    """Variables that tell clients where the services are. `address` gives the base URL of a port's name."""
-    return {
-        service.url_variable or f"{port.upper()}_SERVICE_URL": address(port)
-        for port, service in HTTP_SERVICES.items()
-    }
+# The variable that tells clients where a service is, by its port's name.
+URL_VARIABLES = {
+    port: service.url_variable or f"{port.upper()}_SERVICE_URL" for port, service in HTTP_SERVICES.items()
+}

@@ -20,8 +20,8 @@ _HELD: deque[socket.socket] = deque()
 _HELD_AT_MOST = 200
 
 # Ports of the servers, far from their usual ones on purpose: name → (variable that changes it, number).
-# `dist` is RabbitMQ's Erlang distribution, the door for its command line tools; `epmd` is Erlang's port mapper,
-# which RabbitMQ does not start without.
+# `dist` is RabbitMQ's Erlang distribution, the door for its command line tools; `epmd` is Erlang's port
+# mapper, which RabbitMQ does not start without.
 _SERVERS = {
     "postgres": ("POSTGRES_PORT", 25432),
     "amqp": ("RABBITMQ_PORT", 25670),

@@ -10,7 +10,7 @@ from deployment.credentials import Credentials, write_private
 from deployment.database_setup import role_url
 from deployment.errors import StackError
 from deployment.local.ports import LOOPBACK, Ports
-from deployment.roles import AMQP_USER, DATABASE, OWNER, TUNABLES, WEBHOOK_PATH, Service, service_urls
+from deployment.roles import AMQP_USER, DATABASE, OWNER, TUNABLES, URL_VARIABLES, WEBHOOK_PATH, Service
 
 PROJECT = Path(__file__).resolve().parents[2]
 _FILE = "settings.json"
@@ -109,7 +109,7 @@ class Addresses:
         return {
             "AMQP_URL": self.amqp,
             "DATABASE_URL": self.database,
-            **service_urls(self.http),
+            **{variable: self.http(port) for port, variable in URL_VARIABLES.items()},
         }
 
     def variables(self, service: Service, settings: Settings, directory: Path) -> dict[str, str]:

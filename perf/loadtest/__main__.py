@@ -11,12 +11,12 @@ from pathlib import Path
 import aiohttp
 import uvloop
 
+from deployment.local.service_urls import addresses
 from perf.load import durations
 from perf.loadtest import closed_model, open_model
 from perf.reporting import page, text
 from perf.reporting.page import DIRECTORY
 from perf.stats.run import Run
-from perf.targets.addresses import addresses
 
 PROJECT = Path(__file__).parents[2]
 

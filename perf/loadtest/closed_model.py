@@ -8,6 +8,7 @@ import asyncio
 import math
 from collections.abc import Sequence
 
+from deployment.local.service_urls import addresses
 from perf import thresholds
 from perf.checks.conservation import ConservationResult
 from perf.load import http_generator
@@ -18,7 +19,6 @@ from perf.probes import machine
 from perf.reporting import text
 from perf.stats.latencies import Latencies
 from perf.stats.run import Figure, Run, Spectrum, at_least
-from perf.targets.addresses import addresses
 from perf.thresholds import Load
 
 PAYMENTS_PER_S = 500  # leases are made for so many requests to the payment service; it is asked no more

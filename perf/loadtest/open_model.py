@@ -10,6 +10,7 @@ answer's time.
 import asyncio
 from collections.abc import Sequence
 
+from deployment.local.service_urls import addresses
 from perf import thresholds
 from perf.checks.conservation import ConservationResult
 from perf.load import http_generator
@@ -23,7 +24,6 @@ from perf.reporting import phases, text
 from perf.stats.latencies import Latencies
 from perf.stats.run import Figure, Run, at_least, at_most
 from perf.targets import processes
-from perf.targets.addresses import addresses
 from perf.thresholds import Load
 
 BARE_RATE = 5.0  # a second; so few that they are in nobody's way

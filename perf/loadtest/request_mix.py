@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 import aiohttp
 from rich.console import Console
 
+from deployment.local.service_urls import addresses
 from perf.checks.conservation import ConservationResult, RequestCounts
 from perf.checks.ledger_totals import Check
 from perf.load import http_messages
 from perf.load.result import Request, Result
 from perf.stats.latencies import Latencies
 from perf.targets import sample_lease
-from perf.targets.addresses import addresses
 
 MADE_AT_ONCE = 50
 LOOKED_AT = 200  # leases that are read again and again

@@ -7,8 +7,8 @@ from typing import Any, cast
 from locust import FastHttpUser
 from locust.env import Environment
 
+from deployment.local.service_urls import addresses
 from perf.checks.conservation import RequestCounts
-from perf.targets.addresses import addresses
 
 # A front answers within 10 s, if only with 202; what takes longer than this is broken.
 NETWORK_TIMEOUT_S = 15.0

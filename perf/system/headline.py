@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import aiohttp
 import uvloop
 
+from deployment.local.service_urls import addresses
 from perf import thresholds
 from perf.checks.ledger_totals import LedgerTotals
 from perf.load.http_generator import MakeRequest, OnAnswer, closed_loop
@@ -23,7 +24,6 @@ from perf.load.result import Request, Result
 from perf.probes import memory
 from perf.reporting import text
 from perf.stats.run import at_least, at_most
-from perf.targets.addresses import addresses
 from perf.targets.processes import running
 from perf.targets.sample_lease import TERM, creation
 from perf.thresholds import Figures
