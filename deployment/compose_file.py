@@ -6,12 +6,12 @@ A part stands between `# <roles: its name>` and `# </roles>`; the rest of the fi
 import re
 import sys
 from collections.abc import Callable, Mapping
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 
 from deployment.database_setup import PASSWORD_VARIABLES
-from deployment.roles import HTTP_SERVICES, SERVICES, TUNABLES, WEBHOOK_PATH, Service
+from deployment.roles import HTTP_SERVICES, PROJECT, SERVICES, TUNABLES, WEBHOOK_PATH, Service
 
-COMPOSE = Path(__file__).resolve().parents[1] / "compose.yaml"
+COMPOSE = PROJECT / "compose.yaml"
 _PART = re.compile(r"(^ *# <roles: ([a-z ]+)>\n).*?(^ *# </roles>\n)", re.MULTILINE | re.DOTALL)
 
 
@@ -57,7 +57,7 @@ def _process(service: Service) -> list[str]:
         lines.append(f'    ports: ["127.0.0.1:{published}:{service.default_port}"]')
     lines += [f"    volumes: [{volumes}]", *_depends_on(service)]
     if service.port and service.health:
-        check = f'["CMD", "python", "-m", "deployment.local", "health", "{_url(service)}{service.health}"]'
+        check = f'["CMD", "python", "-m", "deployment", "health", "{_url(service)}{service.health}"]'
         lines += ["    healthcheck:", "      <<: *healthy", f"      test: {check}"]
     return lines
 

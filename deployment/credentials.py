@@ -9,11 +9,10 @@ from pathlib import Path
 import msgspec
 
 from deployment.errors import StackError
-from deployment.roles import DATABASE_ROLES
+from deployment.roles import DATABASE_ROLES, PROJECT
 
 FILE = "secrets.json"
 _BYTES = 24
-_PROJECT = Path(__file__).resolve().parents[1]
 
 
 class Credentials(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,7 +82,7 @@ def rotate_ledger_key(directory: Path) -> None:
 def _new_ledger_key(*options: str) -> str:
     """Made by the ledger, which alone knows the format; this package imports no service."""
     command = [sys.executable, "-m", "ledger_svc", "keygen", *options]
-    made = subprocess.run(command, cwd=_PROJECT, capture_output=True, text=True, check=False)
+    made = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False)
     if made.returncode != 0:
         raise StackError("No key could be made for the ledger.", log=made.stderr[-2000:])
     return made.stdout.strip()

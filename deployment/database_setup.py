@@ -15,9 +15,9 @@ import psycopg
 from psycopg import sql
 
 from deployment.errors import StackError
-from deployment.roles import DATABASE_ROLES
+from deployment.roles import DATABASE_ROLES, PROJECT
 
-# Names the password of a role in the environment of `python -m deployment.local bootstrap`.
+# Names the password of a role in the environment of `python -m deployment bootstrap`.
 PASSWORD_VARIABLES = {role: f"{role.upper()}_PASSWORD" for role in DATABASE_ROLES}
 _CONNECT_TIMEOUT_S = 10
 _MIGRATE_TIMEOUT_S = 300
@@ -57,8 +57,8 @@ def create_roles(database_url: str, passwords: Mapping[str, str]) -> None:
         ) from error
 
 
-def migrate(database_url: str, modules: Sequence[str], directory: Path) -> None:
-    """Run `python -m <module> migrate` for all modules, side by side, as the database's owner.
+def migrate(database_url: str, modules: Sequence[str], directory: Path = PROJECT) -> None:
+    """Run `python -m <module> migrate` for all modules, side by side in `directory`, as the database's owner.
 
     Raises StackError with what the first of them printed when one fails.
     """

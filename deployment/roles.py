@@ -5,9 +5,14 @@ health checks, the database roles with their passwords, the secrets, what measur
 processes in compose.yaml (`make docs` writes them; a test holds the file to it).
 """
 
+from pathlib import Path
+
 import msgspec
 
 from common.runtime.settings import SECRETS, Settings
+
+# Directory of this checkout: where `python -m <module>` finds the services.
+PROJECT = Path(__file__).resolve().parents[1]
 
 # The database everything lives in, and the role that owns it. Services never get the owner's password.
 DATABASE = "lease_payments"

@@ -6,10 +6,9 @@ volume of its own, which is mounted there and nowhere else.
 
 from pathlib import Path
 
+from deployment import rabbitmq_conf
 from deployment.credentials import Credentials, load_or_create, rotate_ledger_key, write_private
-from deployment.database_setup import PASSWORD_VARIABLES
-from deployment.local.native import rabbitmq
-from deployment.local.settings import Addresses, Settings
+from deployment.database_setup import PASSWORD_VARIABLES, role_url
 from deployment.roles import AMQP_USER, DATABASE, OWNER, SERVICES
 
 # Where compose.yaml mounts the volume that keeps all of them, and the volumes of the services by their names.
@@ -22,20 +21,21 @@ OUR_UID = 10001
 
 def files(credentials: Credentials) -> dict[str, dict[str, str]]:
     """The files of each service in compose.yaml, with their content, by name."""
-    settings = Settings(
-        run_dir=KEPT,
-        amqp_url=f"amqp://{AMQP_USER}:{credentials.amqp}@rabbitmq:5672/",
-        database_url=f"postgresql://{OWNER}:{credentials.owner}@postgres:5432/{DATABASE}",
-    )
-    addresses = Addresses(settings, credentials)
+    database = f"postgresql://{OWNER}:{credentials.owner}@postgres:5432/{DATABASE}"
     roles = {variable: credentials.roles[role] for role, variable in PASSWORD_VARIABLES.items()}
     handed_out = {
         "postgres": {"POSTGRES_PASSWORD": credentials.owner},
-        "rabbitmq": {"rabbitmq.conf": rabbitmq.settings(credentials)},
-        "migrate": {"DATABASE_URL": addresses.database} | roles,
+        "rabbitmq": {"rabbitmq.conf": rabbitmq_conf.text(credentials)},
+        "migrate": {"DATABASE_URL": database} | roles,
+    }
+    values = {
+        "AMQP_URL": f"amqp://{AMQP_USER}:{credentials.amqp}@rabbitmq:5672/",
+        "WEBHOOK_SECRET": credentials.webhook,
+        "LEDGER_KEY": credentials.ledger_key,
     }
     for service in SERVICES:
-        values = addresses.variables(service, settings, KEPT)
+        if role := service.database_role:
+            values["DATABASE_URL"] = role_url(database, role, credentials.roles[role])
         handed_out[service.name] = {name: values[name] for name in service.secrets()}
     return handed_out
 

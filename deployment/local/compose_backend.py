@@ -21,8 +21,8 @@ from deployment.local.directories import Layout
 from deployment.local.native.os_account import server_account
 from deployment.local.native.supervisord import Supervisor
 from deployment.local.ports import VARIABLES
-from deployment.local.settings import PROJECT, Addresses, Settings
-from deployment.roles import HTTP_SERVICES, SERVICES, TUNABLES
+from deployment.local.settings import Addresses, Settings
+from deployment.roles import HTTP_SERVICES, PROJECT, SERVICES, TUNABLES
 
 # Present in the run directory while the stack of this checkout is one of containers.
 FILE = "containers"
@@ -79,7 +79,7 @@ def run(command: str, settings: Settings, names: Sequence[str], lines: int) -> i
         case "up":
             _up(settings, layout)
         case "rotate-key":
-            rotate = ("deployment.local", "credentials", "--rotate-ledger-key")
+            rotate = ("deployment", "credentials", "--rotate-ledger-key")
             _compose(settings, "run", "--rm", "--no-deps", "-T", _CREDENTIALS, *rotate)
             # They read it when they start.
             names = [each.name for each in SERVICES if each.signs_ledger]
@@ -96,9 +96,7 @@ def run(command: str, settings: Settings, names: Sequence[str], lines: int) -> i
         case "logs":
             _compose(settings, "logs", "--tail", str(lines), *names)
         case "env":
-            from deployment.local.cli import print_exports
-
-            print_exports(Addresses(_own(settings), _credentials(settings)))
+            print(Addresses(_own(settings), _credentials(settings)).shell_exports())
     return 0
 
 

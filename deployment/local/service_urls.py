@@ -4,8 +4,8 @@ import functools
 import os
 
 from deployment.local.ports import Ports
-from deployment.local.settings import PROJECT, Settings
-from deployment.roles import URL_VARIABLES
+from deployment.local.settings import Settings
+from deployment.roles import PROJECT, URL_VARIABLES
 
 
 def addresses() -> dict[str, str]:

@@ -1,5 +1,6 @@
 """What one stack is made of: its place, its ports, and the servers it was given instead of its own."""
 
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -10,9 +11,17 @@ from deployment.credentials import Credentials, write_private
 from deployment.database_setup import role_url
 from deployment.errors import StackError
 from deployment.local.ports import LOOPBACK, Ports
-from deployment.roles import AMQP_USER, DATABASE, OWNER, TUNABLES, URL_VARIABLES, WEBHOOK_PATH, Service
+from deployment.roles import (
+    AMQP_USER,
+    DATABASE,
+    OWNER,
+    PROJECT,
+    TUNABLES,
+    URL_VARIABLES,
+    WEBHOOK_PATH,
+    Service,
+)
 
-PROJECT = Path(__file__).resolve().parents[2]
 _FILE = "settings.json"
 _SCHEMES = {"AMQP_URL": ("amqp", "amqps"), "DATABASE_URL": ("postgresql", "postgres")}
 
@@ -111,6 +120,10 @@ class Addresses:
             "DATABASE_URL": self.database,
             **{variable: self.http(port) for port, variable in URL_VARIABLES.items()},
         }
+
+    def shell_exports(self) -> str:
+        """The same as lines for a shell: the one place where passwords are shown."""
+        return "\n".join(f"export {name}={shlex.quote(value)}" for name, value in self.exports().items())
 
     def variables(self, service: Service, settings: Settings, directory: Path) -> dict[str, str]:
         """The environment of a service's process; its names are `service.variables()`."""

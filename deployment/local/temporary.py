@@ -17,9 +17,9 @@ from deployment.errors import StackError
 from deployment.local.console import Reporter
 from deployment.local.native.orphan_processes import left_over
 from deployment.local.ports import Ports
-from deployment.local.settings import PROJECT, Settings
+from deployment.local.settings import Settings
 from deployment.local.stack import Stack
-from deployment.roles import MIGRATIONS, SERVICES, Service
+from deployment.roles import MIGRATIONS, PROJECT, SERVICES, Service
 
 
 def temporary_directory() -> Path:

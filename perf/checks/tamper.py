@@ -30,8 +30,9 @@ from rich.table import Table
 
 from deployment.errors import StackError
 from deployment.local.ports import Ports
-from deployment.local.settings import PROJECT, Settings
+from deployment.local.settings import Settings
 from deployment.local.stack import Stack
+from deployment.roles import PROJECT
 from perf.checks.export_file import parse
 from perf.checks.tamper_mutations import WAYS, Unfit, tamper
 from perf.checks.tamper_system import Ledger, Lives

@@ -9,32 +9,20 @@ from urllib.parse import urlsplit
 import aio_pika
 from aio_pika.exceptions import AMQPConnectionError
 
+from deployment import rabbitmq_conf
 from deployment.credentials import Credentials, write_private
 from deployment.errors import StackError
 from deployment.local.directories import Layout
 from deployment.local.native.os_account import Account
 from deployment.local.native.program import Program
 from deployment.local.ports import LOOPBACK, Ports
-from deployment.roles import AMQP_USER
 
 NAME = "rabbitmq"
 EPMD = "epmd"
 _NODE = "lpo@localhost"
 _CONNECT_TIMEOUT_S = 5
 
-# The syntax of 3.10 and 4.x alike. The write-ahead log of the quorum queues is kept in memory too until it is
-# full, so that its usual 512 MB would count against a watermark of 1 GB.
-_SETTINGS = """\
-# Written anew by every start of the stack; changes made here do not last.
-default_user = {user}
-default_pass = {password}
-heartbeat = 20
-disk_free_limit.absolute = 200MB
-vm_memory_high_watermark.absolute = 1GB
-raft.wal_max_size_bytes = 67108864
-"""
-
-# Besides, where the broker shares the machine's addresses and keeps its own log.
+# Beside what every broker has: this one shares the machine's addresses and keeps its own log.
 _PRIVATE_SETTINGS = """\
 listeners.tcp.local = {host}:{port}
 log.dir = {directory}/log
@@ -50,11 +38,6 @@ log.console = false
 _ERLANG = "+sbwt none +sbwtdcpu none +sbwtdio none -kernel inet_dist_use_interface {127,0,0,1}"
 
 
-def settings(credentials: Credentials) -> str:
-    """What a broker is configured with wherever it runs, as the text of rabbitmq.conf."""
-    return _SETTINGS.format(user=AMQP_USER, password=credentials.amqp)
-
-
 def prepare(layout: Layout, ports: Ports, credentials: Credentials, account: Account | None) -> None:
     """Write the broker's configuration; it makes its user itself when it starts with no data."""
     owner = (account.uid, account.gid) if account else (-1, -1)
@@ -63,7 +46,7 @@ def prepare(layout: Layout, ports: Ports, credentials: Credentials, account: Acc
         directory.mkdir(mode=0o700, exist_ok=True)
         os.chown(directory, *owner)
     private = _PRIVATE_SETTINGS.format(host=LOOPBACK, port=ports.of("amqp"), directory=layout.rabbitmq)
-    configuration = settings(credentials) + private
+    configuration = rabbitmq_conf.text(credentials) + private
     write_private(layout.rabbitmq / "rabbitmq.conf", configuration.encode(), *owner)
     write_private(layout.rabbitmq / "enabled_plugins", b"[].\n", *owner)
     # Present and empty, so that the machine's own /etc/rabbitmq is not read.

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from deployment.local.settings import PROJECT
+from deployment.roles import PROJECT
 from tests.support import shells
 from tests.support.system.system import System
 

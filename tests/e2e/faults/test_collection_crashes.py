@@ -10,7 +10,7 @@ from datetime import date, timedelta
 from typing import Any
 
 from deployment import credentials, database_setup
-from deployment.local.settings import PROJECT
+from deployment.roles import PROJECT
 from tests.support.oracles.invariants import check
 from tests.support.system.client import Client
 from tests.support.system.collections import COUNTS, falls_due, run

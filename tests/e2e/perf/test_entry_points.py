@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from deployment.local.settings import PROJECT
+from deployment.roles import PROJECT
 from perf import thresholds
 from tests.support.oracles.invariants import come_to_rest
 from tests.support.system.system import System

@@ -60,7 +60,7 @@ def test_ports_and_settings_are_passed_and_remembered(place: Path) -> None:
     assert not compose_backend.chosen("ps", {}, settings)
     up, rotate, anew, _ = calls(place)
     assert "up --detach --build --wait" in up
-    assert "credentials deployment.local credentials --rotate-ledger-key" in rotate
+    assert "credentials deployment credentials --rotate-ledger-key" in rotate
     assert "--force-recreate ledger-api ledger-writer" in anew
     assert all("LEASE_PORT=9000 LOG_LEVEL=info" in call for call in calls(place))
     assert settings.kept() is None

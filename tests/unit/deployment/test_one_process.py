@@ -11,8 +11,7 @@ import pytest
 import yaml
 
 from deployment import compose_file
-from deployment.local.settings import PROJECT
-from deployment.roles import HTTP_SERVICES
+from deployment.roles import HTTP_SERVICES, PROJECT
 
 # With a port, a login to the database of its own, and the address of the gateway.
 ENTRY = """\
@@ -41,8 +40,8 @@ from deployment.local.directories import Layout
 from deployment.local.native.plan import Plan
 from deployment.local.native.server_binaries import Tools
 from deployment.local.ports import Ports
-from deployment.local.settings import PROJECT, Addresses, Settings
-from deployment.roles import DATABASE_ROLES, MIGRATIONS, SERVICES
+from deployment.local.settings import Addresses, Settings
+from deployment.roles import DATABASE_ROLES, MIGRATIONS, PROJECT, SERVICES
 
 settings = Settings(run_dir=PROJECT / "run")
 addresses = Addresses(settings, generate())

@@ -21,8 +21,8 @@ from deployment.credentials import generate, load_or_create
 from deployment.database_setup import PASSWORD_VARIABLES, role_url
 from deployment.local import compose_backend
 from deployment.local.ports import VARIABLES, Ports
-from deployment.local.settings import PROJECT, Addresses, Settings
-from deployment.roles import AMQP_USER, DATABASE, DATABASE_ROLES, OWNER, SERVICES, TUNABLES, Service
+from deployment.local.settings import Addresses, Settings
+from deployment.roles import AMQP_USER, DATABASE, DATABASE_ROLES, OWNER, PROJECT, SERVICES, TUNABLES, Service
 
 COMPOSE: dict[str, Any] = yaml.safe_load((PROJECT / "compose.yaml").read_text())
 HANDED_OUT = secret_files.files(msgspec.structs.replace(generate(), ledger_key="PRIVATE+KEY+…"))
@@ -93,7 +93,7 @@ def test_compose_makes_the_secrets_before_anything_else_runs() -> None:
         before = services[name].get("depends_on", {})
         return before.get("credentials") == done or any(waits(other) for other in before)
 
-    assert services["credentials"]["command"] == ["deployment.local", "credentials"]
+    assert services["credentials"]["command"] == ["deployment", "credentials"]
     assert "depends_on" not in services["credentials"]
     assert all(waits(name) for name in services if name != "credentials")
 
@@ -185,8 +185,8 @@ def test_image_can_bootstrap_with_runtime_packages_only() -> None:
     code = (
         "import sys\n"
         "for name in ('supervisor', 'psutil', 'rich', 'yaml', 'pytest'): sys.modules[name] = None\n"
-        "from deployment import secret_files\n"
-        "from deployment.local.__main__ import main\n"
+        "sys.modules['deployment.local'] = None\n"
+        "from deployment.__main__ import main\n"
         "assert main(['health', 'http://127.0.0.1:1/']) == 1\n"
         "assert main(['bootstrap']) == 1\n"
     )
