@@ -17,7 +17,7 @@ from deployment.errors import StackError
 from deployment.local import compose_backend
 from deployment.local.console import Terminal
 from deployment.local.native import server_binaries
-from deployment.local.native.server_packages import ensure
+from deployment.local.native.server_binaries import ensure
 from deployment.local.settings import Addresses, Settings
 from deployment.local.stack import Stack
 from deployment.roles import SERVICES

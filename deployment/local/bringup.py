@@ -1,7 +1,7 @@
 """The steps from a plan to a running system, in the order that is fastest."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 from deployment import database_setup, healthcheck
@@ -10,7 +10,7 @@ from deployment.errors import StackError
 from deployment.local import preflight
 from deployment.local.console import Reporter
 from deployment.local.directories import Layout
-from deployment.local.native import postgres, rabbitmq, readiness
+from deployment.local.native import postgres, rabbitmq
 from deployment.local.native.plan import Plan
 from deployment.local.native.supervisord import Supervisor
 from deployment.local.settings import Settings
@@ -19,6 +19,10 @@ SERVER_TIMEOUT_S = 90.0
 SERVICE_TIMEOUT_S = 60.0
 # A server that somebody else runs is there or is not.
 _GIVEN_TIMEOUT_S = 10.0
+_POLL_S = 0.1
+# A program that was started this often without becoming ready will not become ready by waiting.
+_MAX_STARTS = 4
+_ADVICE = "`make ps` shows all programs, `make logs` more of their logs; `make up` carries on from here."
 
 
 class Bringup:
@@ -46,7 +50,7 @@ class Bringup:
     def wait(self, names: Sequence[str], timeout_s: float) -> None:
         """Return when all of these are ready. Raises StackError, with the log of the one that is not."""
         try:
-            readiness.wait(self._supervisor, {name: partial(self.ready, name) for name in names}, timeout_s)
+            _wait(self._supervisor, {name: partial(self.ready, name) for name in names}, timeout_s)
         except StackError as error:
             ill = [
                 url for name, url in self._plan.health_urls.items() if name in names and not self.ready(name)
@@ -105,3 +109,31 @@ class Bringup:
                 advice = "Correct AMQP_URL, or unset it to have a private broker."
                 raise StackError("No RabbitMQ answers at AMQP_URL.", advice)
             time.sleep(0.2)
+
+
+def _wait(supervisor: Supervisor, checks: Mapping[str, Callable[[], bool]], timeout_s: float) -> None:
+    """Return when every check (by name of the program) has been true once.
+
+    Raises StackError with the program's last log lines when one is given up by supervisord, keeps dying, or
+    is not ready in time.
+    """
+    deadline = time.monotonic() + timeout_s
+    starts: dict[str, set[int]] = {name: set() for name in checks}
+    waiting = dict(checks)
+    while waiting:
+        waiting = {name: check for name, check in waiting.items() if not check()}
+        if not waiting:
+            return
+        states = supervisor.states()
+        for name in waiting:
+            if name not in states:
+                continue
+            starts[name].add(states[name].started_at)
+            if states[name].name_of_state == "FATAL" or len(starts[name]) > _MAX_STARTS:
+                problem = f"{name} keeps ending right after its start."
+                raise StackError(problem, _ADVICE, supervisor.tail(name))
+        if time.monotonic() > deadline:
+            name = next(iter(waiting))
+            problem = f"{', '.join(waiting)}: not ready after {timeout_s:.0f} s."
+            raise StackError(problem, _ADVICE, supervisor.tail(name))
+        time.sleep(_POLL_S)

@@ -2,13 +2,15 @@
 
 import random
 import socket
+import subprocess
+import sys
 from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from pathlib import Path
 from types import MappingProxyType
 
 from deployment.errors import StackError
-from deployment.local.ephemeral_ports import ephemeral_ports
 from deployment.roles import HTTP_SERVICES
 
 LOOPBACK = "127.0.0.1"
@@ -18,6 +20,10 @@ _ENOUGH = 1_000
 # Numbers that `Ports.free` has given away lately; they are held until their listeners have surely come.
 _HELD: deque[socket.socket] = deque()
 _HELD_AT_MOST = 200
+# https://docs.kernel.org/networking/ip-sysctl.html: first and last; those never given, as "8080,9000-9010".
+_RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
+_RESERVED = Path("/proc/sys/net/ipv4/ip_local_reserved_ports")
+_MACOS = ("sysctl", "-n", "net.inet.ip.portrange.first", "net.inet.ip.portrange.last")
 
 # Ports of the servers, far from their usual ones on purpose: name → (variable that changes it, number).
 # `dist` is RabbitMQ's Erlang distribution, the door for its command line tools; `epmd` is Erlang's port
@@ -115,3 +121,30 @@ def _hold(port: int) -> socket.socket | None:
         return held
     held.close()
     return None
+
+
+def ephemeral_ports() -> frozenset[int]:
+    """Those that the kernel gives to outgoing connections as it likes; empty where it does not say.
+
+    A connection that has had one keeps it for a minute after its end (TIME_WAIT): nothing can listen there
+    until then.
+    """
+    try:
+        if sys.platform == "darwin":
+            text = subprocess.run(_MACOS, capture_output=True, text=True, check=True).stdout
+        else:
+            text = _RANGE.read_text()
+        first, last = map(int, text.split())
+        return frozenset(range(first, last + 1)) - _reserved()
+    except (OSError, ValueError, subprocess.CalledProcessError):
+        return frozenset()
+
+
+def _reserved() -> frozenset[int]:
+    if not _RESERVED.exists():
+        return frozenset()
+    ports: set[int] = set()
+    for part in filter(None, _RESERVED.read_text().strip().split(",")):
+        first, _, last = part.partition("-")
+        ports.update(range(int(first), int(last or first) + 1))
+    return frozenset(ports)

@@ -9,9 +9,8 @@ import psutil
 
 from deployment.errors import StackError
 from deployment.local.directories import Layout
-from deployment.local.ephemeral_ports import ephemeral_ports
 from deployment.local.native import orphan_processes
-from deployment.local.ports import LOOPBACK, VARIABLES, Ports
+from deployment.local.ports import LOOPBACK, VARIABLES, Ports, ephemeral_ports
 
 
 def check_ports(ports: Ports, fields: Iterable[str]) -> None:

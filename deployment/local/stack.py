@@ -10,12 +10,12 @@ from deployment.credentials import load_or_create, rotate_ledger_key
 from deployment.errors import StackError
 from deployment.local import preflight, requested_settings
 from deployment.local.bringup import SERVICE_TIMEOUT_S, Bringup
-from deployment.local.console import Reporter, Silent
+from deployment.local.console import Reporter
 from deployment.local.directories import Layout
 from deployment.local.native import postgres, rabbitmq, server_binaries
 from deployment.local.native.os_account import server_account
 from deployment.local.native.plan import Plan
-from deployment.local.native.server_packages import ensure
+from deployment.local.native.server_binaries import ensure
 from deployment.local.native.supervisord import State, Supervisor
 from deployment.local.ports import VARIABLES
 from deployment.local.settings import Addresses, Settings
@@ -59,7 +59,7 @@ class Stack:
         started with, as `request` says; with None, this object's. Raises StackError, with what is running
         left running, so that its logs can be read.
         """
-        reporter = reporter or Silent()
+        reporter = reporter or Reporter()
         if said := self.layout.prepare(self._account):
             reporter.say(said)
         with self._only_one(reporter):
@@ -81,14 +81,14 @@ class Stack:
         if not self.layout.exists():
             return False
         self.layout.require_ours()
-        with self._only_one(reporter or Silent()):
+        with self._only_one(reporter or Reporter()):
             was_up = self._down()
             self._settings.forget()
             return was_up
 
     def rotate_ledger_key(self, reporter: Reporter | None = None) -> None:
         """Make a new key for the ledger, and restart those who have it where they run. Raises StackError."""
-        reporter = reporter or Silent()
+        reporter = reporter or Reporter()
         if not self.layout.exists():
             raise StackError("There is no stack yet.", "`make up` makes one.")
         self.layout.require_ours()
@@ -143,14 +143,14 @@ class Stack:
 
     def wait_ready(self, name: str, timeout_s: float = SERVICE_TIMEOUT_S) -> None:
         """Wait until one program works: /health for a front, running for a worker, a login for a server."""
-        silent = Silent()
+        silent = Reporter()
         self._bringup(self._plan(silent), silent).wait([name], timeout_s)
 
     def set_environment(self, name: str, extra: Mapping[str, str]) -> None:
         """Replace the added variables of one program, which is stopped for it and not started again."""
         self._environment[name] = dict(extra)
         self.stop_program(name)
-        self.supervisor.write(self._plan(Silent()).config)
+        self.supervisor.write(self._plan(Reporter()).config)
         self.supervisor.reload(name)
 
     # --- what the above is made of ---

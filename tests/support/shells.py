@@ -12,7 +12,7 @@ import pytest
 
 from deployment.errors import StackError
 from deployment.local.console import Terminal
-from deployment.local.native.server_packages import ensure
+from deployment.local.native.server_binaries import ensure
 
 _BLOCK = re.compile(r"^( *)```sh\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
 # Without anybody's own configuration, and with nothing between an answer and the prompt.

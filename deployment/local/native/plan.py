@@ -10,9 +10,8 @@ from deployment.local.console import Reporter
 from deployment.local.directories import Layout
 from deployment.local.native import postgres, rabbitmq
 from deployment.local.native.os_account import Account
-from deployment.local.native.program import Program
 from deployment.local.native.server_binaries import Tools
-from deployment.local.native.supervisord_config import render
+from deployment.local.native.supervisord_config import Program, render
 from deployment.local.settings import Addresses, Settings
 from deployment.roles import Service
 

@@ -14,7 +14,7 @@ from deployment.credentials import Credentials, write_private
 from deployment.errors import StackError
 from deployment.local.directories import Layout
 from deployment.local.native.os_account import Account
-from deployment.local.native.program import Program
+from deployment.local.native.supervisord_config import Program
 from deployment.local.ports import LOOPBACK, Ports
 
 NAME = "rabbitmq"

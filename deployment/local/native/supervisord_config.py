@@ -4,9 +4,10 @@ import os
 import shlex
 from collections.abc import Sequence
 
+import msgspec
+
 from deployment.errors import StackError
 from deployment.local.directories import Layout
-from deployment.local.native.program import Program
 
 # Marks every process of a stack, so that one that outlived its supervisor can be found.
 DIRECTORY_VARIABLE = "LEASE_STACK_DIRECTORY"
@@ -50,6 +51,27 @@ silent=true
 [rpcinterface:supervisor]
 supervisor.rpcinterface_factory = supervisor.rpcinterface:make_main_rpcinterface
 """
+
+
+class Program(msgspec.Struct, frozen=True, kw_only=True):
+    """One process as the process manager runs it: what, as whom, and how it likes to be stopped."""
+
+    # Unique; also the name of its log file.
+    name: str
+    # Program and arguments; no shell is involved.
+    command: tuple[str, ...]
+    # Working directory.
+    directory: str
+    # Added to the process manager's own environment.
+    environment: dict[str, str] = {}
+    # Account to run under; None: the one of the process manager.
+    user: str | None = None
+    # Signal that asks it to finish, without "SIG".
+    stop_signal: str = "TERM"
+    # Seconds it has for that before it is killed.
+    stop_wait_s: int = 12
+    # Whether its children are asked to finish too. They are always killed with it.
+    signal_group: bool = True
 
 
 def render(layout: Layout, programs: Sequence[Program]) -> str:

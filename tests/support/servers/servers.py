@@ -15,7 +15,7 @@ import psycopg
 from deployment import credentials, database_setup
 from deployment.local.console import Terminal
 from deployment.local.native import server_binaries
-from deployment.local.native.server_packages import ensure
+from deployment.local.native.server_binaries import ensure
 from deployment.local.stack import Stack
 from deployment.local.temporary import temporary_stack
 from deployment.roles import AMQP_USER, DATABASE, OWNER

@@ -11,13 +11,12 @@ import pytest
 from deployment.credentials import generate, load_or_create, rotate_ledger_key
 from deployment.database_setup import role_url
 from deployment.errors import StackError
-from deployment.local.console import Silent
+from deployment.local.console import Reporter
 from deployment.local.directories import Layout
 from deployment.local.native.os_account import Account
 from deployment.local.native.plan import Plan
-from deployment.local.native.program import Program
 from deployment.local.native.server_binaries import Tools
-from deployment.local.native.supervisord_config import render
+from deployment.local.native.supervisord_config import Program, render
 from deployment.local.ports import Ports
 from deployment.local.settings import Addresses, Settings
 from deployment.roles import MIGRATIONS, SERVICES
@@ -181,4 +180,4 @@ def test_plan_writes_nothing(tmp_path: Path) -> None:
     """Only `prepare` touches the disk."""
     make_plan(Settings(run_dir=tmp_path))
     assert list(tmp_path.iterdir()) == []
-    assert Silent().say("nothing") is None  # type: ignore[func-returns-value]
+    assert Reporter().say("nothing") is None  # type: ignore[func-returns-value]

@@ -10,7 +10,7 @@ import pytest
 
 from deployment.errors import StackError
 from deployment.local import compose_backend, directories, preflight
-from deployment.local import ephemeral_ports as ephemeral
+from deployment.local import ports as ephemeral
 from deployment.local.directories import MARKER, Layout
 from deployment.local.native.os_account import Account
 from deployment.local.native.supervisord import Supervisor

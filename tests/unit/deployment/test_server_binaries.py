@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 
 from deployment.errors import StackError
-from deployment.local.console import Silent
-from deployment.local.native import server_binaries, server_packages
+from deployment.local.console import Reporter
+from deployment.local.native import server_binaries
 
 
-class Recorder(Silent):
+class Recorder(Reporter):
     """Keeps what was said."""
 
     def __init__(self) -> None:
@@ -23,27 +23,27 @@ def no_programs(name: str) -> str | None:
     return None
 
 
-def only(*names: str) -> server_packages.Which:
+def only(*names: str) -> server_binaries.Which:
     return lambda name: f"/usr/bin/{name}" if name in names else None
 
 
 def test_install_commands_by_system() -> None:
     """apt-get for root, with sudo where it asks nothing, brew for a user of macOS."""
     missing = ("postgresql", "rabbitmq-server")
-    root = server_packages.commands(missing, root=True, sudo=False, which=only("apt-get"))
+    root = server_binaries.install_commands(missing, root=True, sudo=False, which=only("apt-get"))
     assert root[-1] == ["apt-get", "install", "-y", "--no-install-recommends", *missing]
-    user = server_packages.commands(missing, root=False, sudo=True, which=only("apt-get"))
+    user = server_binaries.install_commands(missing, root=False, sudo=True, which=only("apt-get"))
     assert user[0][:3] == ["sudo", "-n", "apt-get"]
-    brew = server_packages.commands(missing, root=False, sudo=False, which=only("brew"))
+    brew = server_binaries.install_commands(missing, root=False, sudo=False, which=only("brew"))
     assert brew == [["brew", "install", "postgresql@16", "rabbitmq"]]
 
 
 def test_install_impossible_says_what_to_install() -> None:
     """Without rights or without a package manager, the message is a command or the servers' names."""
     with pytest.raises(StackError, match="sudo apt-get install rabbitmq-server"):
-        server_packages.commands(("rabbitmq-server",), root=False, sudo=False, which=only("apt-get"))
+        server_binaries.install_commands(("rabbitmq-server",), root=False, sudo=False, which=only("apt-get"))
     with pytest.raises(StackError, match=r"PostgreSQL 14 and RabbitMQ 3\.10, or newer"):
-        server_packages.commands(("postgresql",), root=True, sudo=False, which=no_programs)
+        server_binaries.install_commands(("postgresql",), root=True, sudo=False, which=no_programs)
 
 
 def test_installing_is_said_and_stops_no_other_server(
@@ -57,7 +57,7 @@ def test_installing_is_said_and_stops_no_other_server(
         (tmp_path / name).chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
     reporter = Recorder()
-    server_packages.ensure(("postgresql",), reporter)
+    server_binaries.ensure(("postgresql",), reporter)
     assert "Not installed: postgresql. Installing: " in reporter.said[0]
     assert log.read_text().splitlines() == ["update", "install -y --no-install-recommends postgresql"]
 
@@ -69,7 +69,7 @@ def test_failed_install_shows_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         (tmp_path / name).chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
     with pytest.raises(StackError) as caught:
-        server_packages.ensure(("postgresql",), Recorder())
+        server_binaries.ensure(("postgresql",), Recorder())
     assert "no space left" in caught.value.log
 
 
