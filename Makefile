@@ -13,11 +13,21 @@ WITH_STACK := exports="$$($(STACK_COMMAND) env)" && eval "$$exports" &&
 STAMP := .venv/installed-requirements.txt
 CODE := common deployment lease_svc payment_svc ledger_svc gateway_sandbox demo perf tests
 
-.PHONY: help up down ps logs env clean demo figures e2e-latency capacity soak perf-compare history collections resolution docs test lint types contracts unit integration e2e doors servers venv bench stress loadtest rotate-key reconcile replay tamper ledger-figures
+.PHONY: help venv servers up down ps logs env clean demo figures bench stress loadtest e2e-latency capacity soak collections resolution ledger-figures perf-compare history test lint types contracts unit integration e2e doors tamper reconcile replay rotate-key docs
 
-help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+help: ## List the targets by what they are for
+	@awk -F ':.*## ' '/^##@ / {printf "\n%s\n", substr($$0, 5)} /^[a-z0-9-]+:.*## / {printf "  %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
+##@ Set up
+venv: $(STAMP) ## Make .venv with the pinned packages
+
+$(STAMP): requirements.txt
+	@$(PYTHON) deployment/local/venv.py
+
+servers: $(STAMP) ## Install PostgreSQL and RabbitMQ where they are missing
+	@$(STACK_COMMAND) install
+
+##@ Run
 up: $(STAMP) ## Start the whole system in the background; returns when it is healthy
 	@$(STACK_COMMAND) up
 
@@ -33,41 +43,15 @@ logs: $(STAMP) ## Show the last lines of its logs (NAME=lease-api LINES=100)
 env: $(STAMP) ## Print its addresses with passwords: eval "$(make -s env)"
 	@$(STACK_COMMAND) env
 
-rotate-key: $(STAMP) ## Give the ledger a new signing key; the old public key stays known
-	@$(STACK_COMMAND) rotate-key
-
 clean: $(STAMP) ## Stop it and delete its data
 	@$(STACK_COMMAND) clean
 
-demo: up ## Start it, then tell a lease's life in the terminal
+demo: up ## Start it, then play a lease's life in the terminal, every claim checked
 	@$(WITH_STACK) .venv/bin/python -m demo
 
+##@ Measure
 figures: up ## Start it, then measure its headline figures against their thresholds
 	@$(WITH_STACK) .venv/bin/python -m perf.system.headline
-
-e2e-latency: servers ## Follow each command hop by hop on a private system (SECONDS=20 RATE=…)
-	@.venv/bin/python -m perf.system.hop_latency --seconds $(or $(SECONDS),20) $(if $(RATE),--rate $(RATE))
-
-capacity: servers ## Find the highest rate of creations that can be sustained, on a private system
-	@.venv/bin/python -m perf.system.capacity
-
-soak: servers ## The same load for a long time, on a private system: does anything grow? (RUN_TIME=30m)
-	@RUN_TIME=$(or $(RUN_TIME),30m) .venv/bin/python -m perf.system.soak $(if $(RATE),--rate $(RATE))
-
-perf-compare: servers ## Measure this checkout and another revision in turn (BASE=main)
-	@.venv/bin/python -m perf.system.compare_revisions $(BASE)
-
-history: up ## Measure this commit in every way, and add it to perf/history.jsonl
-	@$(WITH_STACK) .venv/bin/python -m perf.reporting.history record
-
-collections: servers ## Measure collections on a private system, also killed half way (LEASES=100000)
-	@LEASES=$(or $(LEASES),20000) .venv/bin/python -m perf.system.collections
-
-reconcile: $(STAMP) ## Compare the ledger with the outboxes, name and heal what differs (SINCE=2026-11-01, JSON=1)
-	@$(WITH_STACK) .venv/bin/python -m ledger_svc reconcile $(if $(SINCE),--since $(SINCE)) $(if $(JSON),--json)
-
-resolution: servers ## Take the gateway away amid attempts, on a private system: how soon is each resolved after its return? (ATTEMPTS=1000 OUTAGE=60s)
-	@.venv/bin/python -m perf.system.unknown_resolution --attempts $(or $(ATTEMPTS),1000) --outage $(or $(OUTAGE),60s)
 
 bench: servers ## Benchmark single operations against thresholds and this machine's stored figures (K=lease SAVE=1)
 	@.venv/bin/python -m perf.bench $(if $(K),-k "$(K)") $(if $(SAVE),--save)
@@ -76,23 +60,35 @@ stress: servers ## Press a private system in three ways (SCENARIO=storm USERS=50
 	@.venv/bin/python -m tests.performance.stress_tests $(SCENARIO) \
 		$(if $(USERS),--users $(USERS)) $(if $(OPERATIONS),--operations $(OPERATIONS))
 
-loadtest: up ## Start it, then load it with simulated users (USERS=10 SPAWN_RATE=1 RUN_TIME=5m), at RATE=100 requests a second, or at RATE=max
+loadtest: up ## Start it, then load it with simulated users (USERS=10 SPAWN_RATE=1 RUN_TIME=5m) or at a rate (RATE=100 or RATE=max)
 	@$(WITH_STACK) .venv/bin/python -m perf.loadtest
 
-replay: $(STAMP) ## Read the running system's stream again and compare it with the ledger (ARGS="rebuild --switch")
-	@$(WITH_STACK) .venv/bin/python -m ledger_svc replay $(ARGS)
+e2e-latency: servers ## Follow each command hop by hop on a private system (SECONDS=20 RATE=50)
+	@.venv/bin/python -m perf.system.hop_latency --seconds $(or $(SECONDS),20) $(if $(RATE),--rate $(RATE))
 
-ledger-figures: servers ## Measure the ledger's writer, and a ledger of ENTRIES=5000000 against one of 10,000
+capacity: servers ## Find the highest rate of creations that a private system sustains
+	@.venv/bin/python -m perf.system.capacity
+
+soak: servers ## Load a private system for a long time: does anything grow? (RUN_TIME=30m RATE=50)
+	@RUN_TIME=$(or $(RUN_TIME),30m) .venv/bin/python -m perf.system.soak $(if $(RATE),--rate $(RATE))
+
+collections: servers ## Measure a day's collections on a private system, also killed half way (LEASES=20000)
+	@LEASES=$(or $(LEASES),20000) .venv/bin/python -m perf.system.collections
+
+resolution: servers ## Take a private system's gateway away: when is each attempt resolved after its return? (ATTEMPTS=1000 OUTAGE=60s)
+	@.venv/bin/python -m perf.system.unknown_resolution --attempts $(or $(ATTEMPTS),1000) --outage $(or $(OUTAGE),60s)
+
+ledger-figures: servers ## Measure the ledger's writer, and a large ledger against one of 10,000 entries (ENTRIES=5000000)
 	@.venv/bin/python -m perf.bench.ledger --entries $(or $(ENTRIES),5000000)
 
-tamper: servers ## Falsify exports of a private system and see whether the verifier finds it all (TAMPERINGS=1000)
-	@TAMPERINGS=$(or $(TAMPERINGS),1000) .venv/bin/python -m perf.checks.tamper
+perf-compare: servers ## Measure this checkout and another revision in turn (BASE=main)
+	@.venv/bin/python -m perf.system.compare_revisions $(BASE)
 
-docs: $(STAMP) ## Generate docs/events, docs/openapi, docs/DECLINES.md, docs/PROBLEMS.md and the processes in compose.yaml
-	@.venv/bin/python -m common.docgen lease_svc payment_svc ledger_svc
-	@.venv/bin/python -m deployment.compose_file
+history: up ## Measure this commit in every way, and add it to perf/history.jsonl
+	@$(WITH_STACK) .venv/bin/python -m perf.reporting.history record
 
-test: servers ## Run everything that must pass, two at a time
+##@ Check
+test: servers ## Run all of the following but `doors` and `tamper`, two at a time
 	@$(MAKE) --no-print-directory --jobs=2 e2e integration unit lint types contracts
 
 lint: $(STAMP) ## Check style
@@ -116,10 +112,19 @@ e2e: servers ## Run the tests against whole systems
 doors: servers ## Run the commands of the performance guide, as they are written there, for a moment each
 	@$(PYTEST) tests/e2e -m long
 
-servers: $(STAMP)
-	@$(STACK_COMMAND) install
+tamper: servers ## Falsify exports of a private system: does the verifier find each? (TAMPERINGS=1000)
+	@TAMPERINGS=$(or $(TAMPERINGS),1000) .venv/bin/python -m perf.checks.tamper
 
-venv: $(STAMP) ## Make .venv with the pinned packages
+##@ Maintain
+reconcile: $(STAMP) ## Compare the ledger with the outboxes, name and heal what differs (SINCE=2026-11-01, JSON=1)
+	@$(WITH_STACK) .venv/bin/python -m ledger_svc reconcile $(if $(SINCE),--since $(SINCE)) $(if $(JSON),--json)
 
-$(STAMP): requirements.txt
-	@$(PYTHON) deployment/local/venv.py
+replay: $(STAMP) ## Read the running system's stream again and compare it with the ledger (ARGS="rebuild --switch")
+	@$(WITH_STACK) .venv/bin/python -m ledger_svc replay $(ARGS)
+
+rotate-key: $(STAMP) ## Give the ledger a new signing key; the old public key stays known
+	@$(STACK_COMMAND) rotate-key
+
+docs: $(STAMP) ## Generate the pages of events, OpenAPI, declines and problems, and the processes in compose.yaml
+	@.venv/bin/python -m common.docgen lease_svc payment_svc ledger_svc
+	@.venv/bin/python -m deployment.compose_file
