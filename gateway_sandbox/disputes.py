@@ -1,4 +1,4 @@
-"""The sandbox's disputes in SQLite, and the notices of them that are still to be sent; as in `book`."""
+"""The sandbox's disputes in SQLite, and the notices of them that are still to be sent; as in `charges`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The sandbox's refunds in SQLite: plain functions on one open connection, as in `book`."""
+"""The sandbox's refunds in SQLite: plain functions on one open connection, as in `charges`."""
 
 from __future__ import annotations
 

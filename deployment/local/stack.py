@@ -56,8 +56,8 @@ class Stack:
         """Bring everything up, or what is missing of it. Returns False when there was nothing to do.
 
         `asked` is a user's environment: a stack that was not taken down then has the settings that it was
-        started with, as `request` says; with None, this object's. Raises StackError, with what is running
-        left running, so that its logs can be read.
+        started with, as `requested_settings` says; with None, this object's. Raises StackError, with what is
+        running left running, so that its logs can be read.
         """
         reporter = reporter or Reporter()
         if said := self.layout.prepare(self._account):

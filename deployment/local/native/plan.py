@@ -68,7 +68,7 @@ class Plan:
 
     @property
     def port_fields(self) -> list[str]:
-        """Fields of Ports that this stack is going to listen on."""
+        """Names of the ports that this stack is going to listen on."""
         fields = ["amqp", "dist", "epmd"] if self.addresses.private_rabbitmq else []
         fields += ["postgres"] if self.addresses.private_postgres else []
         return fields + [service.port for service in self._services if service.port]

@@ -1,4 +1,4 @@
-"""The sandbox gateway over HTTP: the client of what `payment_svc/sandbox/` serves."""
+"""The sandbox gateway over HTTP: the client of what `gateway_sandbox` serves."""
 
 from __future__ import annotations
 
