@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from deployment.roles import SERVICES
 from perf.checks.private_system import SystemTotals
 from perf.load import references
 from perf.load.driver import Driver, Phase
@@ -62,7 +63,7 @@ async def test_capacity_and_soak(system: System) -> None:
     groups = {series.group for series in run.series}
     assert groups >= {"CPU", "Memory", "Messages waiting", "Transactions", "Throughput"}
     sampled = {series.name for series in run.series if series.group == "CPU"}
-    assert sampled >= {"lease-worker", "payment-worker", "ledger-writer", "postgres", "rabbitmq"}
+    assert sampled >= {service.name for service in SERVICES} | {"postgres", "rabbitmq"}
     assert "Slopes" in page.render(run)
     await come_to_rest(system)
 

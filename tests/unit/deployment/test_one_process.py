@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from deployment import compose_file
-from deployment.roles import HTTP_SERVICES, PROJECT
+from deployment.roles import HTTP_SERVICES, PROJECT, SERVICES
 
 # With a port, a login to the database of its own, and the address of the gateway.
 ENTRY = """\
@@ -96,6 +96,12 @@ def test_one_entry_adds_a_process(tmp_path: Path) -> None:
     assert there["depends_on"].keys() == {"migrate", "rabbitmq", "gateway"}
     assert "report-api-secrets" in compose["volumes"]
     assert "REPORT_SVC_PASSWORD_FILE" in compose["services"]["migrate"]["environment"]
+
+
+def test_pages_name_every_process() -> None:
+    """An operator finds each process of `make ps` in the documents."""
+    pages = "".join(page.read_text() for page in (PROJECT / "docs").rglob("*.md"))
+    assert [service.name for service in SERVICES if service.name not in pages] == []
 
 
 @pytest.mark.parametrize("port", HTTP_SERVICES)
