@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -110,3 +111,13 @@ def test_default_ports_are_the_processes_own(port: str) -> None:
     service = HTTP_SERVICES[port]
     module = importlib.import_module(f"{service.module}.{'bootstrap' if service.role else '__main__'}")
     assert service.default_port == module.PORT
+
+
+def test_the_image_holds_every_package_that_a_container_runs() -> None:
+    """What compose.yaml starts, and all that it imports of ours, is sent to the builder."""
+    sent = set(re.findall(r"^!(\w+)$", (PROJECT / ".dockerignore").read_text(), re.MULTILINE))
+    services = yaml.safe_load((PROJECT / "compose.yaml").read_text())["services"]
+    ours = [each for each in services.values() if each["image"] == "lease-payment-orchestration"]
+    run = {each["command"][0].partition(".")[0] for each in ours}
+    assert {"deployment", "gateway_sandbox", "lease_svc"} <= run
+    assert run | {"common"} <= sent
