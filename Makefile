@@ -88,7 +88,7 @@ ledger-figures: servers ## Measure the ledger's writer, and a ledger of ENTRIES=
 tamper: servers ## Falsify exports of a private system and see whether the verifier finds it all (TAMPERINGS=1000)
 	@TAMPERINGS=$(or $(TAMPERINGS),1000) .venv/bin/python -m perf.checks.tamper
 
-docs: $(STAMP) ## Generate docs/events, docs/openapi, docs/DECLINES.md and docs/PROBLEMS.md
+docs: $(STAMP) ## Generate the events, OpenAPI, decline codes and problems of docs/reference from the code
 	@.venv/bin/python -m common.docgen lease_svc payment_svc ledger_svc
 
 test: servers ## Run everything that must pass, two at a time

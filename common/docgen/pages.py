@@ -62,11 +62,11 @@ class Documented(msgspec.Struct, frozen=True, kw_only=True):
     app: web.Application  # its front, as it is served
     catalogue: Mapping[str, type[msgspec.Struct]] = {}  # event type → type of its data
     examples: Mapping[str, Event] = {}  # event type → one whole event
-    pages: Mapping[str, str] = {}  # any other page: its path below docs/, and its text
+    pages: Mapping[str, str] = {}  # any other page: its path below docs/reference/, and its text
 
 
 def files(services: Iterable[Documented]) -> dict[str, str]:
-    """Every generated file: its path below docs/, and its text."""
+    """Every generated file: its path below docs/reference/, and its text."""
     made: dict[str, str] = {}
     rows = []
     for service in services:
@@ -77,7 +77,7 @@ def files(services: Iterable[Documented]) -> dict[str, str]:
             made[f"{_EVENTS}/{type_}.md"] = _page(type_, model, example)
             made[f"{_EVENTS}/schemas/{type_}.json"] = _pretty(encode(schema(type_, model, example.source)))
             rows.append((f"[`{type_}`]({type_}.md)", f"`{example.source}`", sentence(model)))
-    made["PROBLEMS.md"] = _HEAD + _PROBLEMS + table(_PROBLEM_HEAD, types.table())
+    made["problems.md"] = _HEAD + _PROBLEMS + table(_PROBLEM_HEAD, types.table())
     made[f"{_EVENTS}/README.md"] = (
         _HEAD
         + _INTRODUCTION
