@@ -125,6 +125,6 @@ replay: $(STAMP) ## Read the running system's stream again and compare it with t
 rotate-key: $(STAMP) ## Give the ledger a new signing key; the old public key stays known
 	@$(STACK_COMMAND) rotate-key
 
-docs: $(STAMP) ## Generate the pages of events, OpenAPI, declines and problems, and the processes in compose.yaml
+docs: $(STAMP) ## Write the generated pages of docs/reference, and the processes in compose.yaml
 	@.venv/bin/python -m common.docgen lease_svc payment_svc ledger_svc
 	@.venv/bin/python -m deployment.compose_file

@@ -1,4 +1,4 @@
-"""`python -m common.docgen [--into docs] lease_svc payment_svc …`: write the generated pages."""
+"""`python -m common.docgen [--into docs/reference] lease_svc payment_svc …`: write the generated pages."""
 
 import argparse
 from collections.abc import Sequence
@@ -28,7 +28,9 @@ def documented(packages: Sequence[str]) -> list[Documented]:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="python -m common.docgen", description="Write the generated pages.")
-    parser.add_argument("--into", type=Path, default=Path("docs"), help="folder (default: docs)")
+    parser.add_argument(
+        "--into", type=Path, default=Path("docs/reference"), help="folder (default: docs/reference)"
+    )
     parser.add_argument("packages", nargs="+", help="services, each with a module `entrypoints.docs`")
     chosen = parser.parse_args()
     write(chosen.into, files(documented(chosen.packages)))

@@ -23,16 +23,15 @@ _READERS = {
 _INTRODUCTION = """\
 # Events
 
-Everything that happens is told once, as a [CloudEvents 1.0](https://github.com/cloudevents/spec) message in
-structured JSON (`application/cloudevents+json`), published to the topic exchange `events` with its type as
-routing key. An event says all that a projection or an auditor needs, and its bytes never change afterwards.
+Each event is one [CloudEvents 1.0](https://github.com/cloudevents/spec) message in structured JSON
+(`application/cloudevents+json`), published to the topic exchange `events` with its type as routing key. It
+has all that a projection or an auditor needs, and its bytes never change.
 
 Rules for a reader:
 
 - **Order and repeats.** `sequence` counts 1, 2, 3 … without gaps for each `source` and `subject` (the lease).
-  A number already seen is a repeat and changes nothing; one that is too far ahead says that something is
-  missing.
-- **Growth.** A field may be added; pass over those you do not know. A changed meaning is a new type.
+  Ignore a number that you have seen. A number that is too far ahead means that an event is missing.
+- **Growth.** Fields may be added; ignore those you do not know. A changed meaning is a new type.
 - **Money** is an integer of the currency's minor unit (cents), **days** are `YYYY-MM-DD`, **instants** are
   RFC 3339 in UTC with microseconds.
 - **Batches.** Under load, events of one type and of different leases share a message
@@ -62,11 +61,11 @@ class Documented(msgspec.Struct, frozen=True, kw_only=True):
     app: web.Application  # its front, as it is served
     catalogue: Mapping[str, type[msgspec.Struct]] = {}  # event type → type of its data
     examples: Mapping[str, Event] = {}  # event type → one whole event
-    pages: Mapping[str, str] = {}  # any other page: its path below docs/, and its text
+    pages: Mapping[str, str] = {}  # any other page: its path below docs/reference/, and its text
 
 
 def files(services: Iterable[Documented]) -> dict[str, str]:
-    """Every generated file: its path below docs/, and its text."""
+    """Every generated file: its path below docs/reference/, and its text."""
     made: dict[str, str] = {}
     rows = []
     for service in services:
@@ -77,11 +76,11 @@ def files(services: Iterable[Documented]) -> dict[str, str]:
             made[f"{_EVENTS}/{type_}.md"] = _page(type_, model, example)
             made[f"{_EVENTS}/schemas/{type_}.json"] = _pretty(encode(schema(type_, model, example.source)))
             rows.append((f"[`{type_}`]({type_}.md)", f"`{example.source}`", sentence(model)))
-    made["PROBLEMS.md"] = _HEAD + _PROBLEMS + table(_PROBLEM_HEAD, types.table())
+    made["problems.md"] = _HEAD + _PROBLEMS + table(_PROBLEM_HEAD, types.table())
     made[f"{_EVENTS}/README.md"] = (
         _HEAD
         + _INTRODUCTION
-        + table(("type", "source", "what it tells"), rows)
+        + table(("type", "source", "meaning"), rows)
         + "\n## The envelope\n\n"
         + "Every event has these fields; `data` is described on the type's own page.\n\n"
         + _field_table(fields(Event))
@@ -123,7 +122,7 @@ def _openapi(app: web.Application) -> bytes:
 def _page(type_: str, model: type[msgspec.Struct], example: Event) -> str:
     parts = [
         f"{_HEAD}# `{type_}`\n\n{sentence(model)}\n",
-        f"Told by `{example.source}`. Read by {_readers(type_)}. "
+        f"Published by `{example.source}`. Read by {_readers(type_)}. "
         f"[JSON Schema](schemas/{type_}.json) · [all events](README.md)\n",
         f"## `data`\n\n{_field_table(fields(model))}",
     ]

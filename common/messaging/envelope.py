@@ -40,7 +40,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
     correlationid: Annotated[str, Meta(description="the command at the start of it all")]
     causationid: Annotated[str, Meta(description="the command or event that caused this one")]
     traceparent: Annotated[str | None, Meta(description="W3C trace context of the request")] = None
-    data: Annotated[msgspec.Raw, Meta(description="the type's own fields, see docs/events/")]
+    data: Annotated[msgspec.Raw, Meta(description="the type's own fields, see docs/reference/events/")]
 
 
 class Command(msgspec.Struct, frozen=True, kw_only=True):

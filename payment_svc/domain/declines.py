@@ -1,7 +1,7 @@
 """Why an issuer said no, and what to do about it: one table, one row per decline code.
 
-The table is `decline_codes.csv`; docs/DECLINES.md shows it. `soft` means that the same card may well work
-later, `hard` that it will not. The advice is for whoever has to act:
+The table is `decline_codes.csv`; docs/reference/decline-codes.md shows it. `soft` means that the same card
+may well work later, `hard` that it will not. The advice is for whoever has to act:
 
 - `retry_later`: charge the same payment method again another day
 - `update_instrument`: this one will not work again; ask the customer for another

@@ -75,7 +75,7 @@ def pages() -> dict[str, str]:
     """Tables that are data in this service and of interest to others."""
     head = ("code", "class", "advice", "meaning", "source")
     rows = [(f"`{r.code}`", r.class_, f"`{r.advice}`", r.meaning, r.source) for r in TABLE.values()]
-    return {"DECLINES.md": _DECLINES + table(head, rows)}
+    return {"decline-codes.md": _DECLINES + table(head, rows)}
 
 
 def examples() -> dict[str, Event]:

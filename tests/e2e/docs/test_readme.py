@@ -12,8 +12,8 @@ from deployment.roles import PROJECT
 from tests.support import shells
 from tests.support.system.system import System
 
-README, AUDIT = PROJECT / "README.md", PROJECT / "docs" / "AUDIT.md"
-PAGES = [page for page in (README, *sorted((PROJECT / "docs").glob("*.md"))) if shells.blocks(page)]
+README, AUDIT = PROJECT / "README.md", PROJECT / "docs" / "how-to" / "verify-the-ledger.md"
+PAGES = [page for page in (README, *sorted((PROJECT / "docs").rglob("*.md"))) if shells.blocks(page)]
 PORTS = {"lease": 8000, "payment": 8001, "ledger": 8002, "gateway": 8003}
 # Stands in for a program: it does nothing well, and `curl` answers without a line's end, as ours do.
 STAND_IN = """#!/bin/sh
