@@ -9,16 +9,14 @@ from common.kernel.clock import rfc3339
 from common.kernel.ids import uuid7
 from common.messaging.envelope import Event
 from lease_svc.application.unit_of_work import Batch
-from lease_svc.contracts.events import (
-    SOURCE,
+from lease_svc.contracts.consumed_events import (
     Autopay,
     LateFeeAssessed,
-    LeasePaidOff,
-    LeaseReopened,
     MoneyTakenBack,
     PaymentSucceeded,
     PayoffSucceeded,
 )
+from lease_svc.contracts.events import SOURCE, LeasePaidOff, LeaseReopened
 from lease_svc.domain import lease as domain
 from lease_svc.domain.lease import Lease
 

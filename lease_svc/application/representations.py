@@ -9,7 +9,9 @@ from msgspec.structs import replace
 
 from common.kernel.clock import rfc3339
 from common.kernel.money import MinorUnits
-from lease_svc.contracts.events import Autopay, AutopayStop, Contract, Instalment, Status
+from lease_svc.contracts.consumed_events import Autopay, AutopayStop
+from lease_svc.contracts.events import Contract, Instalment
+from lease_svc.contracts.values import Status
 from lease_svc.domain.lease import Lease
 
 encode = msgspec.json.Encoder().encode

@@ -1,4 +1,4 @@
-"""What the lease service tells, and what it understands of the payment service's events."""
+"""The events that the lease service publishes."""
 
 from datetime import date
 from typing import Annotated, Literal
@@ -8,12 +8,9 @@ from msgspec import Meta
 
 from common.kernel.day_count import DayCount
 from common.kernel.money import MinorUnits
-from lease_svc.contracts.commands import Fee, LateFee
-from lease_svc.domain.schedule import Frequency
+from lease_svc.contracts.values import Allocation, Fee, Frequency, LateFee
 
 SOURCE = "/lease-svc"
-
-Status = Literal["active", "delinquent", "paid_off", "cancelled", "charged_off"]
 
 
 class Instalment(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,15 +69,6 @@ class LeasePaidOff(msgspec.Struct, frozen=True, kw_only=True):
     cause: Annotated[Literal["payment", "payoff"], Meta(description="what brought the balance to zero")]
 
 
-class Allocation(msgspec.Struct, frozen=True, kw_only=True):
-    """Money by what it is for; minor units."""
-
-    late_fees: MinorUnits
-    fees: MinorUnits
-    interest: MinorUnits
-    principal: MinorUnits
-
-
 class LeaseCancelled(msgspec.Struct, frozen=True, kw_only=True):
     """`lease.cancelled`: closed before any money was collected; nothing is owed any longer."""
 
@@ -124,82 +112,3 @@ CATALOGUE: dict[str, type[msgspec.Struct]] = {
     "lease.charged_off": LeaseChargedOff,
     "lease.reopened": LeaseReopened,
 }
-
-
-class AutopayStop(msgspec.Struct, frozen=True, kw_only=True):
-    """Why autopay charges nothing of a lease, until it is taken up again with a payment method."""
-
-    reason: Annotated[str, Meta(description='"hard_decline": the issuer has declined the method for good')]
-    since: Annotated[str, Meta(description="RFC 3339")]
-    attempt_id: Annotated[str | None, Meta(description="the attempt that was declined; null: not known")]
-
-
-class Autopay(msgspec.Struct, frozen=True, kw_only=True):
-    """What is needed here of `lease.autopay_changed`: autopay as it is from then on."""
-
-    autopay: bool
-    payment_method: str | None
-    autopay_stopped: AutopayStop | None
-
-
-class PaymentSucceeded(msgspec.Struct, frozen=True, kw_only=True):
-    """What is needed here of `payment.succeeded`."""
-
-    attempt_id: str
-    number: int  # of the instalment
-    amount: int  # minor units collected
-    allocation: Allocation  # what the money was for
-
-
-class Waived(msgspec.Struct, frozen=True, kw_only=True):
-    """What a payoff has waived."""
-
-    late_fees: MinorUnits = 0
-
-
-class SettledInstalment(msgspec.Struct, frozen=True, kw_only=True):
-    """What a payoff made of an instalment."""
-
-    number: int
-    status: Literal["paid", "cancelled"]
-    amount_paid: int  # minor units
-    late_fees_waived: int = 0  # minor units that it asks for no longer
-
-
-class PayoffSucceeded(msgspec.Struct, frozen=True, kw_only=True):
-    """What is needed here of `payoff.succeeded`."""
-
-    attempt_id: str
-    amount: int  # minor units collected
-    allocation: Allocation  # what the money was for; interest, net of credits, may be negative
-    interest_saved: int  # minor units no longer owed, or paid ahead and not earned
-    refund_due: int = 0  # minor units of these that were paid ahead and go back to the customer
-    waived: Waived = Waived()  # what was owed beside and is no longer
-    instalments: list[SettledInstalment]  # those that were open
-
-
-class ChangedInstalment(msgspec.Struct, frozen=True, kw_only=True):
-    """An instalment after money was taken back from it."""
-
-    number: int
-    status: str
-    amount: int  # minor units it asks for
-    amount_paid: int  # minor units
-    amount_due: int  # minor units left on it
-
-
-class MoneyTakenBack(msgspec.Struct, frozen=True, kw_only=True):
-    """What is needed here of `payment.refunded` and `payment.charged_back`."""
-
-    attempt_id: str  # of the refund or chargeback
-    amount: int  # minor units
-    allocation: Allocation  # what was undone
-    instalments: list[ChangedInstalment]  # those it changed
-    late_fees_owed_again: int = 0  # minor units that a payoff had waived
-
-
-class LateFeeAssessed(msgspec.Struct, frozen=True, kw_only=True):
-    """What is needed here of `lease.late_fee_assessed`."""
-
-    number: int  # of the instalment
-    amount: int  # minor units; what the instalment costs more

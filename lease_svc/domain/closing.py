@@ -9,7 +9,8 @@ from datetime import datetime
 import msgspec
 
 from lease_svc.contracts.commands import CancelLease, ChargeOffLease
-from lease_svc.contracts.events import LeaseCancelled, LeaseChargedOff, Status
+from lease_svc.contracts.events import LeaseCancelled, LeaseChargedOff
+from lease_svc.contracts.values import Status
 from lease_svc.domain.lease import Change, Lease
 
 encode = msgspec.json.Encoder().encode

@@ -8,19 +8,15 @@ import msgspec
 
 from common.kernel.ids import payment_id
 from lease_svc.contracts.commands import CreateLease
-from lease_svc.contracts.events import (
-    Allocation,
+from lease_svc.contracts.consumed_events import (
     Autopay,
-    Contract,
-    Instalment,
     LateFeeAssessed,
-    LeasePaidOff,
-    LeaseReopened,
     MoneyTakenBack,
     PaymentSucceeded,
     PayoffSucceeded,
-    Status,
 )
+from lease_svc.contracts.events import Contract, Instalment, LeasePaidOff, LeaseReopened
+from lease_svc.contracts.values import Allocation, Status
 from lease_svc.domain import instalments, schedule
 from lease_svc.domain.instalments import Due
 

@@ -8,19 +8,16 @@ integers, so that a tie is a tie when it is rounded half-even.
 from collections.abc import Sequence
 from datetime import date
 from math import lcm
-from typing import Final, Literal, NamedTuple
+from typing import Final, NamedTuple
 
 from msgspec import Struct
 
 from common.kernel import day_count as calendar
 from common.kernel.day_count import FIRST_DAY, LAST_DAY, DayCount
 from common.kernel.money import half_even, is_currency, rate_ratio
+from lease_svc.contracts.values import PRINCIPAL_MAX, TERM_MAX, Frequency
 from lease_svc.domain.annuity import level_instalment
 
-Frequency = Literal["weekly", "biweekly", "semimonthly", "monthly"]
-
-PRINCIPAL_MAX: Final = 10**12  # minor units
-TERM_MAX: Final = 520  # instalments: ten years of weeks
 FIRST_PERIOD_MAX_DAYS: Final = 100
 _PERIODS_PER_YEAR: Final[dict[Frequency, int]] = {
     "weekly": 52,

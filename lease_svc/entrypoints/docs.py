@@ -13,11 +13,13 @@ from common.web.command_endpoint import CommandFront
 from common.web.server import build_app
 from lease_svc.application import representations
 from lease_svc.bootstrap import TITLE
-from lease_svc.contracts.commands import CancelLease, ChargeOffLease, CreateLease, Fee, LateFee, NewLease
+from lease_svc.contracts.commands import CancelLease, ChargeOffLease, CreateLease
 from lease_svc.contracts.events import CATALOGUE, SOURCE
+from lease_svc.contracts.values import Fee, LateFee
 from lease_svc.domain import closing
 from lease_svc.domain import lease as domain
 from lease_svc.domain.lease import Lease
+from lease_svc.entrypoints.http.requests import NewLease
 from lease_svc.entrypoints.http.routes import LeaseApi
 
 LEASE_ID = "01982f3a-6c00-7000-8000-00000000a000"

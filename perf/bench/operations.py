@@ -17,8 +17,9 @@ from lease_svc.adapters.postgres import lease_repository as leases
 from lease_svc.application.command_handlers import LeaseUnit, create_lease
 from lease_svc.application.representations import view
 from lease_svc.application.unit_of_work import Batch
-from lease_svc.contracts.commands import CreateLease, NewLease
+from lease_svc.contracts.commands import CreateLease
 from lease_svc.domain import schedule
+from lease_svc.entrypoints.http.requests import NewLease
 from ledger_svc.contracts.envelope import data_of, decode
 from ledger_svc.entrypoints.http.schemas import Trail
 from ledger_svc.log import repository as ledger

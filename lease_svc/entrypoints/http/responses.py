@@ -1,23 +1,11 @@
-"""What the lease service's routes take and answer, beside the lease itself (render.py)."""
+"""What the lease service's routes answer, beside the lease itself (application/representations.py)."""
 
 from typing import Annotated
 
 import msgspec
 from msgspec import Meta
 
-from common.web.pagination import PageQuery
 from lease_svc.application.representations import LeaseSummary
-from lease_svc.contracts.commands import CustomerId
-from lease_svc.contracts.events import Status
-
-
-class LeaseFilter(PageQuery, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Query of `GET /api/v1/leases`."""
-
-    customer_id: Annotated[CustomerId | None, Meta(description="the lessor's own name for the customer")] = (
-        None
-    )
-    status: Annotated[Status | None, Meta(description="what became of it")] = None
 
 
 class LeaseList(msgspec.Struct, frozen=True, kw_only=True):

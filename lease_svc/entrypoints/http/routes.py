@@ -20,10 +20,11 @@ from common.web.routes import NoQuery, Route, json_response, path_id
 from common.web.validation import read_query
 from lease_svc.adapters.postgres import lease_repository
 from lease_svc.application.representations import LeaseView, summary, view
-from lease_svc.contracts.commands import CancelLease, ChargeOffLease, Closing, CreateLease, NewLease, rules
+from lease_svc.contracts.commands import CancelLease, ChargeOffLease, CreateLease
 from lease_svc.contracts.events import SOURCE
 from lease_svc.domain.lease import Lease
-from lease_svc.entrypoints.http.responses import History, HistoryItem, LeaseFilter, LeaseList
+from lease_svc.entrypoints.http.requests import Closing, LeaseFilter, NewLease, rules
+from lease_svc.entrypoints.http.responses import History, HistoryItem, LeaseList
 
 queries = lease_repository.queries
 

@@ -12,7 +12,8 @@ from common.kernel.ids import uuid7
 from common.messaging.envelope import Command, Outcome, encode
 from common.postgres.pool import Pool, transaction
 from lease_svc.application.command_handlers import LeaseUnit
-from lease_svc.contracts.commands import CancelLease, ChargeOffLease, CreateLease, NewLease
+from lease_svc.contracts.commands import CancelLease, ChargeOffLease, CreateLease
+from lease_svc.entrypoints.http.requests import NewLease
 from ledger_svc.accounting import recorded_closings, totals
 from ledger_svc.accounting.recorded_closings import Recorded
 from ledger_svc.accounting.totals import Amounts

@@ -15,9 +15,11 @@ from common.messaging.envelope import Command, Event, Outcome, encode
 from lease_svc.application import command_handlers as lease_handlers
 from lease_svc.application import representations
 from lease_svc.application.unit_of_work import Batch as LeaseBatch
-from lease_svc.contracts.commands import CancelLease, ChargeOffLease, CreateLease, Fee, LateFee, NewLease
+from lease_svc.contracts.commands import CancelLease, ChargeOffLease, CreateLease
+from lease_svc.contracts.values import Fee, LateFee
 from lease_svc.domain import closing as lease_closing
 from lease_svc.domain import lease as leases
+from lease_svc.entrypoints.http.requests import NewLease
 from payment_svc.application import autopay_commands, command_handlers, quote_commands, refund_commands
 from payment_svc.application.collection_run import Counts, Run, run_id_of, work_through
 from payment_svc.application.gateway import Charged, ChargeResult, Declined, NoAnswer, NotReached

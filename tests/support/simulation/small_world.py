@@ -14,8 +14,9 @@ from common.messaging.envelope import Command, Event
 from lease_svc.application import command_handlers as lease_handlers
 from lease_svc.application import event_handlers
 from lease_svc.application.unit_of_work import Batch as LeaseBatch
-from lease_svc.contracts.commands import CancelLease, ChargeOffLease, CreateLease, NewLease
+from lease_svc.contracts.commands import CancelLease, ChargeOffLease, CreateLease
 from lease_svc.domain.lease import Change, Lease
+from lease_svc.entrypoints.http.requests import NewLease
 from payment_svc.application import (
     autopay_commands,
     collection_run,

@@ -7,7 +7,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import initialize, invariant, rule
 
 from common.kernel.ids import uuid7
-from lease_svc.contracts.commands import CreateLease, Fee, LateFee, NewLease
+from lease_svc.contracts.commands import CreateLease
+from lease_svc.contracts.values import Fee, LateFee
+from lease_svc.entrypoints.http.requests import NewLease
 from tests.support.fakes.scripted_gateway import PLANS, Plan
 from tests.support.servers.database import empty
 from tests.support.simulation.commands import Commands

@@ -6,13 +6,13 @@ from typing import Any
 import pytest
 
 from lease_svc.contracts.commands import CancelLease, ChargeOffLease
-from lease_svc.contracts.events import (
+from lease_svc.contracts.consumed_events import (
     ChangedInstalment,
     LateFeeAssessed,
     MoneyTakenBack,
     PayoffSucceeded,
-    Status,
 )
+from lease_svc.contracts.values import Status
 from lease_svc.domain import closing
 from lease_svc.domain.lease import Lease
 from tests.unit.lease_svc.test_lease import LATER, LEASE, amounts, create, parts, payment

@@ -10,25 +10,24 @@ from hypothesis import strategies as st
 
 from common.kernel.ids import payment_id
 from lease_svc.application import representations
-from lease_svc.contracts.commands import CreateLease, NewLease, rules
-from lease_svc.contracts.events import (
-    Allocation,
+from lease_svc.contracts.commands import CreateLease
+from lease_svc.contracts.consumed_events import (
     Autopay,
     ChangedInstalment,
-    Contract,
-    Instalment,
     LateFeeAssessed,
-    LeaseCreated,
     MoneyTakenBack,
     PaymentSucceeded,
     PayoffSucceeded,
     SettledInstalment,
     Waived,
 )
+from lease_svc.contracts.events import Contract, Instalment, LeaseCreated
+from lease_svc.contracts.values import Allocation
 from lease_svc.domain import instalments
 from lease_svc.domain import lease as domain
 from lease_svc.domain.lease import Lease
 from lease_svc.domain.schedule import ScheduleError
+from lease_svc.entrypoints.http.requests import NewLease, rules
 
 LEASE = "01890a5d-ac96-774b-8bce-b302099a8057"
 NOW = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)

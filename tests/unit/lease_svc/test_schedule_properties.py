@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lease_svc.domain.schedule import Frequency, Schedule, ScheduleError, Terms, build
+from lease_svc.contracts.values import Frequency
+from lease_svc.domain.schedule import Schedule, ScheduleError, Terms, build
 
 STARTS = st.dates(date(2022, 12, 1), date(2029, 1, 31))
 RATES = st.one_of(
