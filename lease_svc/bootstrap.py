@@ -13,17 +13,20 @@ from common.messaging.outbox_reconciliation import WithReconciliation
 from common.messaging.publisher import Publisher
 from common.messaging.reply_queue import ReplyInbox, ReplySender
 from common.messaging.worker import EVENT_PACE_S, CommandProcessor, EventProcessor
-from common.postgres.pool import open_pool
+from common.postgres.pool import Pool, open_pool
 from common.runtime.process import background, drained, serve
 from common.runtime.settings import Settings
 from common.web.command_endpoint import CommandFront
+from common.web.command_status import status_route
+from common.web.routes import Route
 from common.web.server import build_app, checks
+from lease_svc.adapters.postgres.lease_reader import LeaseReader
+from lease_svc.adapters.postgres.lease_repository import PostgresLeaseRepository
 from lease_svc.application.command_handlers import LeaseUnit
-from lease_svc.entrypoints.http.routes import LeaseApi
+from lease_svc.entrypoints.http.routes import TITLE, LeaseApi
 
 SCHEMA = "lease"
 PORT = 8000
-TITLE = "Lease service"
 COMMANDS_PER_MESSAGE = 20
 # A lease of 520 instalments takes 100 KB and 2 ms to make from a command of 400 bytes.
 COMMAND_BYTES_PER_BATCH = 64 * 1024
@@ -40,9 +43,14 @@ async def api(settings: Settings) -> AsyncIterator[None]:
         front = CommandFront(
             topology.LEASE_COMMANDS, publisher, replies, pool, per_message=COMMANDS_PER_MESSAGE
         )
-        app = build_app(TITLE, LeaseApi(pool, front).routes(), checks(pool, publisher))
+        app = build_app(TITLE, routes(pool, front), checks(pool, publisher))
         async with background(publisher.run(), replies.run()), serve(app, settings, PORT):
             yield
+
+
+def routes(pool: Pool, front: CommandFront) -> list[Route]:
+    """All routes of the front."""
+    return LeaseApi(LeaseReader(pool), front, status_route(pool)).routes()
 
 
 @asynccontextmanager
@@ -52,7 +60,7 @@ async def worker(settings: Settings) -> AsyncIterator[None]:
         publisher = Publisher(settings.amqp_url, "lease-relay", timeout_s=10)
         replies = ReplySender(settings.amqp_url, "lease-worker")
         relay = Relay("lease", pool, publisher)
-        unit = WithReconciliation(LeaseUnit())
+        unit = WithReconciliation(LeaseUnit(PostgresLeaseRepository()))
         commands = CommandProcessor(pool, unit, replies, relay.wake)
         consumers = [
             BatchConsumer(

@@ -13,10 +13,9 @@ from common.messaging.worker import Poison, SequenceGap
 from common.postgres.pool import Connection
 from common.web.command_status import status_url
 from common.web.problems.details import FieldError, problem
-from lease_svc.adapters.postgres import lease_repository
 from lease_svc.application import representations
 from lease_svc.application.event_handlers import EVENTS, apply
-from lease_svc.application.unit_of_work import Batch, token
+from lease_svc.application.unit_of_work import Batch, LeaseRepository, token
 from lease_svc.contracts.commands import CancelLease, ChargeOffLease, CreateLease
 from lease_svc.contracts.events import LeaseCancelled, LeaseChargedOff
 from lease_svc.domain import closing, schedule
@@ -80,28 +79,31 @@ COMMANDS: dict[
 class LeaseUnit:
     """The lease service's unit of work."""
 
+    def __init__(self, leases: LeaseRepository) -> None:
+        self._leases = leases
+
     async def carry_out(
         self, connection: Connection, commands: Sequence[Command]
     ) -> tuple[list[Outcome], list[Event]]:
         """Decide on a batch of commands and write what they change."""
         asked = [_decode(command) for command in commands]
         changed = {each.lease_id for each in asked if not isinstance(each, CreateLease)}
-        batch = Batch(await lease_repository.lock(connection, sorted(changed)) if changed else {})
+        batch = Batch(await self._leases.lock(connection, sorted(changed)) if changed else {})
         cancelled = [each.lease_id for each in asked if isinstance(each, CancelLease)]
         if cancelled:
-            batch.collected = await lease_repository.collected(connection, cancelled)
+            batch.collected = await self._leases.collected(connection, cancelled)
         now = utcnow()  # once they are locked: a lease's changes follow each other in time as well
         outcomes = [
             COMMANDS[command.type][1](batch, command, each, now)
             for command, each in zip(commands, asked, strict=True)
         ]
-        await batch.save(connection)
+        await batch.save(connection, self._leases)
         return outcomes, batch.events
 
     async def project(self, connection: Connection, events: Sequence[Event]) -> list[Event]:
         """Apply the payment service's events to the leases they are about."""
         now = utcnow()
-        batch = Batch(await lease_repository.lock(connection, sorted({event.subject for event in events})))
+        batch = Batch(await self._leases.lock(connection, sorted({event.subject for event in events})))
         for event in events:
             if event.type not in EVENTS:
                 raise Poison(f"unknown event {event.type}")
@@ -114,7 +116,7 @@ class LeaseUnit:
                 raise SequenceGap(f"{event.subject}: {event.sequence} after {lease.payment_sequence}")
             apply(batch, lease, event, now)
             batch.touch(lease)
-        await batch.save(connection)
+        await batch.save(connection, self._leases)
         return batch.events
 
 

@@ -42,6 +42,18 @@ class LeaseView(LeaseSummary, frozen=True, kw_only=True):
     schedule: Annotated[list[Instalment], Meta(description="the instalments, in order of number")]
 
 
+class HistoryItem(msgspec.Struct, frozen=True, kw_only=True):
+    """One change of a lease."""
+
+    version: Annotated[int, Meta(description="1, 2, 3 …")]
+    type: Annotated[str, Meta(description="the event's")]
+    occurred_at: Annotated[str, Meta(description="RFC 3339")]
+    status_before: str | None
+    status_after: str
+    balance: Annotated[int, Meta(description="minor units, after the change")]
+    data: Annotated[msgspec.Raw, Meta(description="what changed it")]
+
+
 class _Moving(msgspec.Struct, frozen=True, kw_only=True):
     lease_id: str
     status: str

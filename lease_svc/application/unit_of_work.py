@@ -1,6 +1,8 @@
 """What a batch of messages has loaded and changed, and the events it tells."""
 
+from collections.abc import Sequence
 from datetime import datetime
+from typing import Protocol
 
 import msgspec
 
@@ -9,9 +11,27 @@ from common.kernel.ids import uuid7
 from common.messaging.envelope import Command, Event
 from common.postgres.pool import Connection
 from common.web import read_your_writes
-from lease_svc.adapters.postgres import lease_repository
 from lease_svc.contracts.events import SOURCE
 from lease_svc.domain.lease import Change, Lease
+
+
+class LeaseRepository(Protocol):
+    """Where leases and their history are kept; everything happens in the caller's transaction."""
+
+    async def lock(self, connection: Connection, lease_ids: Sequence[str]) -> dict[str, Lease]:
+        """The leases with these ids, locked until the transaction ends; unknown ones are missing."""
+
+    async def collected(self, connection: Connection, lease_ids: Sequence[str]) -> set[str]:
+        """Those among these leases on which money was ever collected, also if it was given back since."""
+
+    async def insert(self, connection: Connection, leases: Sequence[Lease]) -> None:
+        """Write new leases."""
+
+    async def update(self, connection: Connection, leases: Sequence[Lease]) -> None:
+        """Write what has moved in leases that were locked."""
+
+    async def insert_history(self, connection: Connection, changes: Sequence[Change]) -> None:
+        """Write lines of history."""
 
 
 class Batch:
@@ -52,11 +72,11 @@ class Batch:
             )
         )
 
-    async def save(self, connection: Connection) -> None:
+    async def save(self, connection: Connection, repository: LeaseRepository) -> None:
         """Write it all; the events are the caller's to append."""
-        await lease_repository.insert(connection, list(self.new.values()))
-        await lease_repository.update(connection, list(self.touched.values()))
-        await lease_repository.insert_history(connection, self.changes)
+        await repository.insert(connection, list(self.new.values()))
+        await repository.update(connection, list(self.touched.values()))
+        await repository.insert_history(connection, self.changes)
 
 
 def token(lease: Lease) -> str:

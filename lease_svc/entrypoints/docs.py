@@ -10,9 +10,10 @@ from common.kernel.clock import rfc3339
 from common.messaging import topology
 from common.messaging.envelope import Event, encode
 from common.web.command_endpoint import CommandFront
+from common.web.command_status import status_route
 from common.web.server import build_app
+from lease_svc.adapters.postgres.lease_reader import LeaseReader
 from lease_svc.application import representations
-from lease_svc.bootstrap import TITLE
 from lease_svc.contracts.commands import CancelLease, ChargeOffLease, CreateLease
 from lease_svc.contracts.events import CATALOGUE, SOURCE
 from lease_svc.contracts.values import Fee, LateFee
@@ -20,7 +21,7 @@ from lease_svc.domain import closing
 from lease_svc.domain import lease as domain
 from lease_svc.domain.lease import Lease
 from lease_svc.entrypoints.http.requests import NewLease
-from lease_svc.entrypoints.http.routes import LeaseApi
+from lease_svc.entrypoints.http.routes import TITLE, LeaseApi
 
 LEASE_ID = "01982f3a-6c00-7000-8000-00000000a000"
 CREATED_AT = datetime(2026, 12, 1, 9, 30, tzinfo=UTC)
@@ -32,7 +33,7 @@ def documented() -> Documented:
     """This service for the generator."""
     nothing = cast(Any, None)  # the routes are asked for, never called
     front = CommandFront(topology.LEASE_COMMANDS, nothing, nothing, nothing)
-    app = build_app(TITLE, LeaseApi(nothing, front).routes(), {})
+    app = build_app(TITLE, LeaseApi(LeaseReader(nothing), front, status_route(nothing)).routes(), {})
     return Documented(name="lease", app=app, catalogue=CATALOGUE, examples=examples())
 
 

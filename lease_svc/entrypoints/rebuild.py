@@ -8,7 +8,7 @@ from common.postgres.pool import Connection
 from common.replay.cli import rebuild_projection
 from common.replay.projection_rebuild import Projection
 from common.replay.shadow_schema import Table
-from lease_svc.adapters.postgres import lease_repository
+from lease_svc.adapters.postgres.lease_repository import PostgresLeaseRepository
 from lease_svc.application.projection import Folded, fold
 
 LEASES = Table(
@@ -36,10 +36,11 @@ LEFT_OUT = {
 
 async def save(connection: Connection, folded: Sequence[Folded]) -> None:
     """Write leases with their history."""
+    repository = PostgresLeaseRepository()
     leases = [each.lease for each in folded]
-    await lease_repository.insert(connection, leases)
-    await lease_repository.update(connection, leases)
-    await lease_repository.insert_history(connection, [change for each in folded for change in each.history])
+    await repository.insert(connection, leases)
+    await repository.update(connection, leases)
+    await repository.insert_history(connection, [change for each in folded for change in each.history])
 
 
 PROJECTION = Projection(

@@ -13,7 +13,8 @@ from common.kernel.ids import uuid7
 from common.messaging.consumer import Delivery
 from common.messaging.envelope import COMMAND_CONTENT_TYPE, Command, Event, Outcome, encode
 from common.messaging.worker import CommandProcessor
-from lease_svc.adapters.postgres import lease_repository as leases
+from lease_svc.adapters.postgres.lease_reader import LeaseReader
+from lease_svc.adapters.postgres.lease_repository import PostgresLeaseRepository
 from lease_svc.application.command_handlers import LeaseUnit, create_lease
 from lease_svc.application.representations import view
 from lease_svc.application.unit_of_work import Batch
@@ -91,7 +92,9 @@ def coding_an_event() -> Operation:
 def creating_a_lease(bench: Workbench) -> Operation:
     """The worker's way of one command."""
     replies = _Replies()
-    process = CommandProcessor(bench.leases, LeaseUnit(), cast(Any, replies), lambda: None)
+    process = CommandProcessor(
+        bench.leases, LeaseUnit(PostgresLeaseRepository()), cast(Any, replies), lambda: None
+    )
     return Operation(
         name="lease_creation",
         what="one command: looked up in the inbox, carried out, written with outcome and event, committed",
@@ -105,13 +108,16 @@ def creating_a_lease(bench: Workbench) -> Operation:
 
 def retrieving_a_lease(bench: Workbench) -> Operation:
     """The front's way of GET /api/v1/leases/{id}."""
-    process = CommandProcessor(bench.leases, LeaseUnit(), cast(Any, _Replies()), lambda: None)
+    process = CommandProcessor(
+        bench.leases, LeaseUnit(PostgresLeaseRepository()), cast(Any, _Replies()), lambda: None
+    )
     commands = [_creation() for _ in range(LEASES_READ)]
     bench.run(process([_delivered(each) for each in commands]))
+    leases = LeaseReader(bench.leases)
     ids = cycle([msgspec.json.decode(each.data)["lease_id"] for each in commands])
 
     async def retrieve(lease_id: str) -> bytes:
-        return view((await leases.read(bench.leases, [lease_id]))[lease_id])
+        return view((await leases.leases([lease_id]))[lease_id])
 
     return Operation(
         name="lease_retrieval",

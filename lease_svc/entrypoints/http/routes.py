@@ -1,43 +1,36 @@
 """Routes of the lease service: thin."""
 
-from functools import partial
-from typing import Any
-
-import msgspec
 from aiohttp import web
 
-from common.kernel.clock import rfc3339
 from common.kernel.ids import uuid7
 from common.messaging.envelope import encode
-from common.postgres.pool import Pool
 from common.runtime.dataloader import BatchReader
 from common.web import pagination, read_your_writes
 from common.web.command_endpoint import CommandFront
-from common.web.command_status import status_route
 from common.web.pagination import PageQuery
 from common.web.problems.details import ProblemError
 from common.web.routes import NoQuery, Route, json_response, path_id
 from common.web.validation import read_query
-from lease_svc.adapters.postgres import lease_repository
+from lease_svc.adapters.postgres.lease_reader import LeaseReader
 from lease_svc.application.representations import LeaseView, summary, view
 from lease_svc.contracts.commands import CancelLease, ChargeOffLease, CreateLease
 from lease_svc.contracts.events import SOURCE
 from lease_svc.domain.lease import Lease
 from lease_svc.entrypoints.http.requests import Closing, LeaseFilter, NewLease, rules
-from lease_svc.entrypoints.http.responses import History, HistoryItem, LeaseList
+from lease_svc.entrypoints.http.responses import History, LeaseList
 
-queries = lease_repository.queries
-
+TITLE = "Lease service"
 LEASES = "leases"  # the list, in its cursors
 
 
 class LeaseApi:
     """Reads from the projection, and commands for the worker."""
 
-    def __init__(self, pool: Pool, commands: CommandFront) -> None:
-        self._pool = pool
+    def __init__(self, leases: LeaseReader, commands: CommandFront, status: Route) -> None:
+        self._reader = leases
         self._commands = commands
-        self._leases: BatchReader[str, Lease] = BatchReader(partial(lease_repository.read, pool))
+        self._status = status
+        self._leases: BatchReader[str, Lease] = BatchReader(leases.leases)
 
     def routes(self) -> list[Route]:
         """All routes of this service."""
@@ -97,7 +90,7 @@ class LeaseApi:
                 command=True,
                 problems=(404, 409),
             ),
-            status_route(self._pool),
+            self._status,
         ]
 
     async def create(self, request: web.Request) -> web.Response:
@@ -127,7 +120,7 @@ class LeaseApi:
         asked, fingerprint = await self._commands.read(request, Closing)
 
         async def here() -> bool:
-            return await self._pool.fetchval(queries.get_event_sequence, lease_id) is not None
+            return await self._reader.event_sequence(lease_id) is not None
 
         # Its creation may be in the queue still, and another worker must not get this one first. Where it is
         # not there in time either, the worker knows better: whatever waits in the queue is before this.
@@ -145,15 +138,10 @@ class LeaseApi:
         asked = read_query(request.query, LeaseFilter)
         before = pagination.read_uuid(LEASES, asked.cursor)
         await read_your_writes.wait_until_caught_up(request, self._reached)
-        rows = await self._pool.fetch(
-            queries.list_leases, asked.customer_id, asked.status, before, asked.limit + 1
-        )
-        return json_response(
-            pagination.page(
-                [summary(lease_repository.from_row(row)) for row in rows[: asked.limit]],
-                _next(rows, asked.limit),
-            )
-        )
+        found = await self._reader.newest(asked.customer_id, asked.status, before, asked.limit + 1)
+        items = found[: asked.limit]
+        more = pagination.write(LEASES, items[-1].lease_id) if len(found) > asked.limit else None
+        return json_response(pagination.page([summary(lease) for lease in items], more))
 
     async def get(self, request: web.Request) -> web.Response:
         """GET /api/v1/leases/{lease_id}"""
@@ -172,34 +160,18 @@ class LeaseApi:
         its = f"history of {lease_id}"
         after = pagination.read_number(its, asked.cursor)
         await read_your_writes.wait_until_caught_up(request, self._reached)
-        rows = await self._pool.fetch(queries.get_history, lease_id, after, asked.limit + 1)
-        if not rows and await self._pool.fetchval(queries.get_event_sequence, lease_id) is None:
+        found = await self._reader.history(lease_id, after, asked.limit + 1)
+        if not found and await self._reader.event_sequence(lease_id) is None:
             raise ProblemError(404, "There is no such lease.")
-        items = [_history_item(row) for row in rows[: asked.limit]]
-        more = pagination.write(its, str(items[-1].version)) if len(rows) > asked.limit else None
+        items = found[: asked.limit]
+        more = pagination.write(its, str(items[-1].version)) if len(found) > asked.limit else None
         return json_response(encode(History(lease_id=lease_id, items=items, next_cursor=more)))
 
     async def _reached(self, position: read_your_writes.Position) -> bool:
         if position.source == SOURCE:
-            told = await self._pool.fetchval(queries.get_event_sequence, position.lease_id)
-            return read_your_writes.own(position, told)
-        applied = await self._pool.fetchval(queries.get_payment_sequence, position.lease_id)
-        if applied is None:  # every lease is made here before anybody tells of it
+            recorded = await self._reader.event_sequence(position.lease_id)
+            return read_your_writes.own(position, recorded)
+        applied = await self._reader.payment_sequence(position.lease_id)
+        if applied is None:  # every lease is made here before anybody publishes anything of it
             raise read_your_writes.not_given()
-        return bool(applied >= position.sequence)
-
-
-def _next(rows: Any, limit: int) -> str | None:
-    return pagination.write(LEASES, rows[limit - 1]["lease_id"]) if len(rows) > limit else None
-
-
-def _history_item(row: Any) -> HistoryItem:
-    return HistoryItem(
-        version=row["version"],
-        type=row["type"],
-        occurred_at=rfc3339(row["occurred_at"]),
-        status_before=row["status_before"],
-        status_after=row["status_after"],
-        balance=row["balance"],
-        data=msgspec.Raw(row["data"]),
-    )
+        return applied >= position.sequence

@@ -11,6 +11,7 @@ from common.errors import Retry
 from common.kernel.ids import uuid7
 from common.messaging.envelope import EVENT_BATCH_CONTENT_TYPE, EVENT_CONTENT_TYPE, Event, encode
 from common.messaging.worker import EventProcessor, Poison
+from lease_svc.adapters.postgres.lease_repository import PostgresLeaseRepository
 from lease_svc.application.command_handlers import LeaseUnit
 from payment_svc.application.command_handlers import PaymentUnit
 from tests.integration.common.test_command_processor import delivery
@@ -160,7 +161,7 @@ async def test_the_lease_service_waits_for_no_stranger(servers: Servers, its: as
     """An event of a lease that is not there fails; what is known is projected."""
     await empty(its, "lease")
     async with pools(servers, "lease") as [pool]:
-        process = EventProcessor(pool, LeaseUnit(), lambda: None)
+        process = EventProcessor(pool, LeaseUnit(PostgresLeaseRepository()), lambda: None)
         for type_ in ("payment.succeeded", "payment.attempt_started", "payoff.succeeded", "never.heard_of"):
             with pytest.raises(Exception) as caught:  # noqa: PT011 any but Retry
                 await process(batch_of(event(uuid7(), type_, 1, {})))

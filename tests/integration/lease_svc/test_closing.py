@@ -11,6 +11,7 @@ from common.kernel.clock import utcnow
 from common.kernel.ids import uuid7
 from common.messaging.envelope import Command, Outcome, encode
 from common.postgres.pool import Pool, transaction
+from lease_svc.adapters.postgres.lease_repository import PostgresLeaseRepository
 from lease_svc.application.command_handlers import LeaseUnit
 from lease_svc.contracts.commands import CancelLease, ChargeOffLease, CreateLease
 from lease_svc.entrypoints.http.requests import NewLease
@@ -64,7 +65,7 @@ def charge_off(lease_id: str) -> Command:
 
 async def carry_out(pool: Pool, *commands: Command) -> tuple[list[Outcome], list[Any]]:
     async with transaction(pool) as connection:
-        return await LeaseUnit().carry_out(connection, commands)
+        return await LeaseUnit(PostgresLeaseRepository()).carry_out(connection, commands)
 
 
 async def test_a_batch_of_creations_and_closings(leases: Pool, its: asyncpg.Connection) -> None:
@@ -114,7 +115,7 @@ async def test_no_cancelling_after_money_that_was_given_back(leases: Pool, its: 
         event(paid, "payment.refunded", 2, given_back),
     ]
     async with transaction(leases) as connection:
-        await LeaseUnit().project(connection, both)
+        await LeaseUnit(PostgresLeaseRepository()).project(connection, both)
     assert await its.fetchval("SELECT amount_paid FROM lease.leases WHERE lease_id = $1", paid) == 0
     outcomes, _ = await carry_out(leases, cancel(paid), cancel(never), charge_off(paid))
     assert [outcome.http_status for outcome in outcomes] == [409, 200, 200]

@@ -19,14 +19,13 @@ from common.runtime.settings import Settings
 from common.web.command_endpoint import CommandFront
 from common.web.routes import Route
 from deployment.local.ports import Ports
-from lease_svc.entrypoints.http.routes import LeaseApi
 from ledger_svc.transparency import signed_note
 from tests.support.servers.broker_client import Watch
 from tests.support.servers.servers import Servers
 
 NOTHING = cast(Any, None)  # routes are described without anything behind them
 ROUTES: dict[str, list[Route]] = {
-    "lease": LeaseApi(NOTHING, CommandFront("", NOTHING, NOTHING, NOTHING)).routes(),
+    "lease": lease_svc.bootstrap.routes(NOTHING, CommandFront("", NOTHING, NOTHING, NOTHING)),
     "payment": payment_svc.bootstrap.routes(NOTHING, CommandFront("", NOTHING, NOTHING, NOTHING)),
     "ledger": ledger_svc.bootstrap.routes(NOTHING, NOTHING),
 }

@@ -15,6 +15,7 @@ from common.messaging.envelope import Command, encode
 from common.messaging.worker import CommandProcessor, EventProcessor, Unit
 from common.postgres.pool import Pool
 from common.runtime.tasks import end
+from lease_svc.adapters.postgres.lease_repository import PostgresLeaseRepository
 from lease_svc.application.command_handlers import LeaseUnit
 from payment_svc.application.command_handlers import PaymentUnit
 from payment_svc.application.workers.automatic_refund_worker import Returns
@@ -54,7 +55,7 @@ class Worker:
         self.life = Life()
         self._pool = cast(Pool, MortalPool(world.pools[service], self.life))
         self._replies = cast(Any, Replies(world.replies, self.life))
-        unit: Unit = LeaseUnit() if service == "lease" else PaymentUnit(sandbox=True)
+        unit: Unit = LeaseUnit(PostgresLeaseRepository()) if service == "lease" else PaymentUnit(sandbox=True)
         resume = None
         if service == "payment":
             self.settler = Settler(self._pool, Line(world.gateway, self.life), self._replies, _noop)
