@@ -18,7 +18,7 @@ from lease_svc.application.event_handlers import EVENTS, apply
 from lease_svc.application.unit_of_work import Batch, LeaseRepository, token
 from lease_svc.contracts.commands import CancelLease, ChargeOffLease, CreateLease
 from lease_svc.contracts.events import LeaseCancelled, LeaseChargedOff
-from lease_svc.domain import closing, schedule
+from lease_svc.domain import closing, lease_factory, schedule
 from lease_svc.domain import lease as domain
 from lease_svc.domain.lease import Change, Lease
 
@@ -32,7 +32,7 @@ decode_charge_off = msgspec.json.Decoder(ChargeOffLease).decode
 def create_lease(batch: Batch, command: Command, asked: CreateLease, now: datetime) -> Outcome:
     """CreateLease: 201 with the lease, or 422 where no schedule can be made of it."""
     try:
-        lease, change = domain.create(asked, now)
+        lease, change = lease_factory.create(asked, now)
     except schedule.ScheduleError as error:
         return Outcome(
             command_id=command.command_id,

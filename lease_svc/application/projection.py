@@ -20,8 +20,7 @@ from lease_svc.application import event_handlers
 from lease_svc.application.unit_of_work import Batch
 from lease_svc.contracts.commands import CancelLease, ChargeOffLease
 from lease_svc.contracts.events import SOURCE, Contract, LeaseCancelled, LeaseChargedOff, LeaseCreated
-from lease_svc.domain import closing
-from lease_svc.domain import lease as domain
+from lease_svc.domain import closing, lease_factory
 from lease_svc.domain.lease import Change, Lease
 
 PAYMENTS = "/payment-svc"
@@ -86,7 +85,7 @@ def fold(events: Sequence[Event]) -> Folded:
 def _created(event: Event) -> tuple[Lease, Change]:
     told = decode_created(event.data)
     contract = Contract(**{name: getattr(told, name) for name in Contract.__struct_fields__})
-    return domain.begin(told.lease_id, contract, told.schedule, _time(event))
+    return lease_factory.begin(told.lease_id, contract, told.schedule, _time(event))
 
 
 def _apply(batch: Batch, lease: Lease, payments: Sequence[Event], upto: int | None = None) -> None:

@@ -17,8 +17,7 @@ from lease_svc.application import representations
 from lease_svc.contracts.commands import CancelLease, ChargeOffLease, CreateLease
 from lease_svc.contracts.events import CATALOGUE, SOURCE
 from lease_svc.contracts.values import Fee, LateFee
-from lease_svc.domain import closing
-from lease_svc.domain import lease as domain
+from lease_svc.domain import closing, lease_factory
 from lease_svc.domain.lease import Lease
 from lease_svc.entrypoints.http.requests import NewLease
 from lease_svc.entrypoints.http.routes import TITLE, LeaseApi
@@ -54,7 +53,7 @@ def examples() -> dict[str, Event]:
     )
 
     def new() -> Lease:
-        return domain.create(CreateLease(lease_id=LEASE_ID, terms=terms), CREATED_AT)[0]
+        return lease_factory.create(CreateLease(lease_id=LEASE_ID, terms=terms), CREATED_AT)[0]
 
     lease = new()
     created = msgspec.Raw(representations.created_data(lease))

@@ -19,6 +19,7 @@ from lease_svc.contracts.commands import CancelLease, ChargeOffLease, CreateLeas
 from lease_svc.contracts.values import Fee, LateFee
 from lease_svc.domain import closing as lease_closing
 from lease_svc.domain import lease as leases
+from lease_svc.domain import lease_factory
 from lease_svc.entrypoints.http.requests import NewLease
 from payment_svc.application import autopay_commands, command_handlers, quote_commands, refund_commands
 from payment_svc.application.collection_run import Counts, Run, run_id_of, work_through
@@ -110,7 +111,7 @@ class Lives:
             autopay=random.random() < 0.5,
             late_fee=random.choice([None, LateFee(grace_days=random.choice([0, 3]), amount=1500)]),
         )
-        lease, _ = leases.create(CreateLease(lease_id=self.lease_id, terms=terms), NOW)
+        lease, _ = lease_factory.create(CreateLease(lease_id=self.lease_id, terms=terms), NOW)
         batch = LeaseBatch({self.lease_id: lease})
         batch.tell(lease, "lease.created", representations.created_data(lease), _command(), NOW)
         self.told += batch.events

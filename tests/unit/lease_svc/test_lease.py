@@ -23,8 +23,7 @@ from lease_svc.contracts.consumed_events import (
 )
 from lease_svc.contracts.events import Contract, Instalment, LeaseCreated
 from lease_svc.contracts.values import Allocation
-from lease_svc.domain import instalments
-from lease_svc.domain import lease as domain
+from lease_svc.domain import instalments, lease_factory
 from lease_svc.domain.lease import Lease
 from lease_svc.domain.schedule import ScheduleError
 from lease_svc.entrypoints.http.requests import NewLease, rules
@@ -51,7 +50,7 @@ def terms(**changes: Any) -> NewLease:
 
 
 def create(**changes: Any) -> Lease:
-    return domain.create(CreateLease(lease_id=LEASE, terms=terms(**changes)), NOW)[0]
+    return lease_factory.create(CreateLease(lease_id=LEASE, terms=terms(**changes)), NOW)[0]
 
 
 def parts(principal: int, interest: int = 0, fees: int = 0, late_fees: int = 0) -> Allocation:
@@ -96,7 +95,7 @@ def amounts(lease: Lease) -> list[int]:
 
 def test_a_new_lease() -> None:
     """The contract's own example: 1,200.00 at 12 % over twelve months with a fee of 25.00."""
-    lease, change = domain.create(CreateLease(lease_id=LEASE, terms=terms()), NOW)
+    lease, change = lease_factory.create(CreateLease(lease_id=LEASE, terms=terms()), NOW)
     contract = msgspec.json.decode(lease.contract, type=Contract)
     assert (contract.instalment, contract.total_interest, contract.total_fees) == (10662, 7942, 2500)
     assert contract.total_payable == lease.balance == 130442 == sum(amounts(lease))
