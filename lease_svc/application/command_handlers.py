@@ -11,9 +11,7 @@ from common.kernel.clock import utcnow
 from common.messaging.envelope import Command, Event, Outcome
 from common.messaging.worker import Poison, SequenceGap
 from common.postgres.pool import Connection
-from common.web.command_status import status_url
-from common.web.problems.details import FieldError, problem
-from lease_svc.application import representations
+from lease_svc.application import rejections, representations
 from lease_svc.application.event_handlers import EVENTS, apply
 from lease_svc.application.unit_of_work import Batch, LeaseRepository, token
 from lease_svc.contracts.commands import CancelLease, ChargeOffLease, CreateLease
@@ -34,17 +32,7 @@ def create_lease(batch: Batch, command: Command, asked: CreateLease, now: dateti
     try:
         lease, change = lease_factory.create(asked, now)
     except schedule.ScheduleError as error:
-        return Outcome(
-            command_id=command.command_id,
-            status="rejected",
-            http_status=422,
-            body=problem(
-                422,
-                "No schedule can be made of these terms.",
-                instance=status_url(command.command_id),
-                errors=[FieldError(each.pointer, each.detail) for each in error.problems],
-            ),
-        )
+        return rejections.no_schedule(command, error.violations)
     batch.add(lease)
     batch.changes.append(change)
     batch.tell(lease, "lease.created", representations.created_data(lease), command, now)
@@ -135,11 +123,11 @@ def _close(
 ) -> Outcome:
     lease = batch.leases.get(lease_id)
     if lease is None:
-        return _refusal(command, 404, "There is no such lease.")
+        return rejections.unknown_lease(command)
     try:
         change, told = decide(lease)
     except closing.Refused as refused:
-        return _refusal(command, 409, str(refused), lease)
+        return rejections.refused(command, refused, lease)
     lease.event_sequence += 1
     batch.touch(lease)
     batch.changes.append(change)
@@ -155,14 +143,4 @@ def _shown(lease: Lease, command: Command, http_status: int) -> Outcome:
         body=msgspec.Raw(representations.view(lease)),
         location=f"/api/v1/leases/{lease.lease_id}" if http_status == 201 else None,
         token=token(lease),
-    )
-
-
-def _refusal(command: Command, http_status: int, detail: str, lease: Lease | None = None) -> Outcome:
-    return Outcome(
-        command_id=command.command_id,
-        status="rejected",
-        http_status=http_status,
-        body=problem(http_status, detail, instance=status_url(command.command_id)),
-        token=token(lease) if lease is not None else None,
     )

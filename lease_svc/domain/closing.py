@@ -1,10 +1,11 @@
-"""Closing a lease before it is paid: who may, and what is told of it. Pure.
+"""Closing a lease before it is paid: when it may be, and the event that records it. Pure.
 
 A lease on which nothing was collected can be cancelled: it never was. One that will not be paid is charged
 off: what is left of it is a loss. Either way nothing is owed any longer.
 """
 
 from datetime import datetime
+from typing import Literal
 
 import msgspec
 
@@ -15,17 +16,16 @@ from lease_svc.domain.lease import Change, Lease
 
 encode = msgspec.json.Encoder().encode
 
-WORDS: dict[Status, str] = {
-    "active": "active",
-    "delinquent": "delinquent",
-    "paid_off": "paid off",
-    "cancelled": "cancelled",
-    "charged_off": "charged off",
-}
+Code = Literal["not_cancellable", "not_chargeable_off", "money_collected"]
 
 
 class Refused(Exception):
-    """The lease cannot be closed in this way as it stands: 409 with these words."""
+    """The lease cannot be closed in this way as it stands."""
+
+    def __init__(self, code: Code, status: Status) -> None:
+        super().__init__(f"{code}: the lease is {status}")
+        self.code = code
+        self.status = status  # of the lease
 
 
 def cancel(
@@ -36,9 +36,9 @@ def cancel(
     `collected`: whether there ever was any, also if it was given back since.
     """
     if lease.status not in ("active", "delinquent"):
-        raise Refused(f"This lease is {WORDS[lease.status]}; it cannot be cancelled.")
+        raise Refused("not_cancellable", lease.status)
     if collected or lease.amount_paid > 0:
-        raise Refused("Money has been collected on this lease; it can be charged off, but not cancelled.")
+        raise Refused("money_collected", lease.status)
     told = LeaseCancelled(
         lease_id=lease.lease_id,
         currency=lease.currency,
@@ -53,7 +53,7 @@ def cancel(
 def charge_off(lease: Lease, asked: ChargeOffLease, now: datetime) -> tuple[Change, LeaseChargedOff]:
     """Give up what is still owed on a lease. Raises Refused."""
     if lease.status not in ("active", "delinquent"):
-        raise Refused(f"This lease is {WORDS[lease.status]}; it cannot be charged off.")
+        raise Refused("not_chargeable_off", lease.status)
     told = LeaseChargedOff(
         lease_id=lease.lease_id,
         currency=lease.currency,

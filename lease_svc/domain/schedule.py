@@ -27,19 +27,19 @@ _PERIODS_PER_YEAR: Final[dict[Frequency, int]] = {
 }
 
 
-class Problem(NamedTuple):
+class Violation(NamedTuple):
     """What is wrong with one field of the terms."""
 
-    pointer: str  # JSON pointer into the request, such as /term
+    field: str  # its name, such as term
     detail: str
 
 
 class ScheduleError(Exception):
     """The terms cannot be carried out as they stand."""
 
-    def __init__(self, problems: Sequence[Problem]) -> None:
-        super().__init__("; ".join(f"{problem.pointer}: {problem.detail}" for problem in problems))
-        self.problems = tuple(problems)
+    def __init__(self, violations: Sequence[Violation]) -> None:
+        super().__init__("; ".join(f"{each.field}: {each.detail}" for each in violations))
+        self.violations = tuple(violations)
 
 
 class Terms(Struct, frozen=True, kw_only=True):
@@ -98,25 +98,25 @@ def due_dates(
 
 def check_dates(
     frequency: Frequency, term: int, start_date: date, first_due_date: date | None
-) -> list[Problem]:
+) -> list[Violation]:
     """What is wrong with the dates, if anything; cheap enough to be asked before a command is sent."""
-    problems: list[Problem] = []
+    violations: list[Violation] = []
     between = f"must lie between {FIRST_DAY} and {LAST_DAY}"
     if not FIRST_DAY <= start_date <= LAST_DAY:
-        problems.append(Problem("/start_date", between))
+        violations.append(Violation("start_date", between))
     if first_due_date is not None:
         if not FIRST_DAY <= first_due_date <= LAST_DAY:
-            problems.append(Problem("/first_due_date", between))
+            violations.append(Violation("first_due_date", between))
         if first_due_date <= start_date:
-            problems.append(Problem("/first_due_date", "must lie after start_date"))
+            violations.append(Violation("first_due_date", "must lie after start_date"))
         elif (first_due_date - start_date).days > FIRST_PERIOD_MAX_DAYS:
             detail = f"must lie at most {FIRST_PERIOD_MAX_DAYS} days after start_date"
-            problems.append(Problem("/first_due_date", detail))
-    if problems or not 1 <= term <= TERM_MAX:
-        return problems
+            violations.append(Violation("first_due_date", detail))
+    if violations or not 1 <= term <= TERM_MAX:
+        return violations
     if due_dates(frequency, start_date, first_due_date, term, 1)[0] > LAST_DAY:
-        problems.append(Problem("/start_date", f"the last instalment would fall due after {LAST_DAY}"))
-    return problems
+        violations.append(Violation("start_date", f"the last instalment would fall due after {LAST_DAY}"))
+    return violations
 
 
 def build(terms: Terms) -> Schedule:
@@ -137,7 +137,7 @@ def build(terms: Terms) -> Schedule:
         if principal < 1:
             # Too little to divide, used up before the last row, or an instalment below its period's interest.
             detail = f"principal too small for that many instalments: number {number} would repay none of it"
-            raise ScheduleError([Problem("/term", detail)])
+            raise ScheduleError([Violation("term", detail)])
         total_interest += interest
         rows.append(
             Row(
@@ -163,21 +163,21 @@ def build(terms: Terms) -> Schedule:
 
 
 def _refuse_bad_values(terms: Terms) -> None:
-    problems = check_dates(terms.frequency, terms.term, terms.start_date, terms.first_due_date)
+    violations = check_dates(terms.frequency, terms.term, terms.start_date, terms.first_due_date)
     if not is_currency(terms.currency):
-        problems.append(Problem("/currency", "must be a current ISO 4217 code with a minor unit"))
+        violations.append(Violation("currency", "must be a current ISO 4217 code with a minor unit"))
     if not 1 <= terms.principal <= PRINCIPAL_MAX:
-        problems.append(Problem("/principal", f"must be 1 to {PRINCIPAL_MAX}"))
+        violations.append(Violation("principal", f"must be 1 to {PRINCIPAL_MAX}"))
     if not 1 <= terms.term <= TERM_MAX:
-        problems.append(Problem("/term", f"must be 1 to {TERM_MAX}"))
+        violations.append(Violation("term", f"must be 1 to {TERM_MAX}"))
     if terms.fees < 0:
-        problems.append(Problem("/fees", "must not be negative"))
+        violations.append(Violation("fees", "must not be negative"))
     try:
         rate_ratio(terms.annual_rate)
     except ValueError as error:
-        problems.append(Problem("/annual_rate", str(error)))
-    if problems:
-        raise ScheduleError(problems)
+        violations.append(Violation("annual_rate", str(error)))
+    if violations:
+        raise ScheduleError(violations)
 
 
 def _fractions(terms: Terms, due: list[date]) -> tuple[list[int], int]:

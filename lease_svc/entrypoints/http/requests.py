@@ -51,5 +51,5 @@ def rules(right: Mapping[str, Any]) -> list[FieldError]:
         errors.append(FieldError("/payment_method", "is required with autopay"))
     dates = [right[name] for name in ("frequency", "term", "start_date", "first_due_date") if name in right]
     if len(dates) == 4:
-        errors += [FieldError(problem.pointer, problem.detail) for problem in check_dates(*dates)]
+        errors += [FieldError(f"/{each.field}", each.detail) for each in check_dates(*dates)]
     return errors

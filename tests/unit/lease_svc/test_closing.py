@@ -1,10 +1,13 @@
 """Closing a lease before it is paid: when it may be, and what is left of it."""
 
 import json
-from typing import Any
+from typing import Any, get_args
 
+import msgspec
 import pytest
 
+from common.messaging.envelope import Command
+from lease_svc.application import rejections
 from lease_svc.contracts.commands import CancelLease, ChargeOffLease
 from lease_svc.contracts.consumed_events import (
     ChangedInstalment,
@@ -24,6 +27,21 @@ def close(lease: Lease, how: str, *, collected: bool = False) -> tuple[Any, Any]
     if how == "cancelled":
         return closing.cancel(lease, CancelLease(lease_id=LEASE, reason=WHY), LATER, collected=collected)
     return closing.charge_off(lease, ChargeOffLease(lease_id=LEASE, reason=WHY), LATER)
+
+
+def answered(refused: closing.Refused, lease: Lease) -> tuple[int, str, str]:
+    command = Command(command_id=LEASE, type="CancelLease", submitted_at=LATER, data=msgspec.Raw(b"{}"))
+    outcome = rejections.refused(command, refused, lease)
+    body = json.loads(bytes(outcome.body))
+    assert body["status"] == outcome.http_status
+    return outcome.http_status, body["type"], body["detail"]
+
+
+def test_every_code_is_answered() -> None:
+    """The table has each code of the rules, and no other than those of the commands themselves."""
+    rules = set(get_args(closing.Code))
+    assert set(rejections.REJECTIONS) - rules == {"unknown_lease", "no_schedule"}
+    assert rules < set(rejections.REJECTIONS)
 
 
 def test_cancelling() -> None:
@@ -98,23 +116,30 @@ def test_open_leases_can_be_closed(status: Status, how: str) -> None:
 @pytest.mark.parametrize("how", ["cancelled", "charged_off"])
 @pytest.mark.parametrize(
     ("status", "words"),
-    [("paid_off", "paid off"), ("cancelled", "is cancelled"), ("charged_off", "is charged off")],
+    [("paid_off", "paid off"), ("cancelled", "cancelled"), ("charged_off", "charged off")],
 )
 def test_closed_leases_cannot(status: Status, words: str, how: str) -> None:
-    """Refused with what the lease is, and nothing is changed."""
+    """Refused with what the lease is, and nothing is changed; the client is told in words."""
     lease = create()
     lease.status = status
-    with pytest.raises(closing.Refused, match=words):
+    with pytest.raises(closing.Refused) as caught:
         close(lease, how)
+    code = "not_cancellable" if how == "cancelled" else "not_chargeable_off"
+    assert (caught.value.code, caught.value.status) == (code, status)
     assert (lease.version, lease.status, lease.balance) == (1, status, 130442)
+    assert answered(caught.value, lease) == (
+        409, "/problems/state-conflict", f"This lease is {words}; it cannot be {how.replace('_', ' ')}."
+    )  # fmt: skip
 
 
 def test_no_cancelling_after_money() -> None:
     """One cent collected is enough; charging off still goes."""
     lease = create()
     lease.pay(payment(1, 1), b"{}", LATER)
-    with pytest.raises(closing.Refused, match="Money has been collected"):
+    with pytest.raises(closing.Refused) as caught:
         close(lease, "cancelled")
+    assert caught.value.code == "money_collected"
+    assert answered(caught.value, lease)[2].startswith("Money has been collected")
     assert (lease.status, lease.version) == ("active", 2)
     assert close(lease, "charged_off")[1].amount == 130441
 
@@ -123,7 +148,7 @@ def test_no_cancelling_after_money_that_was_given_back() -> None:
     """Nothing of it is left, but there was some: the lease has not been as if it had never been."""
     lease = create()
     assert lease.amount_paid == 0
-    with pytest.raises(closing.Refused, match="Money has been collected"):
+    with pytest.raises(closing.Refused, match="money_collected"):
         close(lease, "cancelled", collected=True)
     assert (lease.status, lease.version) == ("active", 1)
 

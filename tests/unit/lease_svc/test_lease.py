@@ -332,7 +332,7 @@ def test_terms_that_make_no_schedule() -> None:
     """What only the schedule can know: the worker's 422."""
     with pytest.raises(ScheduleError) as caught:
         create(principal=5, term=12, annual_rate="0", fees=[])
-    assert [problem.pointer for problem in caught.value.problems] == ["/term"]
+    assert [each.field for each in caught.value.violations] == ["term"]
 
 
 @pytest.mark.parametrize(

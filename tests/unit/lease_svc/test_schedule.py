@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from lease_svc.domain.schedule import Problem, Schedule, ScheduleError, Terms, build, check_dates
+from lease_svc.domain.schedule import Schedule, ScheduleError, Terms, Violation, build, check_dates
 
 
 def schedule(**changes: Any) -> Schedule:
@@ -31,10 +31,10 @@ def due(built: Schedule) -> list[str]:
     return [f"{row.due_date:%m-%d}" for row in built.rows]
 
 
-def problems(**changes: Any) -> list[str]:
+def violations(**changes: Any) -> list[str]:
     with pytest.raises(ScheduleError) as refused:
         schedule(**changes)
-    return [problem.pointer for problem in refused.value.problems]
+    return [each.field for each in refused.value.violations]
 
 
 def test_the_contracts_own_lease() -> None:
@@ -133,47 +133,47 @@ def test_exact_halves_go_to_the_even_neighbour(principal: int, instalment: int, 
 @pytest.mark.parametrize(("principal", "term"), [(5, 10), (8, 5), (11, 12), (1, 2)])
 def test_a_principal_too_small_for_its_term_is_refused(principal: int, term: int) -> None:
     """5 / 10 rounds to 0; 8 / 5 rounds to 2, so that four rows leave nothing for the fifth."""
-    assert problems(principal=principal, annual_rate="0", term=term) == ["/term"]
+    assert violations(principal=principal, annual_rate="0", term=term) == ["term"]
     assert lines(schedule(principal=7, annual_rate="0", term=5))[-1] == (3, 0, 3, 0)
 
 
 def test_a_first_period_that_costs_more_than_an_instalment_is_refused() -> None:
     """100 days at 13 % are 3.6 % of the principal; one of 60 instalments is 2.3 % and more of it."""
-    assert problems(annual_rate="0.13", term=60, first_due_date=date(2027, 3, 11)) == ["/term"]
+    assert violations(annual_rate="0.13", term=60, first_due_date=date(2027, 3, 11)) == ["term"]
 
 
 def test_interest_that_eats_up_the_instalment_is_refused() -> None:
     """At 1000 % over 60 months the first row would repay less than one cent."""
-    assert problems(principal=100_000, annual_rate="10", term=60) == ["/term"]
+    assert violations(principal=100_000, annual_rate="10", term=60) == ["term"]
 
 
 def test_everything_wrong_is_said_at_once() -> None:
     """One problem for each wrong field, not only the first."""
     wrong = {"currency": "XAU", "principal": 0, "annual_rate": "0.123456789", "term": 521, "fees": -1}
-    assert sorted(problems(first_due_date=date(2026, 12, 1), **wrong)) == sorted(
-        ["/first_due_date", "/currency", "/principal", "/term", "/fees", "/annual_rate"]
+    assert sorted(violations(first_due_date=date(2026, 12, 1), **wrong)) == sorted(
+        ["first_due_date", "currency", "principal", "term", "fees", "annual_rate"]
     )
 
 
 @pytest.mark.parametrize(
-    ("start", "first", "term", "pointers"),
+    ("start", "first", "term", "fields"),
     [
         (date(2026, 12, 1), None, 12, []),
         (date(2026, 12, 1), date(2027, 3, 11), 12, []),  # 100 days
-        (date(2026, 12, 1), date(2027, 3, 12), 12, ["/first_due_date"]),
-        (date(2026, 12, 1), date(2026, 12, 1), 12, ["/first_due_date"]),
-        (date(1899, 12, 31), date(1899, 12, 30), 12, ["/start_date", "/first_due_date", "/first_due_date"]),
+        (date(2026, 12, 1), date(2027, 3, 12), 12, ["first_due_date"]),
+        (date(2026, 12, 1), date(2026, 12, 1), 12, ["first_due_date"]),
+        (date(1899, 12, 31), date(1899, 12, 30), 12, ["start_date", "first_due_date", "first_due_date"]),
         (date(2198, 12, 31), None, 12, []),  # matures on the last day there is
-        (date(2199, 1, 1), None, 12, ["/start_date"]),
-        (date(9999, 12, 31), None, 12, ["/start_date"]),
-        (date(2199, 12, 31), date(2200, 1, 1), 1, ["/first_due_date"]),
+        (date(2199, 1, 1), None, 12, ["start_date"]),
+        (date(9999, 12, 31), None, 12, ["start_date"]),
+        (date(2199, 12, 31), date(2200, 1, 1), 1, ["first_due_date"]),
         (date(2026, 12, 1), None, 10**9, []),  # the term is another check's business
     ],
 )
 def test_dates_are_checked_without_a_schedule(
-    start: date, first: date | None, term: int, pointers: list[str]
+    start: date, first: date | None, term: int, fields: list[str]
 ) -> None:
     """All dates lie within 1900 to 2199 and the first due date 1 to 100 days after the start."""
     found = check_dates("monthly", term, start, first)
-    assert [problem.pointer for problem in found] == pointers
-    assert all(isinstance(problem, Problem) and problem.detail for problem in found)
+    assert [each.field for each in found] == fields
+    assert all(isinstance(each, Violation) and each.detail for each in found)

@@ -44,7 +44,7 @@ def built_or_refused(given_terms: Terms) -> Schedule | None:
     try:
         return build(given_terms)
     except ScheduleError as refused:
-        if [problem.pointer for problem in refused.problems] != ["/term"]:
+        if [each.field for each in refused.violations] != ["term"]:
             raise
         return None
 
