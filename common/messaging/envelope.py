@@ -40,6 +40,10 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
     correlationid: Annotated[str, Meta(description="the command at the start of it all")]
     causationid: Annotated[str, Meta(description="the command or event that caused this one")]
     traceparent: Annotated[str | None, Meta(description="W3C trace context of the request")] = None
+    mayskip: Annotated[
+        bool | msgspec.UnsetType,
+        Meta(description="true: a reader that does not know the type may pass over it; absent: it may not"),
+    ] = msgspec.UNSET
     data: Annotated[msgspec.Raw, Meta(description="the type's own fields, see docs/reference/events/")]
 
 

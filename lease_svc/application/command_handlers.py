@@ -9,10 +9,11 @@ import structlog
 
 from common.kernel.clock import utcnow
 from common.messaging.envelope import Command, Event, Outcome
+from common.messaging.tolerant_reader import UnknownEventType
 from common.messaging.worker import Poison, SequenceGap
 from common.postgres.pool import Connection
 from lease_svc.application import rejections, representations
-from lease_svc.application.event_handlers import EVENTS, apply
+from lease_svc.application.event_handlers import apply
 from lease_svc.application.unit_of_work import Batch, LeaseRepository, token
 from lease_svc.contracts.commands import CancelLease, ChargeOffLease, CreateLease
 from lease_svc.contracts.events import LeaseCancelled, LeaseChargedOff
@@ -35,7 +36,7 @@ def create_lease(batch: Batch, command: Command, asked: CreateLease, now: dateti
         return rejections.no_schedule(command, error.violations)
     batch.add(lease)
     batch.changes.append(change)
-    batch.tell(lease, "lease.created", representations.created_data(lease), command, now)
+    batch.record(lease, "lease.created", representations.created_data(lease), command, now)
     return _shown(lease, command, 201)
 
 
@@ -93,8 +94,6 @@ class LeaseUnit:
         now = utcnow()
         batch = Batch(await self._leases.lock(connection, sorted({event.subject for event in events})))
         for event in events:
-            if event.type not in EVENTS:
-                raise Poison(f"unknown event {event.type}")
             lease = batch.leases.get(event.subject)
             if lease is None:
                 raise SequenceGap(f"{event.type} for a lease that is not here: {event.subject}")
@@ -102,7 +101,10 @@ class LeaseUnit:
                 continue  # a repeat
             if event.sequence > lease.payment_sequence + 1:
                 raise SequenceGap(f"{event.subject}: {event.sequence} after {lease.payment_sequence}")
-            apply(batch, lease, event, now)
+            try:
+                apply(batch, lease, event, now)
+            except UnknownEventType as error:
+                raise Poison(str(error)) from None
             batch.touch(lease)
         await batch.save(connection, self._leases)
         return batch.events
@@ -125,13 +127,12 @@ def _close(
     if lease is None:
         return rejections.unknown_lease(command)
     try:
-        change, told = decide(lease)
+        change, event = decide(lease)
     except closing.Refused as refused:
         return rejections.refused(command, refused, lease)
-    lease.event_sequence += 1
     batch.touch(lease)
     batch.changes.append(change)
-    batch.tell(lease, change.type, domain.encode(told), command, now)
+    batch.record(lease, change.type, domain.encode(event), command, now)
     return _shown(lease, command, 200)
 
 

@@ -1,24 +1,22 @@
-"""What the payment service's events bring to a lease, and what this service tells because of them. Pure."""
+"""What the payment service's events change of a lease, and what this service publishes then. Pure."""
 
 from collections.abc import Callable
 from datetime import datetime
 
 import msgspec
 
-from common.kernel.clock import rfc3339
-from common.kernel.ids import uuid7
 from common.messaging.envelope import Event
+from common.messaging.tolerant_reader import handler_of
 from lease_svc.application.unit_of_work import Batch
 from lease_svc.contracts.consumed_events import (
+    SKIPPED_UNMARKED,
     Autopay,
     LateFeeAssessed,
     MoneyTakenBack,
     PaymentSucceeded,
     PayoffSucceeded,
 )
-from lease_svc.contracts.events import SOURCE, LeasePaidOff, LeaseReopened
-from lease_svc.domain import lease as domain
-from lease_svc.domain.lease import Lease
+from lease_svc.domain.lease import Lease, encode
 
 decode_payment = msgspec.json.Decoder(PaymentSucceeded).decode
 decode_taken_back = msgspec.json.Decoder(MoneyTakenBack).decode
@@ -28,23 +26,28 @@ decode_late_fee = msgspec.json.Decoder(LateFeeAssessed).decode
 
 
 def apply(batch: Batch, lease: Lease, event: Event, now: datetime) -> None:
-    """One of EVENTS, the next in the payment service's sequence of the lease."""
+    """Take note of the payment service's next event of the lease.
+
+    One without a handler changes nothing but the position, if it may be skipped. Raises UnknownEventType.
+    """
+    handler = handler_of(EVENTS, event, unmarked=SKIPPED_UNMARKED)
     lease.payment_sequence = event.sequence
-    EVENTS[event.type](batch, lease, event, now)
+    if handler is not None:
+        handler(batch, lease, event, now)
 
 
 def payment_succeeded(batch: Batch, lease: Lease, event: Event, now: datetime) -> None:
     """Money for one instalment."""
     payment = decode_payment(event.data)
     batch.changes += lease.pay(payment, bytes(event.data), now)
-    _tell_paid_off(batch, lease, event, payment.attempt_id, now)
+    _record_paid_off(batch, lease, event, payment.attempt_id, now)
 
 
 def payoff_succeeded(batch: Batch, lease: Lease, event: Event, now: datetime) -> None:
     """Money for all that was left."""
     payoff = decode_payoff(event.data)
     batch.changes += lease.pay_off(payoff, bytes(event.data), now)
-    _tell_paid_off(batch, lease, event, payoff.attempt_id, now)
+    _record_paid_off(batch, lease, event, payoff.attempt_id, now)
 
 
 def money_taken_back(batch: Batch, lease: Lease, event: Event, now: datetime) -> None:
@@ -53,8 +56,8 @@ def money_taken_back(batch: Batch, lease: Lease, event: Event, now: datetime) ->
     changes, reopened = lease.take_back(event.type, taken, bytes(event.data), now)
     batch.changes += changes
     if reopened:
-        told = lease.reopened(taken.attempt_id, event.type)
-        _tell(batch, lease, event, "lease.reopened", told, now)
+        owed_again = lease.reopened(taken.attempt_id, event.type)
+        batch.record(lease, "lease.reopened", encode(owed_again), event, now)
 
 
 def late_fee_assessed(batch: Batch, lease: Lease, event: Event, now: datetime) -> None:
@@ -77,23 +80,11 @@ def cured(batch: Batch, lease: Lease, event: Event, now: datetime) -> None:
     batch.changes += lease.turn(event.type, "delinquent", "active", bytes(event.data), now)
 
 
-def no_change(_batch: Batch, _lease: Lease, _event: Event, _now: datetime) -> None:
-    """What moved no money changes no lease."""
-
-
 EVENTS: dict[str, Callable[[Batch, Lease, Event, datetime], None]] = {
-    "payment.attempt_started": no_change,
     "payment.succeeded": payment_succeeded,
-    "payment.declined": no_change,
-    "payment.failed": no_change,
-    "payment.unknown": no_change,
-    "payment.resolved": no_change,
     "payment.refunded": money_taken_back,
     "payment.charged_back": money_taken_back,
     "payoff.succeeded": payoff_succeeded,
-    "payoff.declined": no_change,
-    "payoff.quoted": no_change,
-    "payment.retry_scheduled": no_change,
     "lease.autopay_changed": autopay_changed,
     "lease.late_fee_assessed": late_fee_assessed,
     "lease.delinquent": delinquent,
@@ -101,28 +92,7 @@ EVENTS: dict[str, Callable[[Batch, Lease, Event, datetime], None]] = {
 }
 
 
-def _tell_paid_off(batch: Batch, lease: Lease, event: Event, attempt_id: str, now: datetime) -> None:
+def _record_paid_off(batch: Batch, lease: Lease, event: Event, attempt_id: str, now: datetime) -> None:
     if lease.status == "paid_off":
-        _tell(batch, lease, event, "lease.paid_off", lease.paid_off(attempt_id, event.type), now)
-
-
-def _tell(
-    batch: Batch, lease: Lease, event: Event, type_: str, data: LeasePaidOff | LeaseReopened, now: datetime
-) -> None:
-    """An event of this service that follows from one of the payment service's."""
-    lease.event_sequence += 1
-    batch.events.append(
-        Event(
-            id=uuid7(),
-            source=SOURCE,
-            type=type_,
-            subject=lease.lease_id,
-            time=rfc3339(now),
-            sequence=lease.event_sequence,
-            seensequence=lease.payment_sequence,
-            correlationid=event.correlationid,
-            causationid=event.id,
-            traceparent=event.traceparent,
-            data=msgspec.Raw(domain.encode(data)),
-        )
-    )
+        paid_off = lease.paid_off(attempt_id, event.type)
+        batch.record(lease, "lease.paid_off", encode(paid_off), event, now)

@@ -15,15 +15,16 @@ from typing import Any, NamedTuple
 import msgspec
 
 from common.messaging.envelope import Event
+from common.messaging.tolerant_reader import UnknownEventType
 from common.replay.fold import DoNotAddUp, UnknownType, by_source, check_told
 from lease_svc.application import event_handlers
 from lease_svc.application.unit_of_work import Batch
 from lease_svc.contracts.commands import CancelLease, ChargeOffLease
+from lease_svc.contracts.consumed_events import SOURCE as PAYMENTS
 from lease_svc.contracts.events import SOURCE, Contract, LeaseCancelled, LeaseChargedOff, LeaseCreated
 from lease_svc.domain import closing, lease_factory
 from lease_svc.domain.lease import Change, Lease
 
-PAYMENTS = "/payment-svc"
 # Own events that follow from one of the payment service's.
 FOLLOWING = frozenset({"lease.paid_off", "lease.reopened"})
 
@@ -59,10 +60,7 @@ def fold(events: Sequence[Event]) -> Folded:
     """The lease and its history, from all its events in any order. Raises DoNotAddUp, UnknownType."""
     own, payments = by_source(events, (SOURCE, PAYMENTS))
     for event in events:
-        known = (
-            event_handlers.EVENTS if event.source == PAYMENTS else ("lease.created", *FOLLOWING, *CLOSINGS)
-        )
-        if event.type not in known:
+        if event.source == SOURCE and event.type not in ("lease.created", *FOLLOWING, *CLOSINGS):
             raise UnknownType(f"{event.type} (event {event.id})")
     if not own or own[0].type != "lease.created":
         raise DoNotAddUp("lease.created is missing")
@@ -85,13 +83,18 @@ def fold(events: Sequence[Event]) -> Folded:
 def _created(event: Event) -> tuple[Lease, Change]:
     told = decode_created(event.data)
     contract = Contract(**{name: getattr(told, name) for name in Contract.__struct_fields__})
-    return lease_factory.begin(told.lease_id, contract, told.schedule, _time(event))
+    lease, change = lease_factory.begin(told.lease_id, contract, told.schedule, _time(event))
+    lease.event_sequence = event.sequence
+    return lease, change
 
 
 def _apply(batch: Batch, lease: Lease, payments: Sequence[Event], upto: int | None = None) -> None:
     """Apply those that are not yet, up to that number."""
     for event in payments[lease.payment_sequence : upto]:
-        event_handlers.apply(batch, lease, event, _time(event))
+        try:
+            event_handlers.apply(batch, lease, event, _time(event))
+        except UnknownEventType as error:
+            raise UnknownType(str(error)) from None
 
 
 def _close(batch: Batch, lease: Lease, event: Event, payments: Sequence[Event]) -> None:

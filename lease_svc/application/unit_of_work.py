@@ -1,16 +1,13 @@
-"""What a batch of messages has loaded and changed, and the events it tells."""
+"""What a batch of messages has loaded and changed, and the events it publishes."""
 
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol
 
-import msgspec
-
-from common.kernel.clock import rfc3339
-from common.kernel.ids import uuid7
 from common.messaging.envelope import Command, Event
 from common.postgres.pool import Connection
 from common.web import read_your_writes
+from lease_svc.application.event_factory import MessageContext, next_event
 from lease_svc.contracts.events import SOURCE
 from lease_svc.domain.lease import Change, Lease
 
@@ -54,23 +51,11 @@ class Batch:
         if lease.lease_id not in self.new:  # those are written whole
             self.touched[lease.lease_id] = lease
 
-    def tell(self, lease: Lease, type_: str, data: bytes, command: Command, now: datetime) -> None:
-        """Add the event of what a command has made of a lease; its number is the lease's `event_sequence`."""
-        self.events.append(
-            Event(
-                id=uuid7(),
-                source=SOURCE,
-                type=type_,
-                subject=lease.lease_id,
-                time=rfc3339(now),
-                sequence=lease.event_sequence,
-                seensequence=lease.payment_sequence,
-                correlationid=command.command_id,
-                causationid=command.command_id,
-                traceparent=command.traceparent,
-                data=msgspec.Raw(data),
-            )
-        )
+    def record(
+        self, lease: Lease, type_: str, data: bytes, because_of: Command | Event, now: datetime
+    ) -> None:
+        """Add the lease's next event, which follows from that message."""
+        self.events.append(next_event(lease, type_, data, MessageContext.of(because_of), now))
 
     async def save(self, connection: Connection, repository: LeaseRepository) -> None:
         """Write it all; the events are the caller's to append."""
@@ -80,5 +65,5 @@ class Batch:
 
 
 def token(lease: Lease) -> str:
-    """The Consistency-Token for what has been told of the lease so far."""
+    """The Consistency-Token for what has been published of the lease so far."""
     return read_your_writes.token(read_your_writes.Position(SOURCE, lease.event_sequence, lease.lease_id))

@@ -10,6 +10,20 @@ from lease_svc.contracts.values import Allocation
 
 SOURCE = "/payment-svc"
 
+# These change no lease. Their producer did not always mark them as such (`mayskip`).
+SKIPPED_UNMARKED = frozenset(
+    {
+        "payment.attempt_started",
+        "payment.declined",
+        "payment.failed",
+        "payment.resolved",
+        "payment.retry_scheduled",
+        "payment.unknown",
+        "payoff.declined",
+        "payoff.quoted",
+    }
+)
+
 
 class AutopayStop(msgspec.Struct, frozen=True, kw_only=True):
     """Why autopay charges nothing of a lease, until it is taken up again with a payment method."""

@@ -72,7 +72,7 @@ def begin(
         paid=[0] * contract.term,
         contract=encode(contract),
         schedule=encode(rows),
-        event_sequence=1,
+        event_sequence=0,  # lease.created is its first event
         payment_sequence=0,
         created_at=now,
         updated_at=now,

@@ -12,8 +12,7 @@ import msgspec
 
 from common.kernel.ids import uuid7
 from common.messaging.envelope import Command, Event, Outcome, encode
-from lease_svc.application import command_handlers as lease_handlers
-from lease_svc.application import representations
+from lease_svc.application import event_handlers, representations
 from lease_svc.application.unit_of_work import Batch as LeaseBatch
 from lease_svc.contracts.commands import CancelLease, ChargeOffLease, CreateLease
 from lease_svc.contracts.values import Fee, LateFee
@@ -113,7 +112,7 @@ class Lives:
         )
         lease, _ = lease_factory.create(CreateLease(lease_id=self.lease_id, terms=terms), NOW)
         batch = LeaseBatch({self.lease_id: lease})
-        batch.tell(lease, "lease.created", representations.created_data(lease), _command(), NOW)
+        batch.record(lease, "lease.created", representations.created_data(lease), _command(), NOW)
         self.told += batch.events
         return lease
 
@@ -341,9 +340,8 @@ class Lives:
                 data = leases.encode(given_up)
         except lease_closing.Refused:
             return
-        self.lease.event_sequence += 1
         batch = LeaseBatch({self.lease_id: self.lease})
-        batch.tell(self.lease, change.type, data, _command(), NOW)
+        batch.record(self.lease, change.type, data, _command(), NOW)
         self.to_payment += batch.events
         self.told += batch.events
 
@@ -353,8 +351,7 @@ class Lives:
             event = self.to_lease.pop(0)
             assert event.sequence == self.lease.payment_sequence + 1
             batch = LeaseBatch({self.lease_id: self.lease})
-            lease_handlers.EVENTS[event.type](batch, self.lease, event, NOW)
-            self.lease.payment_sequence = event.sequence
+            event_handlers.apply(batch, self.lease, event, NOW)
             self.heard_of_money |= event.type in MONEY_CAME_IN
             assert self.lease.balance >= 0
             assert self.lease.amount_paid >= 0

