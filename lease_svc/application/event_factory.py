@@ -8,7 +8,7 @@ import msgspec
 from common.kernel.clock import rfc3339
 from common.kernel.ids import uuid7
 from common.messaging.envelope import Command, Event
-from lease_svc.contracts.events import SOURCE
+from lease_svc.contracts.events import MAY_BE_SKIPPED, SOURCE
 from lease_svc.domain.lease import Lease
 
 
@@ -41,5 +41,6 @@ def next_event(lease: Lease, type_: str, data: bytes, context: MessageContext, n
         correlationid=context.correlation_id,
         causationid=context.causation_id,
         traceparent=context.traceparent,
+        mayskip=type_ in MAY_BE_SKIPPED or msgspec.UNSET,
         data=msgspec.Raw(data),
     )

@@ -15,7 +15,7 @@ from common.web.server import build_app
 from lease_svc.adapters.postgres.lease_reader import LeaseReader
 from lease_svc.application import representations
 from lease_svc.contracts.commands import CancelLease, ChargeOffLease, CreateLease
-from lease_svc.contracts.events import CATALOGUE, SOURCE
+from lease_svc.contracts.events import CATALOGUE, MAY_BE_SKIPPED, SOURCE
 from lease_svc.contracts.values import Fee, LateFee
 from lease_svc.domain import closing, lease_factory
 from lease_svc.domain.lease import Lease
@@ -84,5 +84,6 @@ def _event(type_: str, sequence: int, data: msgspec.Raw, at: datetime) -> Event:
         sequence=sequence,
         correlationid=f"01982f3a-6c00-7000-8000-0000000000d{sequence}",
         causationid=f"01982f3a-6c00-7000-8000-0000000000d{sequence}",
+        mayskip=type_ in MAY_BE_SKIPPED or msgspec.UNSET,
         data=data,
     )
