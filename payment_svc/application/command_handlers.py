@@ -12,13 +12,14 @@ import msgspec
 from common.kernel.clock import utcnow
 from common.messaging import command_inbox
 from common.messaging.envelope import Command, Event, Outcome
+from common.messaging.tolerant_reader import UnknownEventType
 from common.messaging.worker import Poison, SequenceGap
 from common.postgres.pool import Connection
 from payment_svc.adapters.postgres import account_repository, collection_run_repository, quote_repository
 from payment_svc.application import collection_run_commands, gateway_notices, refund_commands
 from payment_svc.application.autopay_commands import decode_autopay, set_autopay
 from payment_svc.application.collection_run import tell_started
-from payment_svc.application.event_handlers import EVENTS, News
+from payment_svc.application.event_handlers import News, handler
 from payment_svc.application.quote_commands import decode_quote, quote_payoff
 from payment_svc.application.refund_commands import decode_chargeback, decode_refund, record_chargeback
 from payment_svc.application.rejections import refusal
@@ -178,15 +179,18 @@ class PaymentUnit:
         news = News()
         batch = Batch(accounts, [], utcnow())
         for event in events:
-            if event.type not in EVENTS:
-                raise Poison(f"unknown event {event.type}")
+            try:
+                handle = handler(event)
+            except UnknownEventType as error:
+                raise Poison(str(error)) from None
             position = positions.get(event.subject, 0)
             if event.sequence <= position:
                 continue  # a repeat
             if event.sequence > position + 1:
                 raise SequenceGap(f"{event.subject}: {event.sequence} after {position}")
             positions[event.subject] = event.sequence
-            EVENTS[event.type](news, event)
+            if handle is not None:
+                handle(news, event)
             if event.subject in accounts:
                 accounts[event.subject].lease_sequence = event.sequence
         await account_repository.insert_leases(connection, news.created, positions)

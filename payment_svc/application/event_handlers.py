@@ -5,9 +5,13 @@ from collections.abc import Callable
 import msgspec
 
 from common.messaging.envelope import Event
+from common.messaging.tolerant_reader import handler_of
 from payment_svc.contracts.events import LeaseCreated
 from payment_svc.domain import lease_closing
 from payment_svc.domain.attempt import Closed
+
+# What was paid or given back is known here first. Events of before have no mark that they may be skipped.
+SKIPPED_UNMARKED = frozenset({"lease.paid_off", "lease.reopened"})
 
 decode_created = msgspec.json.Decoder(LeaseCreated).decode
 
@@ -30,14 +34,13 @@ def lease_closed(news: News, event: Event) -> None:
     news.closed[event.subject] = lease_closing.HOW[event.type]
 
 
-def no_change(_news: News, _event: Event) -> None:
-    """What was paid or given back is known here first."""
-
-
 EVENTS: dict[str, Callable[[News, Event], None]] = {
     "lease.created": lease_created,
-    "lease.paid_off": no_change,
-    "lease.reopened": no_change,
     "lease.cancelled": lease_closed,
     "lease.charged_off": lease_closed,
 }
+
+
+def handler(event: Event) -> Callable[[News, Event], None] | None:
+    """Of an event's type; None where it changes nothing here. Raises UnknownEventType."""
+    return handler_of(EVENTS, event, unmarked=SKIPPED_UNMARKED)

@@ -15,9 +15,10 @@ from typing import Any
 import msgspec
 
 from common.messaging.envelope import Command, Event
+from common.messaging.tolerant_reader import UnknownEventType
 from common.replay.fold import DoNotAddUp, UnknownType, by_source, check_told
 from payment_svc.application import autopay_commands, collection_run, quote_commands, refund_commands
-from payment_svc.application.event_handlers import EVENTS as NEWS
+from payment_svc.application.event_handlers import handler
 from payment_svc.application.gateway import Charged, ChargeResult, Declined, NoAnswer, NotReached
 from payment_svc.application.settlement import settle
 from payment_svc.application.unit_of_work import Batch, Cause
@@ -55,7 +56,12 @@ def fold(events: Sequence[Event]) -> Folded:
     """All of a lease, from all its events in any order. Raises DoNotAddUp, UnknownType."""
     leases, own = by_source(events, (LEASES, catalogue.SOURCE))
     for event in events:
-        if event.type not in (NEWS if event.source == LEASES else _APPLY):
+        if event.source == LEASES:
+            try:
+                handler(event)
+            except UnknownEventType as error:
+                raise UnknownType(str(error)) from None
+        elif event.type not in _APPLY:
             raise UnknownType(f"{event.type} (event {event.id})")
     if not leases or leases[0].type != "lease.created":
         raise DoNotAddUp("lease.created is missing")

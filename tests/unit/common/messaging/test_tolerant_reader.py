@@ -7,6 +7,10 @@ from common.messaging.envelope import Event, decode_event, encode
 from common.messaging.tolerant_reader import SKIPPED, UnknownEventType, handler_of
 from lease_svc.application.event_handlers import EVENTS as LEASE_READS
 from lease_svc.contracts.consumed_events import SKIPPED_UNMARKED
+from lease_svc.contracts.events import CATALOGUE as LEASES
+from lease_svc.contracts.events import MAY_BE_SKIPPED
+from payment_svc.application.event_handlers import EVENTS as PAYMENT_READS
+from payment_svc.application.event_handlers import SKIPPED_UNMARKED as PAYMENT_SKIPS
 from payment_svc.contracts.events import CATALOGUE as PAYMENTS
 
 HANDLERS = {"a.known": "its handler"}
@@ -51,6 +55,12 @@ def test_the_mark_on_the_wire() -> None:
     assert marked.replace(b'"mayskip":true,', b"") == bare
     assert decode_event(marked).mayskip is True
     assert decode_event(bare).mayskip is msgspec.UNSET
+
+
+def test_every_lease_event_that_must_be_understood_has_a_handler_in_the_payment_service() -> None:
+    """What has no handler there may be skipped, marked now and in events of before alike."""
+    assert set(LEASES) - set(PAYMENT_READS) == PAYMENT_SKIPS == MAY_BE_SKIPPED
+    assert set(PAYMENT_READS) <= set(LEASES)
 
 
 def test_every_payment_event_that_must_be_understood_has_a_handler_in_the_lease_service() -> None:
