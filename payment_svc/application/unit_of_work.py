@@ -12,7 +12,7 @@ from common.kernel.clock import rfc3339
 from common.kernel.ids import uuid7
 from common.messaging.envelope import Event, Outcome, encode
 from common.web import read_your_writes
-from payment_svc.contracts.events import SOURCE
+from payment_svc.contracts.events import MAY_BE_SKIPPED, SOURCE
 from payment_svc.domain.attempt import ASK_AFTER, CLAIM, Account, Attempt, Payment
 from payment_svc.domain.collection_rules import HardDeclineStops, reversal_stops
 from payment_svc.domain.declines import Decline, decline
@@ -92,6 +92,7 @@ class Batch:
             correlationid=cause.correlation_id,
             causationid=cause.causation_id,
             traceparent=cause.traceparent,
+            mayskip=type_ in MAY_BE_SKIPPED or msgspec.UNSET,
             data=msgspec.Raw(encode(data)),
         )
         self.events.append(event)

@@ -351,6 +351,20 @@ CATALOGUE: dict[str, type[msgspec.Struct]] = {
     "lease.autopay_changed": AutopayChanged,
 }
 
+# By these no money moves and no lease changes: a reader who does not know them misses nothing it needs.
+MAY_BE_SKIPPED = frozenset(
+    {
+        "payment.attempt_started",
+        "payment.declined",
+        "payment.failed",
+        "payment.resolved",
+        "payment.retry_scheduled",
+        "payment.unknown",
+        "payoff.declined",
+        "payoff.quoted",
+    }
+)
+
 
 class ScheduledInstalment(msgspec.Struct, frozen=True, kw_only=True):
     """What is needed here of a schedule's row."""
