@@ -1,8 +1,8 @@
 """A lease from nothing but its events, by the same functions as in the live service. Pure.
 
-The service's own events tell what was decided on commands; `payment_sequence` says which of the payment
-service's events a closing knew of. What this service tells because of those is derived from them, and held
-against what was told.
+The service's own events record what was decided on commands; `payment_sequence` says which of the payment
+service's events a cancellation or charge-off knew of. What this service publishes because of those is derived
+from them, and compared with what it has published.
 
 What does not follow is when the payment service's events were applied: `updated_at`, and `occurred_at` of
 those lines of the history. The events' own times stand in for it.
@@ -29,7 +29,6 @@ from lease_svc.domain.lease import Change, Lease
 FOLLOWING = frozenset({"lease.paid_off", "lease.reopened"})
 
 decode_created = msgspec.json.Decoder(LeaseCreated).decode
-# Own events that follow from a command: what was told, the command, and who decides on it.
 COLLECTING = ("payment.succeeded", "payoff.succeeded")
 
 
@@ -43,7 +42,8 @@ def _charge_off(
     return closing.charge_off(lease, asked, at)
 
 
-CLOSINGS: dict[str, tuple[Callable[[msgspec.Raw], Any], Callable[..., Any], Callable[..., Any]]] = {
+# Own events that follow from a command: their data, the command, and the rule that decides on it.
+DECIDED: dict[str, tuple[Callable[[msgspec.Raw], Any], Callable[..., Any], Callable[..., Any]]] = {
     "lease.cancelled": (msgspec.json.Decoder(LeaseCancelled).decode, CancelLease, _cancel),
     "lease.charged_off": (msgspec.json.Decoder(LeaseChargedOff).decode, ChargeOffLease, _charge_off),
 }
@@ -60,7 +60,7 @@ def fold(events: Sequence[Event]) -> Folded:
     """The lease and its history, from all its events in any order. Raises DoNotAddUp, UnknownType."""
     own, payments = by_source(events, (SOURCE, PAYMENTS))
     for event in events:
-        if event.source == SOURCE and event.type not in ("lease.created", *FOLLOWING, *CLOSINGS):
+        if event.source == SOURCE and event.type not in ("lease.created", *FOLLOWING, *DECIDED):
             raise UnknownType(f"{event.type} (event {event.id})")
     if not own or own[0].type != "lease.created":
         raise DoNotAddUp("lease.created is missing")
@@ -68,7 +68,7 @@ def fold(events: Sequence[Event]) -> Folded:
     batch = Batch({lease.lease_id: lease})
     batch.changes.append(created)
     for event in own[1:]:
-        if event.type in CLOSINGS:
+        if event.type in DECIDED:
             _close(batch, lease, event, payments)
     _apply(batch, lease, payments)
     derived = {event.sequence: event for event in batch.events}
@@ -81,9 +81,9 @@ def fold(events: Sequence[Event]) -> Folded:
 
 
 def _created(event: Event) -> tuple[Lease, Change]:
-    told = decode_created(event.data)
-    contract = Contract(**{name: getattr(told, name) for name in Contract.__struct_fields__})
-    lease, change = lease_factory.begin(told.lease_id, contract, told.schedule, _time(event))
+    published = decode_created(event.data)
+    contract = Contract(**{name: getattr(published, name) for name in Contract.__struct_fields__})
+    lease, change = lease_factory.begin(published.lease_id, contract, published.schedule, _time(event))
     lease.event_sequence = event.sequence
     return lease, change
 
@@ -98,22 +98,24 @@ def _apply(batch: Batch, lease: Lease, payments: Sequence[Event], upto: int | No
 
 
 def _close(batch: Batch, lease: Lease, event: Event, payments: Sequence[Event]) -> None:
-    decode, command, decide = CLOSINGS[event.type]
-    told = decode(event.data)
-    _apply(batch, lease, payments, told.payment_sequence)
+    decode, command, decide = DECIDED[event.type]
+    published = decode(event.data)
+    _apply(batch, lease, payments, published.payment_sequence)
     before = payments[: lease.payment_sequence]
     try:
         change, decided = decide(
             lease,
-            command(lease_id=lease.lease_id, reason=told.reason),
+            command(lease_id=lease.lease_id, reason=published.reason),
             _time(event),
             any(payment.type in COLLECTING for payment in before),
         )
     except closing.Refused as refused:
         raise DoNotAddUp(f"{event.type} ({SOURCE} {event.sequence}): {refused}") from None
     lease.event_sequence += 1
-    if (decided, lease.event_sequence) != (told, event.sequence):
-        raise DoNotAddUp(f"{event.type} ({SOURCE} {event.sequence}): {decided} follows, {told} is told")
+    if (decided, lease.event_sequence) != (published, event.sequence):
+        raise DoNotAddUp(
+            f"{event.type} ({SOURCE} {event.sequence}): {decided} follows, {published} was published"
+        )
     batch.changes.append(change)
 
 

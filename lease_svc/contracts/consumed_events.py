@@ -73,7 +73,7 @@ class PayoffSucceeded(msgspec.Struct, frozen=True, kw_only=True):
     allocation: Allocation  # what the money was for; interest, net of credits, may be negative
     interest_saved: int  # minor units no longer owed, or paid ahead and not earned
     refund_due: int = 0  # minor units of these that were paid ahead and go back to the customer
-    waived: Waived = Waived()  # what was owed beside and is no longer
+    waived: Waived = Waived()  # what was owed on top and is no longer
     instalments: list[SettledInstalment]  # those that were open
 
 

@@ -39,7 +39,7 @@ def cancel(
         raise Refused("not_cancellable", lease.status)
     if collected or lease.amount_paid > 0:
         raise Refused("money_collected", lease.status)
-    told = LeaseCancelled(
+    event = LeaseCancelled(
         lease_id=lease.lease_id,
         currency=lease.currency,
         reason=asked.reason,
@@ -47,14 +47,14 @@ def cancel(
         left=lease.left,
         payment_sequence=lease.payment_sequence,
     )
-    return lease.close("cancelled", "lease.cancelled", encode(told), now), told
+    return lease.close("cancelled", "lease.cancelled", encode(event), now), event
 
 
 def charge_off(lease: Lease, asked: ChargeOffLease, now: datetime) -> tuple[Change, LeaseChargedOff]:
     """Give up what is still owed on a lease. Raises Refused."""
     if lease.status not in ("active", "delinquent"):
         raise Refused("not_chargeable_off", lease.status)
-    told = LeaseChargedOff(
+    event = LeaseChargedOff(
         lease_id=lease.lease_id,
         currency=lease.currency,
         reason=asked.reason,
@@ -62,4 +62,4 @@ def charge_off(lease: Lease, asked: ChargeOffLease, now: datetime) -> tuple[Chan
         left=lease.left,
         payment_sequence=lease.payment_sequence,
     )
-    return lease.close("charged_off", "lease.charged_off", encode(told), now), told
+    return lease.close("charged_off", "lease.charged_off", encode(event), now), event

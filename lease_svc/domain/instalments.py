@@ -1,6 +1,6 @@
 """The instalments of a lease as they are now: as in the schedule, but for those that were amended. Pure.
 
-The schedule is agreed once and stored once; only what has become different is kept beside it.
+The schedule is agreed once and stored once; only what has become different is kept besides.
 """
 
 from datetime import date

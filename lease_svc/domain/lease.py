@@ -216,7 +216,7 @@ class Lease(msgspec.Struct, kw_only=True):
         )
 
     def paid_off(self, attempt_id: str, type_: str) -> LeasePaidOff:
-        """The event that tells of the balance reaching zero."""
+        """The event that records that the balance reached zero."""
         return LeasePaidOff(
             lease_id=self.lease_id,
             currency=self.currency,
@@ -226,7 +226,7 @@ class Lease(msgspec.Struct, kw_only=True):
         )
 
     def reopened(self, attempt_id: str, type_: str) -> LeaseReopened:
-        """The event that tells of something being owed again on a lease that was paid off."""
+        """The event that records that something is owed again on a lease that was paid off."""
         return LeaseReopened(
             lease_id=self.lease_id,
             currency=self.currency,

@@ -1,4 +1,4 @@
-"""What the generated pages tell of this service: its front, its events, and an example of each."""
+"""What the generated pages show of this service: its front, its events, and an example of each."""
 
 from datetime import UTC, date, datetime
 from typing import Any, cast

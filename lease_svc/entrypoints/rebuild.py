@@ -1,4 +1,4 @@
-"""`python -m lease_svc rebuild`: leases and their history built anew from events, beside the live ones."""
+"""`python -m lease_svc rebuild`: leases and their history built from events, in a schema of their own."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,7 +19,7 @@ LEASES = Table(
         *("principal_left", "fees_left", "late_fees_left", "autopay_now"),
         *("paid", "contract", "schedule", "amended", "event_sequence", "payment_sequence", "created_at"),
     ),
-    left_out={"updated_at": "when a payment was taken note of here is in no event"},
+    left_out={"updated_at": "when a payment was applied here is in no event"},
 )
 HISTORY = Table(
     name="history",
@@ -29,7 +29,7 @@ HISTORY = Table(
 )
 LEFT_OUT = {
     "commands": "what was asked, and the answers",
-    "outbox": "what was told",
+    "outbox": "what was published",
     "outbox_pending": "what is still to be published",
 }
 

@@ -1,4 +1,4 @@
-"""What the lease service's routes answer, beside the lease itself (application/representations.py)."""
+"""What the lease service's routes answer; the lease itself is in application/representations.py."""
 
 from typing import Annotated
 

@@ -24,7 +24,7 @@ async def _new_lease(client: Client, **changes: Any) -> tuple[dict[str, Any], st
 
 
 async def _payments(client: Client, url: str, **headers: str) -> list[tuple[str, int, int]]:
-    """Status, paid and due of each, once the payment service has what the token tells of."""
+    """Status, paid and due of each, once the payment service has what the token names."""
     answer = await client.payments.get(f"{url}/payments", **headers)
     assert answer.status == 200
     return [(each["status"], each["amount_paid"], each["amount_due"]) for each in answer.json["items"]]
@@ -58,9 +58,9 @@ async def test_cancel_an_untouched_lease(client: Client, system: System) -> None
     ]
     assert history[1]["data"]["reason"] == WHY["reason"]
     trail = f"/api/v1/audit/leases/{lease['lease_id']}"
-    told = (await client.ledger.get(trail, **answer.token)).json["items"]
-    assert told[-1]["type"] == "lease.cancelled"
-    assert told[-1]["data"] == {
+    recorded = (await client.ledger.get(trail, **answer.token)).json["items"]
+    assert recorded[-1]["type"] == "lease.cancelled"
+    assert recorded[-1]["data"] == {
         "lease_id": lease["lease_id"],
         "currency": "USD",
         "reason": WHY["reason"],
@@ -75,10 +75,10 @@ async def test_cancel_an_untouched_lease(client: Client, system: System) -> None
     }
     line = (await client.ledger.get(f"{trail}/timeline")).json["items"][-1]
     assert (line["title"], line["balance_after"]) == ("Lease cancelled", 0)
-    state = (await client.ledger.post(f"{trail}/state-at-point", {"seq": told[-1]["seq"]})).json["state"]
+    state = (await client.ledger.post(f"{trail}/state-at-point", {"seq": recorded[-1]["seq"]})).json["state"]
     assert (state["status"], state["balance"]) == ("cancelled", 0)
     assert {each["status"] for each in state["payments"]} == {"cancelled"}
-    state = (await client.ledger.post(f"{trail}/state-at-point", {"seq": told[0]["seq"]})).json["state"]
+    state = (await client.ledger.post(f"{trail}/state-at-point", {"seq": recorded[0]["seq"]})).json["state"]
     assert (state["status"], state["balance"]) == ("active", lease["balance"])
     assert await _outstanding(client) == before
     await check(system, client)
@@ -126,8 +126,11 @@ async def test_money_collected_cannot_be_cancelled(client: Client, system: Syste
         ("cancelled", 0, 0),
     ]
     trail = f"/api/v1/audit/leases/{lease['lease_id']}"
-    told = (await client.ledger.get(trail, **answer.token)).json["items"][-1]
-    assert (told["type"], told["data"]["amount"]) == ("lease.charged_off", lease["balance"] - amount_paid)
+    recorded = (await client.ledger.get(trail, **answer.token)).json["items"][-1]
+    assert (recorded["type"], recorded["data"]["amount"]) == (
+        "lease.charged_off",
+        lease["balance"] - amount_paid,
+    )
     assert await _outstanding(client) == before
     await check(system, client)
 
@@ -269,8 +272,8 @@ async def test_many_closings_at_once(client: Client, at_once: int) -> None:
     answers = await asyncio.gather(*(client.leases.post(f"{url}/{way}", WHY) for way in ways))
     assert sorted(answer.status for answer in answers) == [200] + [409] * (at_once - 1)
     [closed] = [answer for answer in answers if answer.status == 200]
-    told = (await client.ledger.get(f"/api/v1/audit/leases/{lease['lease_id']}", **closed.token)).json
-    assert [each["type"] for each in told["items"]] == ["lease.created", f"lease.{closed.json['status']}"]
+    recorded = (await client.ledger.get(f"/api/v1/audit/leases/{lease['lease_id']}", **closed.token)).json
+    assert [each["type"] for each in recorded["items"]] == ["lease.created", f"lease.{closed.json['status']}"]
 
 
 async def test_same_key(client: Client) -> None:

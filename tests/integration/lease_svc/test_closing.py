@@ -72,12 +72,12 @@ async def test_a_batch_of_creations_and_closings(leases: Pool, its: asyncpg.Conn
     """One batch creates, closes what it created, closes older ones, and refuses what comes too late."""
     old, older, new, kept = (uuid7() for _ in range(4))
     await carry_out(leases, create(old), create(older))
-    outcomes, told = await carry_out(
+    outcomes, events = await carry_out(
         leases, create(new), cancel(older), cancel(new), charge_off(new), create(kept), charge_off(old),
         cancel(uuid7()), cancel(older),
     )  # fmt: skip
     assert [outcome.http_status for outcome in outcomes] == [201, 200, 200, 409, 201, 200, 404, 409]
-    assert [(each.type, each.subject, each.sequence) for each in told] == [
+    assert [(each.type, each.subject, each.sequence) for each in events] == [
         ("lease.created", new, 1),
         ("lease.cancelled", older, 2),
         ("lease.cancelled", new, 2),
@@ -124,7 +124,7 @@ async def test_no_cancelling_after_money_that_was_given_back(leases: Pool, its: 
 
 @pytest.mark.parametrize("how", ["cancelled", "charged_off"])
 async def test_closed_in_the_batch_it_arrives_in(servers: Servers, its: asyncpg.Connection, how: str) -> None:
-    """A lease told of and closed at once has a closed account with cancelled payments; repeats are none."""
+    """A lease created and closed at once has a closed account with cancelled payments; repeats are none."""
     one, two, open_one = uuid7(), uuid7(), uuid7()
     closing = event(one, f"lease.{how}", 2, {"reason": "returned unused"})
     async with pools(servers, "payment") as [pool]:

@@ -47,7 +47,7 @@ def test_every_code_is_answered() -> None:
 def test_cancelling() -> None:
     """Nothing is owed any longer and nothing falls due; the line of history says why."""
     lease = create()
-    change, told = close(lease, "cancelled")
+    change, event = close(lease, "cancelled")
     assert (lease.status, lease.balance, lease.next_due_date, lease.version) == ("cancelled", 0, None, 2)
     assert (lease.amount_paid, lease.payments_made, lease.updated_at) == (0, 0, LATER)
     assert (change.type, change.status_before, change.status_after) == (
@@ -56,8 +56,8 @@ def test_cancelling() -> None:
         "cancelled",
     )
     assert (change.version, change.balance) == (2, 0)
-    assert json.loads(change.data)["reason"] == told.reason == WHY
-    assert (told.balance, told.currency, told.payment_sequence) == (130442, "USD", 0)
+    assert json.loads(change.data)["reason"] == event.reason == WHY
+    assert (event.balance, event.currency, event.payment_sequence) == (130442, "USD", 0)
 
 
 def test_charging_off() -> None:
@@ -65,14 +65,14 @@ def test_charging_off() -> None:
     lease = create()
     lease.pay(payment(1, 13162), b"{}", LATER)
     lease.payment_sequence = 2
-    change, told = close(lease, "charged_off")
+    change, event = close(lease, "charged_off")
     assert (lease.status, lease.balance, lease.next_due_date) == ("charged_off", 0, None)
     assert (lease.amount_paid, lease.payments_made) == (13162, 1)
-    assert (told.amount, told.payment_sequence) == (130442 - 13162, 2)
+    assert (event.amount, event.payment_sequence) == (130442 - 13162, 2)
     assert (change.type, change.version, change.balance) == ("lease.charged_off", 3, 0)
 
 
-def test_a_closing_tells_what_the_balance_was_made_of() -> None:
+def test_the_event_says_what_the_balance_was_made_of() -> None:
     """By what was collected, given back and assessed, part by part; together it is the balance."""
     lease = create()
     assert lease.left == parts(120000, 7942, 2500)
@@ -83,9 +83,9 @@ def test_a_closing_tells_what_the_balance_was_made_of() -> None:
     back = ChangedInstalment(number=1, status="late", amount=13162, amount_paid=3000, amount_due=10162)
     taken = MoneyTakenBack(attempt_id="r", amount=10162, allocation=parts(9462, 700), instalments=[back])
     lease.take_back("payment.refunded", taken, b"{}", LATER)
-    _, told = close(lease, "charged_off")
-    assert told.left == parts(120000, 7942 - 1200 - 1100 + 700, 0, 0)
-    assert told.amount == 120000 + 6342 == 130442 + 1500 - 13162 - 2600 + 10162
+    _, event = close(lease, "charged_off")
+    assert event.left == parts(120000, 7942 - 1200 - 1100 + 700, 0, 0)
+    assert event.amount == 120000 + 6342 == 130442 + 1500 - 13162 - 2600 + 10162
 
 
 def test_a_payoff_leaves_nothing() -> None:
@@ -119,7 +119,7 @@ def test_open_leases_can_be_closed(status: Status, how: str) -> None:
     [("paid_off", "paid off"), ("cancelled", "cancelled"), ("charged_off", "charged off")],
 )
 def test_closed_leases_cannot(status: Status, words: str, how: str) -> None:
-    """Refused with what the lease is, and nothing is changed; the client is told in words."""
+    """Refused with what the lease is, and nothing is changed; the client reads it in words."""
     lease = create()
     lease.status = status
     with pytest.raises(closing.Refused) as caught:

@@ -146,8 +146,13 @@ def test_paying_it_down() -> None:
         ("payment.succeeded", "active", "active"),
         ("lease.paid_off", "active", "paid_off"),
     ]
-    told = lease.paid_off("a", "payment.succeeded")
-    assert (told.amount_paid, told.currency, told.cause, told.attempt_id) == (130442, "USD", "payment", "a")
+    event = lease.paid_off("a", "payment.succeeded")
+    assert (event.amount_paid, event.currency, event.cause, event.attempt_id) == (
+        130442,
+        "USD",
+        "payment",
+        "a",
+    )
     assert (lease.created_at, lease.updated_at) == (NOW, LATER)
 
 
@@ -187,8 +192,8 @@ def test_paying_it_off_early() -> None:
     assert (lease.balance, lease.status, lease.next_due_date) == (0, "paid_off", None)
     assert lease.amount_paid == 13162 + 110538
     assert [change.type for change in changes] == ["payoff.succeeded", "lease.paid_off"]
-    told = lease.paid_off("b", "payoff.succeeded")
-    assert (told.cause, told.amount_paid) == ("payoff", 13162 + 110538)
+    event = lease.paid_off("b", "payoff.succeeded")
+    assert (event.cause, event.amount_paid) == ("payoff", 13162 + 110538)
 
 
 def test_a_payoff_that_waives_a_late_fee() -> None:
@@ -267,8 +272,8 @@ def test_money_given_back_reopens_it() -> None:
     ]
     assert (lease.status, lease.balance, lease.amount_paid) == ("active", 700, 130442 - 700)
     assert (lease.next_due_date, lease.payments_made, lease.amended) == (date(2027, 3, 1), 11, None)
-    told = lease.reopened("r", "payment.refunded")
-    assert (told.balance, told.cause, told.currency) == (700, "refund", "USD")
+    event = lease.reopened("r", "payment.refunded")
+    assert (event.balance, event.cause, event.currency) == (700, "refund", "USD")
     assert lease.reopened("r", "payment.charged_back").cause == "chargeback"
     lease.pay(payment(3, 700), b"{}", LATER)
     assert (lease.status, lease.balance, lease.payments_made) == ("paid_off", 0, 12)
@@ -308,7 +313,7 @@ def test_as_json() -> None:
 
 
 def test_autopay_as_it_is_now() -> None:
-    """Method, stop and version change; the contract, and what was told of it, stay what was agreed."""
+    """Method, stop and version change; the contract, and what was published of it, stay what was agreed."""
     lease = create(payment_method="pm_card_ok", autopay=True)
     agreed, shown = lease.contract, msgspec.json.decode(representations.view(lease))
     assert shown["autopay_stopped"] is None
@@ -402,7 +407,7 @@ def test_a_late_fee_is_owed_beside_the_schedule() -> None:
 
 @pytest.mark.parametrize("status", ["cancelled", "charged_off"])
 def test_a_late_fee_on_a_closed_lease_is_not_owed(status: str) -> None:
-    """The payment service had not heard of the closing: it shows in the history and moves nothing."""
+    """The payment service had not learned that it was closed: it shows in the history and moves nothing."""
     lease = create(fees=[])
     lease.status, lease.balance = status, 0  # type: ignore[assignment]
     (change,) = lease.assess_late_fee(late_fee(1, 1500), b"{}", LATER)
