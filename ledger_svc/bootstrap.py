@@ -12,13 +12,13 @@ from common.runtime.process import background, serve
 from common.runtime.settings import Settings
 from common.web.routes import Route
 from common.web.server import build_app, checks
-from ledger_svc.accounting import balance_metrics
 from ledger_svc.completeness.producer_client import Producers
 from ledger_svc.completeness.reconciler import Reconciler
 from ledger_svc.entrypoints.http.anomaly_routes import AnomaliesApi
 from ledger_svc.entrypoints.http.export_routes import Downloads
 from ledger_svc.entrypoints.http.lease_routes import LedgerApi
 from ledger_svc.entrypoints.http.proof_routes import ProofApi
+from ledger_svc.log import balance_metrics
 from ledger_svc.log.writer import LedgerWriter
 from ledger_svc.transparency import signed_note
 from ledger_svc.transparency.signed_note import NoteError, SigningKey

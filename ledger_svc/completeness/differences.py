@@ -10,7 +10,7 @@ from common.kernel.clock import rfc3339
 from common.kernel.ids import born
 from common.messaging.outbox_differences import What
 from common.messaging.outbox_reconciliation import Window
-from ledger_svc.completeness.anomalies import Anomaly
+from ledger_svc.log.anomalies import Anomaly
 
 log = structlog.get_logger()
 

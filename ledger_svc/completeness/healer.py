@@ -18,9 +18,9 @@ from common.kernel.ids import earliest
 from common.messaging.outbox_reconciliation import REACH, Answer, Range
 from common.postgres.pool import TRANSIENT, Pool
 from ledger_svc.completeness import outbox_comparison
-from ledger_svc.completeness.anomalies import Kind, annotate, queries
 from ledger_svc.completeness.differences import time_of
 from ledger_svc.completeness.producer_client import NoAnswer, Producers
+from ledger_svc.log.anomalies import Kind, annotate, queries
 from ledger_svc.log.event_checks import SOURCES
 
 log = structlog.get_logger()

@@ -24,9 +24,9 @@ from common.messaging.outbox_reconciliation import (
     digest,
 )
 from common.postgres.pool import Pool
-from ledger_svc.completeness.anomalies import queries
 from ledger_svc.completeness.differences import Difference
 from ledger_svc.completeness.producer_client import Producers
+from ledger_svc.log.anomalies import queries
 from ledger_svc.log.event_checks import SOURCES
 
 log = structlog.get_logger()

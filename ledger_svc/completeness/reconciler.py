@@ -17,9 +17,9 @@ from common.kernel.ids import earliest
 from common.messaging.outbox_reconciliation import REACH
 from common.postgres.pool import Pool
 from ledger_svc.completeness import differences, outbox_comparison
-from ledger_svc.completeness.anomalies import Alarms, queries
 from ledger_svc.completeness.healer import AWAY, Healing
 from ledger_svc.completeness.producer_client import Producers
+from ledger_svc.log.anomalies import Alarms, queries
 from ledger_svc.log.event_checks import SOURCES
 from ledger_svc.log.repository import END
 

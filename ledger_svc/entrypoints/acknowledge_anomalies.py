@@ -9,7 +9,7 @@ from common.observability import telemetry
 from common.postgres.pool import TRANSIENT, open_pool
 from common.runtime.settings import Settings
 from ledger_svc.bootstrap import SCHEMA
-from ledger_svc.completeness.anomalies import annotate, queries
+from ledger_svc.log.anomalies import annotate, queries
 
 
 def main(arguments: Sequence[str]) -> int:

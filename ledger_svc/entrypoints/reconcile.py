@@ -16,11 +16,11 @@ from common.runtime.process import background
 from common.runtime.settings import Settings
 from ledger_svc.bootstrap import SCHEMA
 from ledger_svc.completeness import differences, outbox_comparison
-from ledger_svc.completeness.anomalies import Alarms, queries
 from ledger_svc.completeness.differences import Difference, time_of
 from ledger_svc.completeness.healer import AWAY
 from ledger_svc.completeness.producer_client import Producers
 from ledger_svc.completeness.reconcile_report import Report
+from ledger_svc.log.anomalies import Alarms, queries
 from ledger_svc.log.event_checks import SOURCES
 from ledger_svc.log.repository import END
 

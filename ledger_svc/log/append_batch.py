@@ -8,9 +8,10 @@ from datetime import datetime
 from typing import NamedTuple, Protocol
 
 from common.postgres.pool import Connection
-from ledger_svc.accounting import recorded_closings, totals
+from ledger_svc.accounting import totals
 from ledger_svc.contracts.envelope import Event
 from ledger_svc.log import entry as entries
+from ledger_svc.log import recorded_closings
 from ledger_svc.log.entry import Entry
 from ledger_svc.log.repository import Head
 from ledger_svc.transparency import merkle_tree

@@ -15,8 +15,8 @@ from common.kernel.clock import rfc3339
 from common.kernel.ids import born
 from common.messaging import topology
 from common.postgres.pool import Connection
-from ledger_svc.completeness.anomalies import Anomaly
 from ledger_svc.log import repository
+from ledger_svc.log.anomalies import Anomaly
 from ledger_svc.log.message_decoder import Place, Read, Row
 from ledger_svc.transparency.merkle_tree import leaf_hash
 

@@ -7,9 +7,9 @@ import aiormq.abc
 
 from common.kernel.ids import canonical_uuid
 from common.messaging.stream_offsets import offset_of
-from ledger_svc.completeness.anomalies import Anomaly
 from ledger_svc.contracts import envelope
 from ledger_svc.contracts.envelope import Event, MalformedEvent
+from ledger_svc.log.anomalies import Anomaly
 from ledger_svc.transparency.merkle_tree import leaf_hash
 
 Row = tuple[str, str]  # lease, source: what has numbers of its own

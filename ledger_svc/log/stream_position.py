@@ -7,7 +7,7 @@ import msgspec
 from common.kernel.clock import utcnow
 from common.kernel.ids import earliest
 from common.postgres.pool import Connection
-from ledger_svc.completeness.anomalies import Anomaly
+from ledger_svc.log.anomalies import Anomaly
 from ledger_svc.log.repository import Head, queries
 
 # When the stream is found to be another, events are compared from this long before it was last read on.

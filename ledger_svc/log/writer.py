@@ -20,15 +20,22 @@ from common.postgres import leader_election
 from common.postgres.pool import TRANSIENT, Connection, Pool, session
 from common.runtime.pacing import Pacer
 from common.runtime.tasks import end
-from ledger_svc.accounting import opening_balances
-from ledger_svc.completeness import anomalies
-from ledger_svc.completeness.anomalies import Alarms, Anomaly
-from ledger_svc.log import append_batch, event_checks, message_decoder, repository, stream_position
+from ledger_svc.log import (
+    anomalies,
+    append_batch,
+    event_checks,
+    message_decoder,
+    opening_balances,
+    repository,
+    seal_check,
+    stream_position,
+)
+from ledger_svc.log.anomalies import Alarms, Anomaly
 from ledger_svc.log.event_checks import Checked, LastNumbers
 from ledger_svc.log.repository import Damaged, Head
 from ledger_svc.log.stream_position import Cursor
 from ledger_svc.log.stream_subscription import Stream
-from ledger_svc.transparency import checkpoint, merkle_tree, seal_check
+from ledger_svc.transparency import checkpoint, merkle_tree
 from ledger_svc.transparency.merkle_tree import Frontier
 from ledger_svc.transparency.signed_note import SigningKey
 

@@ -6,12 +6,12 @@ from msgspec.structs import replace
 
 from common.postgres.pool import Connection
 from common.replay.bounds import Unreadable
-from ledger_svc.accounting import recorded_closings, totals
-from ledger_svc.accounting.recorded_closings import Recorded
+from ledger_svc.accounting import totals
 from ledger_svc.accounting.totals import Totals
 from ledger_svc.contracts import envelope
 from ledger_svc.contracts.envelope import Event, MalformedEvent
-from ledger_svc.log import repository
+from ledger_svc.log import recorded_closings, repository
+from ledger_svc.log.recorded_closings import Recorded
 from ledger_svc.log.repository import Head
 from ledger_svc.replay import recorded_log
 

@@ -14,10 +14,10 @@ from common.postgres.pool import Pool
 from common.web import pagination, read_your_writes
 from common.web.routes import Route, json_response
 from common.web.validation import read_query
-from ledger_svc.completeness.anomalies import count_open, queries
 from ledger_svc.completeness.differences import time_of
 from ledger_svc.entrypoints.http.schemas import Anomalies, AnomaliesQuery, AnomalyNote, AnomalyView
 from ledger_svc.log import repository
+from ledger_svc.log.anomalies import count_open, queries
 
 ITS = "anomalies"  # the list, in its cursors
 

@@ -15,14 +15,13 @@ from common.web.pagination import PageQuery
 from common.web.problems.details import ProblemError, unavailable
 from common.web.routes import Route, json_response, path_id
 from common.web.validation import read_query
-from ledger_svc.accounting import opening_balances
 from ledger_svc.accounting.account_balances import Balance, Books, Posting, post, postings, trial_balance
 from ledger_svc.accounting.journal import book
-from ledger_svc.accounting.recorded_closings import Recorded
 from ledger_svc.contracts import envelope as events
 from ledger_svc.entrypoints.http.unknown_event_types import known_types_only
-from ledger_svc.log import repository
+from ledger_svc.log import opening_balances, repository
 from ledger_svc.log.entry import Entry
+from ledger_svc.log.recorded_closings import Recorded
 
 
 class JournalEntry(msgspec.Struct, frozen=True, kw_only=True):

@@ -9,7 +9,7 @@ import pytest_asyncio
 
 from common.kernel.clock import utcnow
 from common.kernel.ids import uuid7
-from ledger_svc.completeness.anomalies import queries
+from ledger_svc.log.anomalies import queries
 from tests.integration.payment_svc.test_gateway_answers import DOCUMENTS, Checked, checked, new_lease
 from tests.support.servers.database import owner
 from tests.support.servers.servers import Servers

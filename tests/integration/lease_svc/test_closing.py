@@ -15,13 +15,13 @@ from lease_svc.adapters.postgres.lease_repository import PostgresLeaseRepository
 from lease_svc.application.command_handlers import LeaseUnit
 from lease_svc.contracts.commands import CancelLease, ChargeOffLease, CreateLease
 from lease_svc.entrypoints.http.requests import NewLease
-from ledger_svc.accounting import recorded_closings, totals
-from ledger_svc.accounting.recorded_closings import Recorded
+from ledger_svc.accounting import totals
 from ledger_svc.accounting.totals import Amounts
 from ledger_svc.contracts import envelope as ledger_events
 from ledger_svc.contracts.envelope import Event
-from ledger_svc.log import repository
+from ledger_svc.log import recorded_closings, repository
 from ledger_svc.log.entry import seal
+from ledger_svc.log.recorded_closings import Recorded
 from ledger_svc.log.repository import Head
 from payment_svc.application.command_handlers import PaymentUnit
 from tests.integration.common.test_command_inbox import created, event

@@ -16,13 +16,13 @@ from common.kernel.ids import uuid7
 from common.postgres.pool import Pool
 from common.web import read_your_writes
 from common.web.read_your_writes import Position
-from ledger_svc.accounting import balance_metrics, opening_balances, recorded_closings, totals
+from ledger_svc.accounting import totals
 from ledger_svc.accounting.account_balances import Books, Sums, post
 from ledger_svc.accounting.journal import book
-from ledger_svc.accounting.recorded_closings import Recorded
 from ledger_svc.contracts import envelope as ledger_events
-from ledger_svc.log import repository
+from ledger_svc.log import balance_metrics, opening_balances, recorded_closings, repository
 from ledger_svc.log.entry import seal
+from ledger_svc.log.recorded_closings import Recorded
 from ledger_svc.log.repository import Head
 from ledger_svc.replay import balances as sums
 from ledger_svc.replay import recorded_log

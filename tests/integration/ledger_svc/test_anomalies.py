@@ -191,7 +191,7 @@ async def test_a_flood_fills_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Wrong messages, the same and others, large ones too, by the thousand: all counted, few kept."""
-    monkeypatch.setattr("ledger_svc.completeness.anomalies.OPEN_MAX", 3)
+    monkeypatch.setattr("ledger_svc.log.anomalies.OPEN_MAX", 3)
     life = a_life()
     before = counted("malformed")
     async with running(LedgerWriter(servers.amqp_url, pool, KEY).run()):

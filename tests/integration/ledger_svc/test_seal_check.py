@@ -6,9 +6,9 @@ import asyncpg
 import pytest
 
 from common.postgres.pool import Pool, open_pool
-from ledger_svc.log import repository
+from ledger_svc.log import repository, seal_check
 from ledger_svc.log.repository import Damaged
-from ledger_svc.transparency import checkpoint, seal_check, signed_note
+from ledger_svc.transparency import checkpoint, signed_note
 from ledger_svc.transparency.checkpoint import Checkpoint
 from tests.integration.ledger_svc.test_writer import a_life
 from tests.support.builders.sealed_batches import append

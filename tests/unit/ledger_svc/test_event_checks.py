@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from common.kernel.clock import utcnow
 from common.kernel.ids import earliest, uuid7
-from ledger_svc.completeness.anomalies import Anomaly
 from ledger_svc.contracts import envelope
 from ledger_svc.log import event_checks
+from ledger_svc.log.anomalies import Anomaly
 from ledger_svc.log.event_checks import LastNumbers, Recorded, Row
 from ledger_svc.log.message_decoder import Place, Read
 from ledger_svc.transparency import merkle_tree

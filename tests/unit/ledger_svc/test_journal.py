@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from ledger_svc.accounting.account_balances import Books, Posting, post, postings, trial_balance
 from ledger_svc.accounting.journal import CHART, TABLE, Booking, book
-from ledger_svc.accounting.recorded_closings import Recorded
 from ledger_svc.accounting.totals import EMPTY, add
 from ledger_svc.contracts import envelope
+from ledger_svc.log.recorded_closings import Recorded
 from tests.support.builders.event_mixes import causal, random_life
 from tests.support.builders.events import LEASES, PAYMENTS, Life, allocation
 

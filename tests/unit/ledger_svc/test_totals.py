@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from ledger_svc.accounting.account_balances import trial_balance
-from ledger_svc.accounting.recorded_closings import Recorded
 from ledger_svc.accounting.totals import EMPTY, Amounts, PaymentTotals, Totals, add, success_rate
 from ledger_svc.contracts import envelope
+from ledger_svc.log.recorded_closings import Recorded
 from ledger_svc.views.point_in_time import fold
 from tests.support.builders.event_mixes import interleave, random_life, record
 from tests.support.builders.events import LEASES, Life

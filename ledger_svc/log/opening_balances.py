@@ -5,11 +5,10 @@ from msgspec.structs import replace
 
 from common.kernel.clock import utcnow
 from common.postgres.pool import Connection, Pool
-from ledger_svc.accounting import recorded_closings
 from ledger_svc.accounting.account_balances import Books, post
 from ledger_svc.accounting.journal import book
 from ledger_svc.contracts import envelope
-from ledger_svc.log import repository
+from ledger_svc.log import recorded_closings, repository
 from ledger_svc.log.repository import Head
 
 log = structlog.get_logger()
