@@ -9,7 +9,8 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from ledger_svc.accounting.journal import CHART, Booking
+from ledger_svc.accounting.journal import Booking
+from ledger_svc.event_types.basics.accounts import CHART
 
 
 class Sums(msgspec.Struct, frozen=True, array_like=True, gc=False):

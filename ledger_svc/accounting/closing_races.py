@@ -1,43 +1,29 @@
-"""Events that cross the closing of their lease: decided without it, though it was decided before. Pure.
+"""Events that race the closing of their lease: decided without it, though it was decided before. Pure.
 
-Money and late fees are told by one service and the closing of their lease by another. So either may be
+Money and late fees come from one service and the closing of their lease from another. So either may be
 decided without knowing of the other, and either may be recorded first. `payment_sequence` in the closing says
 which it knew of.
 """
 
 from collections.abc import Iterable, Iterator
 
-from ledger_svc.contracts import envelope, payloads
 from ledger_svc.contracts.envelope import Event
-
-Closing = payloads.LeaseCancelled | payloads.LeaseChargedOff
-Move = (
-    payloads.PaymentSucceeded | payloads.PayoffSucceeded | payloads.MoneyTakenBack | payloads.LateFeeAssessed
-)
-
-CLOSINGS = frozenset({"lease.cancelled", "lease.charged_off"})
-# What moves a balance that a closing takes away: money taken, money given back, and late fees.
-MOVES = frozenset(
-    {
-        *("payment.succeeded", "payoff.succeeded", "payment.refunded", "payment.charged_back"),
-        "lease.late_fee_assessed",
-    }
-)
+from ledger_svc.event_types import registry
+from ledger_svc.event_types.basics.fields import Closing, Data
+from ledger_svc.event_types.definition import AnyType, ClosingRules
 
 
-def closing_before(move: Event, recorded: Iterable[Event]) -> Closing | None:
-    """The closing among `recorded` that did not know of a move, if there is one."""
+def closing_before(move: Event, recorded: Iterable[Event]) -> ClosingRules | None:
+    """The rules of the closing among `recorded` that did not know of a move, if there is one."""
     for each in recorded:
-        closing = envelope.data_of(each) if each.type in CLOSINGS else None
+        closing = registry.data_of(each) if each.type in registry.CLOSINGS else None
         if isinstance(closing, Closing) and move.sequence > closing.payment_sequence:
-            return closing
+            return registry.TYPES[each.type].closing
     return None
 
 
-def overtaken(closing: Closing, recorded: Iterable[Event]) -> Iterator[Move]:
+def overtaken(closing: Closing, recorded: Iterable[Event]) -> Iterator[tuple[AnyType, Data]]:
     """The moves among `recorded` that a closing did not know of."""
     for each in recorded:
-        if each.type in MOVES and each.sequence > closing.payment_sequence:
-            data = envelope.data_of(each)
-            if isinstance(data, Move):
-                yield data
+        if each.type in registry.MOVES and each.sequence > closing.payment_sequence:
+            yield registry.TYPES[each.type], registry.data_of(each)

@@ -2,20 +2,21 @@
 
 They are a projection: the writer stores them in the transaction that appends, and they can be made anew from
 the entries at any time. They do not depend on the order in which the sources' events come; in the books, a
-crossing adds to an account's debits and its credits what the other order does not, and leaves its balance.
+race adds to an account's debits and its credits what the other order does not, and leaves its balance.
 """
 
 from collections.abc import Iterable
-from typing import assert_never
 
 import msgspec
 from msgspec.structs import replace
 
 from ledger_svc.accounting.account_balances import Books, post
-from ledger_svc.accounting.closing_races import Closing, Move, closing_before, overtaken
-from ledger_svc.accounting.journal import book
-from ledger_svc.contracts import envelope, payloads
+from ledger_svc.accounting.closing_races import closing_before, overtaken
+from ledger_svc.accounting.journal import book, currency_of
 from ledger_svc.contracts.envelope import Event
+from ledger_svc.event_types import registry
+from ledger_svc.event_types.basics.fields import Closing, Data
+from ledger_svc.event_types.definition import AnyType, Counts
 
 
 class PaymentTotals(msgspec.Struct, frozen=True):
@@ -48,11 +49,12 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True):
     events_by_type: dict[str, int] = {}
     payments: PaymentTotals = PaymentTotals()
     amounts: dict[str, Amounts] = {}  # by ISO 4217 code
-    books: Books | None = None  # None: stored when nobody kept them, see `opening`
+    books: Books | None = None  # None: stored when nobody kept them, see `opening_balances`
 
 
 EMPTY = Totals(books={})
 _NOTHING = Amounts()
+_NO_COUNTS = Counts()
 
 
 def success_rate(payments: PaymentTotals) -> float | None:
@@ -81,92 +83,53 @@ def add(totals: Totals, event: Event, recorded: Iterable[Event] = ()) -> Totals:
     """
     by_type = totals.events_by_type | {event.type: totals.events_by_type.get(event.type, 0) + 1}
     totals = replace(totals, events_total=totals.events_total + 1, events_by_type=by_type)
-    if event.type not in envelope.TYPES:
+    definition = registry.TYPES.get(event.type)
+    if definition is None:
         return totals
-    data = envelope.data_of(event)
+    data = registry.data_of(event)
     if totals.books is not None:
         totals = replace(totals, books=post(totals.books, book(event, data, recorded)))
-    match data:
-        case payloads.LeaseCreated():
-            totals = replace(totals, leases_total=totals.leases_total + 1)
-            return _moved(totals, data.currency, billed=data.total_payable, lowered=-data.total_payable)
-        case payloads.PaymentSucceeded():
-            totals, lowered = _counted(totals, succeeded=1), _lowered(event, data, recorded)
-            return _moved(totals, data.currency, collected=data.amount, lowered=lowered)
-        case payloads.PayoffSucceeded():
-            totals, lowered = _counted(totals, succeeded=1), _lowered(event, data, recorded)
-            return _moved(totals, data.currency, collected=data.amount, lowered=lowered)
-        case payloads.MoneyTakenBack():
-            lowered = _lowered(event, data, recorded)
-            return _moved(totals, data.currency, refunded=data.amount, lowered=lowered)
-        case payloads.LeaseCancelled():
-            return _moved(totals, data.currency, lowered=data.balance - _overtaken(data, recorded))
-        case payloads.LeaseChargedOff():
-            return _moved(totals, data.currency, lowered=data.amount - _overtaken(data, recorded))
-        case payloads.Attempt(kind="refund"):  # of which nothing was taken back, or not yet
-            return totals
-        case payloads.PaymentDeclined() | payloads.PayoffDeclined():
-            return _counted(totals, declined=1)
-        case payloads.PaymentUnknown():
-            return _counted(totals, unknown=1)
-        case payloads.PaymentResolved():  # follows exactly one payment.unknown of its attempt
-            return _counted(totals, unknown=-1)
-        case payloads.LateFeeAssessed():
-            lowered = _lowered(event, data, recorded)
-            return _moved(totals, data.currency, billed=data.amount, lowered=lowered)
-        case payloads.AttemptStarted() | payloads.PaymentFailed() | payloads.PayoffQuoted():
-            return totals
-        case payloads.LeasePaidOff() | payloads.LeaseReopened():
-            return totals
-        case payloads.RetryScheduled() | payloads.AutopayChanged():
-            return totals
-        case payloads.LeaseDelinquent() | payloads.LeaseCured():
-            return totals
-        case _:
-            assert_never(data)
+    counts = definition.counts(data) if definition.counts else _NO_COUNTS
+    if counts is not _NO_COUNTS:
+        totals = _counted(totals, counts)
+    if definition.lowers is None:
+        return totals
+    return _moved(totals, currency_of(data), counts, _lowered(definition, event, data, recorded))
 
 
-def _lowered(event: Event, data: Move, recorded: Iterable[Event]) -> int:
+def _lowered(definition: AnyType, event: Event, data: Data, recorded: Iterable[Event]) -> int:
     """What an event takes off its lease's balance: nothing where the lease was closed without it.
 
-    Negative where the balance rises: by money that was given back and is owed again, and by a late fee.
+    Negative where the balance rises: by money that was given back and is owed again, and by a late fee. A
+    closing takes no more away what events that it did not know of have taken off before it came.
     """
-    return 0 if closing_before(event, recorded) else _settled(data)
+    if definition.lowers is None or (definition.races_closings and closing_before(event, recorded)):
+        return 0
+    lowered = definition.lowers(data)
+    if isinstance(data, Closing):
+        lowered -= sum(moved.lowers(move) for moved, move in overtaken(data, recorded) if moved.lowers)
+    return lowered
 
 
-def _overtaken(closing: Closing, recorded: Iterable[Event]) -> int:
-    """What events that the closing did not know of have taken off the balance before it came."""
-    return sum(_settled(data) for data in overtaken(closing, recorded))
-
-
-def _settled(data: Move) -> int:
-    if isinstance(data, payloads.MoneyTakenBack):
-        return -data.owed_again
-    if isinstance(data, payloads.LateFeeAssessed):
-        return -data.amount
-    return data.settled if isinstance(data, payloads.PayoffSucceeded) else data.amount
-
-
-def _counted(totals: Totals, *, succeeded: int = 0, declined: int = 0, unknown: int = 0) -> Totals:
+def _counted(totals: Totals, counts: Counts) -> Totals:
     before = totals.payments
-    after = PaymentTotals(before.succeeded + succeeded, before.declined + declined, before.unknown + unknown)
-    return replace(totals, payments=after)
+    return replace(
+        totals,
+        leases_total=totals.leases_total + counts.leases,
+        payments=PaymentTotals(
+            before.succeeded + counts.succeeded,
+            before.declined + counts.declined,
+            before.unknown + counts.unknown,
+        ),
+    )
 
 
-def _moved(
-    totals: Totals,
-    currency: str,
-    *,
-    billed: int = 0,
-    collected: int = 0,
-    refunded: int = 0,
-    lowered: int = 0,
-) -> Totals:
+def _moved(totals: Totals, currency: str, counts: Counts, lowered: int) -> Totals:
     before = totals.amounts.get(currency, _NOTHING)
     after = Amounts(
-        billed=before.billed + billed,
-        collected=before.collected + collected,
-        refunded=before.refunded + refunded,
+        billed=before.billed + counts.billed,
+        collected=before.collected + counts.collected,
+        refunded=before.refunded + counts.refunded,
         outstanding=before.outstanding - lowered,
     )
     return replace(totals, amounts=totals.amounts | {currency: after})

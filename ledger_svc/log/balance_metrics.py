@@ -7,8 +7,8 @@ from prometheus_client import Gauge
 
 from common.postgres.pool import Pool
 from ledger_svc.accounting.account_balances import Balance, trial_balance
-from ledger_svc.accounting.journal import FEES, PRINCIPAL, SUSPENSE
 from ledger_svc.accounting.totals import Amounts
+from ledger_svc.event_types.basics.accounts import FEES, PRINCIPAL, SUSPENSE
 from ledger_svc.log import repository
 from ledger_svc.log.repository import Head
 

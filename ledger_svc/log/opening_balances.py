@@ -8,6 +8,7 @@ from common.postgres.pool import Connection, Pool
 from ledger_svc.accounting.account_balances import Books, post
 from ledger_svc.accounting.journal import book
 from ledger_svc.contracts import envelope
+from ledger_svc.event_types import registry
 from ledger_svc.log import recorded_closings, repository
 from ledger_svc.log.repository import Head
 
@@ -35,8 +36,8 @@ async def carried_on(books: Books, connection: Connection | Pool, *, after: int,
         read = [envelope.decode(row["raw"]) for row in rows]
         recorded = await recorded_closings.recorded(connection, read, after)
         for event in read:
-            if event.type in envelope.TYPES:
-                books = post(books, book(event, envelope.data_of(event), recorded.of(event)))
+            if event.type in registry.TYPES:
+                books = post(books, book(event, registry.data_of(event), recorded.of(event)))
                 recorded.note(event)
         after = rows[-1]["seq"]
     return books

@@ -75,15 +75,13 @@ SELECT i.event_id::text, e.lease_id::text, e.source, e.sequence
 SELECT raw FROM closings JOIN entries USING (seq) WHERE closings.lease_id = ANY($1::uuid[]) AND seq <= $2
 
 -- name: moves_after
--- Money of these leases, taken or given back, and late fees, that the payment service told of after a number of
--- its own, by entry $3.
+-- Events of these types ($4) of these leases, that the payment service recorded after a number of its own, by
+-- entry $3.
 SELECT raw
   FROM unnest($1::uuid[], $2::int[]) AS w (lease_id, sequence)
   JOIN places AS p ON p.lease_id = w.lease_id AND p.source = '/payment-svc' AND p.sequence > w.sequence
   JOIN entries AS e ON e.seq = p.seq
- WHERE e.type IN ('payment.succeeded', 'payoff.succeeded', 'payment.refunded', 'payment.charged_back',
-                  'lease.late_fee_assessed')
-   AND e.seq <= $3
+ WHERE e.type = ANY($4) AND e.seq <= $3
 
 -- name: append_entries
 -- Entries, and by what else they are found.

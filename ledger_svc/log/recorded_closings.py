@@ -1,12 +1,13 @@
-"""What the log knows of closed leases, as far as the totals of a batch depend on it (see `crossing`)."""
+"""What the log knows of closed leases, as far as the totals of a batch depend on it (see `closing_races`)."""
 
 from collections import defaultdict
 from collections.abc import Sequence
 
 from common.postgres.pool import Connection, Pool
-from ledger_svc.accounting.closing_races import CLOSINGS, MOVES, Closing
-from ledger_svc.contracts import envelope
 from ledger_svc.contracts.envelope import Event
+from ledger_svc.event_types import registry
+from ledger_svc.event_types.basics.fields import Closing
+from ledger_svc.event_types.registry import CLOSINGS, MOVES
 from ledger_svc.log import repository
 
 
@@ -42,4 +43,4 @@ async def recorded(
 
 
 def _closing(event: Event) -> object:
-    return envelope.data_of(event) if event.type in CLOSINGS else None
+    return registry.data_of(event) if event.type in CLOSINGS else None

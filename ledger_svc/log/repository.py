@@ -14,6 +14,7 @@ from ledger_svc.accounting.account_balances import Books
 from ledger_svc.accounting.totals import EMPTY, Totals
 from ledger_svc.contracts import envelope
 from ledger_svc.contracts.envelope import Event
+from ledger_svc.event_types.registry import MOVES
 from ledger_svc.log.entry import Entry
 from ledger_svc.transparency import merkle_tree, proofs
 from ledger_svc.transparency.merkle_tree import Frontier, Node
@@ -120,8 +121,10 @@ async def closings(connection: Connection | Pool, lease_ids: Sequence[str], upto
 async def moves_after(
     connection: Connection | Pool, positions: Mapping[str, int], upto: int = END
 ) -> list[Event]:
-    """What moved these leases' balances, by entry `upto`, told by the payment service after these numbers."""
-    rows = await connection.fetch(queries.moves_after, list(positions), list(positions.values()), upto)
+    """What moved these leases' balances, by entry `upto` and after these numbers of the payment service."""
+    rows = await connection.fetch(
+        queries.moves_after, list(positions), list(positions.values()), upto, list(MOVES)
+    )
     return [envelope.decode(row["raw"]) for row in rows]
 
 

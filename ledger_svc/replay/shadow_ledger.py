@@ -19,6 +19,7 @@ from common.replay.progress import progress
 from common.replay.shadow_schema import Sample
 from ledger_svc.accounting import totals
 from ledger_svc.contracts import envelope
+from ledger_svc.event_types import registry
 from ledger_svc.log import append_batch, repository
 from ledger_svc.log.message_decoder import Read, read
 from ledger_svc.log.repository import Head
@@ -149,7 +150,7 @@ class SecondLedger:
 def _readable(seq: int, raw: bytes, offset: int) -> Read:
     try:
         event = envelope.decode(raw)
-        envelope.data_of(event)
+        registry.data_of(event)
     except (envelope.MalformedEvent, envelope.UnknownEventType) as error:
         raise Unreadable(f"entry {seq} cannot be read, and nothing can be built past it: {error}") from error
     return Read(offset, event, raw)

@@ -9,9 +9,10 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
-from ledger_svc.contracts import envelope
 from ledger_svc.contracts.envelope import Event, MalformedEvent, UnknownEventType
-from ledger_svc.contracts.payloads import Data, LeaseCreated
+from ledger_svc.event_types import registry
+from ledger_svc.event_types.basics.fields import Data
+from ledger_svc.event_types.types.lease_created import LeaseCreated
 from ledger_svc.verifier.findings import Findings, LedgerSums
 from ledger_svc.views import point_in_time
 from ledger_svc.views.point_in_time import LeaseState, Snapshot
@@ -62,7 +63,7 @@ class Lease:
             self._seen[other] = seen, seq
         self._waiting[source, event.sequence] = seq, None
         try:
-            self._waiting[source, event.sequence] = seq, envelope.data_of(event)
+            self._waiting[source, event.sequence] = seq, registry.data_of(event)
         except UnknownEventType as error:
             self.unknown = f"this verifier does not know {error}"
         if len(self._waiting) > MAX_WAITING:

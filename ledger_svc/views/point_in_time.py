@@ -8,11 +8,11 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from common.kernel.money import MinorUnits
 from ledger_svc.contracts import envelope
 from ledger_svc.contracts.envelope import Event
-from ledger_svc.log.entry import Entry
-from ledger_svc.views.lease_state import (
+from ledger_svc.event_types import registry
+from ledger_svc.event_types.basics.fields import MinorUnits
+from ledger_svc.event_types.basics.lease import (
     CANCELLED,
     EMPTY,
     OPEN,
@@ -20,9 +20,9 @@ from ledger_svc.views.lease_state import (
     PROCESSING,
     UNTOUCHED,
     LeaseState,
-    apply_data,
-    by_the_day,
 )
+from ledger_svc.log.entry import Entry
+from ledger_svc.views.lease_state import apply_data, by_the_day
 
 __all__ = [
     "EMPTY",
@@ -84,7 +84,7 @@ def apply(state: LeaseState, event: Event) -> LeaseState:
     UnknownEventType where this code does not know the type: skipping it would show a state that never was.
     MalformedEvent where its data is wrong.
     """
-    return apply_data(state, envelope.data_of(event))
+    return apply_data(state, registry.data_of(event))
 
 
 def fold(entries: Iterable[Entry]) -> LeaseState:

@@ -19,6 +19,7 @@ from ledger_svc.accounting.account_balances import Balance, Books, Posting, post
 from ledger_svc.accounting.journal import book
 from ledger_svc.contracts import envelope as events
 from ledger_svc.entrypoints.http.unknown_event_types import known_types_only
+from ledger_svc.event_types import registry
 from ledger_svc.log import opening_balances, repository
 from ledger_svc.log.entry import Entry
 from ledger_svc.log.recorded_closings import Recorded
@@ -146,7 +147,7 @@ def _journal(entries: list[Entry]) -> tuple[list[JournalEntry], Books]:
     items = []
     for entry in entries:
         event = events.decode(entry.raw)
-        booking = book(event, events.data_of(event), recorded.of(event))
+        booking = book(event, registry.data_of(event), recorded.of(event))
         recorded.note(event)
         if booking is not None:
             books = post(books, booking)

@@ -20,6 +20,7 @@ from ledger_svc.accounting import totals
 from ledger_svc.accounting.account_balances import Books, Sums, post
 from ledger_svc.accounting.journal import book
 from ledger_svc.contracts import envelope as ledger_events
+from ledger_svc.event_types import registry
 from ledger_svc.log import balance_metrics, opening_balances, recorded_closings, repository
 from ledger_svc.log.entry import seal
 from ledger_svc.log.recorded_closings import Recorded
@@ -90,7 +91,7 @@ def books_after_each(raws: Sequence[bytes]) -> list[Books]:
 
     def with_one_more(books: Books, raw: bytes) -> Books:
         event = ledger_events.decode(raw)
-        booking = book(event, ledger_events.data_of(event), recorded.of(event))
+        booking = book(event, registry.data_of(event), recorded.of(event))
         recorded.note(event)
         return post(books, booking)
 

@@ -4,8 +4,9 @@ from collections.abc import Iterable
 from datetime import timedelta
 from random import Random
 
-from ledger_svc.accounting.closing_races import Closing
 from ledger_svc.contracts import envelope
+from ledger_svc.event_types import registry
+from ledger_svc.event_types.basics.fields import Closing
 from ledger_svc.log.entry import Entry, seal
 from tests.support.builders.events import LEASES, PAYMENTS, START, Attempt, Life
 
@@ -101,7 +102,7 @@ def causal(life: Life, random: Random) -> list[bytes]:
     while queues[LEASES] or queues[PAYMENTS]:
         told = life.sequences[PAYMENTS] - len(queues[PAYMENTS])
         ready = [source for source in queues if queues[source]]
-        data = envelope.data_of(envelope.decode(queues[LEASES][0])) if queues[LEASES] else None
+        data = registry.data_of(envelope.decode(queues[LEASES][0])) if queues[LEASES] else None
         if isinstance(data, Closing) and data.payment_sequence > told:
             ready = [PAYMENTS]
         elif data and life.knows and told == life.learned_after:

@@ -8,7 +8,9 @@ import msgspec
 import pytest
 
 from ledger_svc.contracts import envelope
+from ledger_svc.event_types import registry
 from ledger_svc.log.entry import render, seal
+from ledger_svc.log.message_decoder import MAX_BODY_BYTES, split
 from tests.support.builders.event_mixes import record
 from tests.support.builders.events import LEASES, Life
 
@@ -25,7 +27,7 @@ def two_events() -> list[bytes]:
 
 def decode_message(body: bytes, content_type: str) -> list[tuple[envelope.Event, bytes]]:
     """All events of a message with their bytes, as the writer takes them in."""
-    return [(envelope.decode(raw), raw) for raw in envelope.split(body, content_type)]
+    return [(envelope.decode(raw), raw) for raw in split(body, content_type)]
 
 
 def altered(**changes: object) -> bytes:
@@ -59,7 +61,7 @@ def test_additions_break_nothing() -> None:
     event = envelope.decode(life.raws[0])
     more = msgspec.json.decode(event.data) | {"colour": "red"}
     grown = msgspec.structs.replace(event, data=msgspec.Raw(msgspec.json.encode(more)))
-    assert envelope.data_of(grown) == envelope.data_of(event)
+    assert registry.data_of(grown) == registry.data_of(event)
 
 
 @pytest.mark.parametrize(
@@ -102,7 +104,7 @@ def test_other_messages_are_refused() -> None:
     with pytest.raises(envelope.MalformedEvent, match="content type"):
         decode_message(raw, "application/json")
     with pytest.raises(envelope.MalformedEvent, match="more than"):
-        decode_message(raw + b" " * envelope.MAX_BODY_BYTES, SINGLE)
+        decode_message(raw + b" " * MAX_BODY_BYTES, SINGLE)
 
 
 def test_entry_as_the_contract_shows_it() -> None:

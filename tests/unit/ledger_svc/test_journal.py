@@ -9,9 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ledger_svc.accounting.account_balances import Books, Posting, post, postings, trial_balance
-from ledger_svc.accounting.journal import CHART, TABLE, Booking, book
+from ledger_svc.accounting.journal import Booking, book
 from ledger_svc.accounting.totals import EMPTY, add
 from ledger_svc.contracts import envelope
+from ledger_svc.event_types import registry
+from ledger_svc.event_types.basics.accounts import CHART
 from ledger_svc.log.recorded_closings import Recorded
 from tests.support.builders.event_mixes import causal, random_life
 from tests.support.builders.events import LEASES, PAYMENTS, Life, allocation
@@ -23,7 +25,7 @@ def bookings(raws: Iterable[bytes]) -> list[dict[str, int]]:
     """What each event books: debits positive."""
     recorded, found = Recorded(), []
     for event in map(envelope.decode, raws):
-        booking = book(event, envelope.data_of(event), recorded.of(event))
+        booking = book(event, registry.data_of(event), recorded.of(event))
         recorded.note(event)
         found.append(booking.amounts if booking else {})
     return found
@@ -328,7 +330,7 @@ def test_postings_of_a_booking() -> None:
 
 def test_every_account_of_the_table_is_in_the_chart() -> None:
     """And each currency has a trial balance of its own."""
-    assert {account for lines in TABLE.values() for account, *_ in lines} <= set(CHART)
+    assert {account for each in registry.TYPES.values() for account, *_ in each.lines} <= set(CHART)
     books: Books = {}
     for booking in (Booking("USD", {"cash": 7, "funding": -7}), Booking("JPY", {"cash": -2, "funding": 2})):
         books = post(books, booking)

@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ledger_svc.contracts import envelope
+from ledger_svc.event_types.basics.words import day
 from ledger_svc.views.point_in_time import fold
 from ledger_svc.views.timeline import timeline
-from ledger_svc.views.timeline_text import day, money
+from ledger_svc.views.timeline_text import money
 from tests.support.builders.event_mixes import random_life, record
 from tests.support.builders.events import LEASES, PAYMENTS, Life, allocation
 

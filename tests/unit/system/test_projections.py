@@ -12,7 +12,7 @@ from common.kernel.ids import uuid7
 from common.messaging.envelope import Event, decode_event, encode
 from common.replay.fold import DoNotAddUp, UnknownType
 from lease_svc.application.projection import fold as fold_lease
-from ledger_svc.contracts.envelope import TYPES
+from ledger_svc.event_types.registry import TYPES
 from ledger_svc.views.point_in_time import fold as fold_entries
 from ledger_svc.views.point_in_time import snapshot
 from payment_svc.application import collection_run

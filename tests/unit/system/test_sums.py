@@ -14,6 +14,7 @@ from ledger_svc.accounting.account_balances import Books, post, postings, trial_
 from ledger_svc.accounting.journal import book
 from ledger_svc.contracts import envelope
 from ledger_svc.entrypoints.http.schemas import amount_figures
+from ledger_svc.event_types import registry
 from ledger_svc.export.csv import CsvWriter
 from ledger_svc.log.entry import Entry
 from ledger_svc.log.recorded_closings import Recorded
@@ -130,7 +131,7 @@ def test_a_journal_and_its_balances(random: Random) -> None:
     recorded = Recorded()
     sums: defaultdict[tuple[str, str], int] = defaultdict(int)
     for event in map(envelope.decode, told):
-        booking = book(event, envelope.data_of(event), recorded.of(event))
+        booking = book(event, registry.data_of(event), recorded.of(event))
         recorded.note(event)
         if booking is None:
             continue
