@@ -8,8 +8,8 @@ from typing import Any
 import msgspec
 
 from common.kernel.clock import rfc3339
+from ledger_svc.contracts.entry import Entry, data_bytes
 from ledger_svc.export.format import Head, Tail
-from ledger_svc.log.entry import Entry, data_bytes
 
 CSV_COLUMNS = (
     *("seq", "event_id", "type", "source", "lease_id", "sequence", "occurred_at", "recorded_at"),

@@ -14,10 +14,10 @@ import msgspec
 from msgspec import UNSET
 
 from common.kernel.clock import rfc3339
+from ledger_svc.contracts.entry import Entry
 from ledger_svc.export.csv import CsvWriter
 from ledger_svc.export.format import LEASE, LEDGER, TREE, VERSION, Head, Parts, Row, Tail, encode
 from ledger_svc.export.manifest import Tally
-from ledger_svc.log.entry import Entry
 from ledger_svc.transparency import checkpoint, signed_note
 from ledger_svc.transparency.signed_note import SigningKey
 

@@ -9,10 +9,10 @@ from typing import NamedTuple, Protocol
 
 from common.postgres.pool import Connection
 from ledger_svc.accounting import totals
+from ledger_svc.contracts.entry import Entry
 from ledger_svc.contracts.envelope import Event
 from ledger_svc.log import entry as entries
 from ledger_svc.log import recorded_closings
-from ledger_svc.log.entry import Entry
 from ledger_svc.log.repository import Head
 from ledger_svc.transparency import merkle_tree
 from ledger_svc.transparency.merkle_tree import Frontier, Node

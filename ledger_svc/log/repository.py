@@ -13,9 +13,9 @@ from common.web.read_your_writes import Position
 from ledger_svc.accounting.account_balances import Books
 from ledger_svc.accounting.totals import EMPTY, Totals
 from ledger_svc.contracts import envelope
+from ledger_svc.contracts.entry import Entry
 from ledger_svc.contracts.envelope import Event
 from ledger_svc.event_types.registry import MOVES
-from ledger_svc.log.entry import Entry
 from ledger_svc.transparency import merkle_tree, proofs
 from ledger_svc.transparency.merkle_tree import Frontier, Node
 from ledger_svc.transparency.proofs import Address

@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 from common.postgres.pool import Connection, Queries
 from common.replay.bounds import Unreadable
+from ledger_svc.contracts.entry import Entry
 from ledger_svc.log import repository
-from ledger_svc.log.entry import Entry
 from ledger_svc.log.message_decoder import Place
 from ledger_svc.log.repository import END, Head, entry_from, head_from
 from ledger_svc.transparency import checkpoint, merkle_tree, proofs, signed_note

@@ -7,8 +7,8 @@ import msgspec
 
 from common.postgres.pool import Connection
 from common.replay.shadow_schema import Sample
+from ledger_svc.contracts.entry import Entry
 from ledger_svc.contracts.envelope import MalformedEvent, UnknownEventType
-from ledger_svc.log.entry import Entry
 from ledger_svc.replay import recorded_log
 from ledger_svc.views import point_in_time
 

@@ -15,8 +15,8 @@ import msgspec
 from common.postgres.pool import Connection
 from common.replay.bounds import Bounds
 from common.replay.shadow_schema import Sample
+from ledger_svc.contracts.entry import Entry
 from ledger_svc.log import stream_position
-from ledger_svc.log.entry import Entry
 from ledger_svc.log.message_decoder import Place, Read
 from ledger_svc.replay import recorded_log
 from ledger_svc.replay.recorded_log import Stored

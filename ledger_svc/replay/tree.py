@@ -10,9 +10,9 @@ from common.replay.bounds import Bounds
 from common.replay.progress import progress
 from common.replay.shadow_schema import Sample
 from ledger_svc.contracts import envelope
+from ledger_svc.contracts.entry import Entry
 from ledger_svc.contracts.envelope import Event
 from ledger_svc.log import entry as entries
-from ledger_svc.log.entry import Entry
 from ledger_svc.log.repository import Head
 from ledger_svc.replay import balances, recorded_log
 from ledger_svc.replay.balances import Sums

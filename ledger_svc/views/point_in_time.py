@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Meta
 
 from ledger_svc.contracts import envelope
+from ledger_svc.contracts.entry import Entry
 from ledger_svc.contracts.envelope import Event
 from ledger_svc.event_types import registry
 from ledger_svc.event_types.basics.fields import MinorUnits
@@ -21,7 +22,6 @@ from ledger_svc.event_types.basics.lease import (
     UNTOUCHED,
     LeaseState,
 )
-from ledger_svc.log.entry import Entry
 from ledger_svc.views.lease_state import apply_data, by_the_day
 
 __all__ = [

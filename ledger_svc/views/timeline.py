@@ -8,10 +8,10 @@ from msgspec import Meta
 
 from common.kernel.clock import rfc3339
 from ledger_svc.contracts import envelope
+from ledger_svc.contracts.entry import Entry
 from ledger_svc.event_types import registry
 from ledger_svc.event_types.basics.lease import EMPTY, LeaseState
 from ledger_svc.event_types.basics.words import Words
-from ledger_svc.log.entry import Entry
 from ledger_svc.views.lease_state import apply_data
 from ledger_svc.views.point_in_time import in_order
 from ledger_svc.views.timeline_text import money

@@ -21,11 +21,11 @@ from lease_svc.application.unit_of_work import Batch
 from lease_svc.contracts.commands import CreateLease
 from lease_svc.domain import schedule
 from lease_svc.entrypoints.http.requests import NewLease
+from ledger_svc.contracts.entry import render
 from ledger_svc.contracts.envelope import decode
 from ledger_svc.entrypoints.http.schemas import Trail
 from ledger_svc.event_types.registry import data_of
 from ledger_svc.log import repository as ledger
-from ledger_svc.log.entry import render
 from ledger_svc.log.writer import PACE_S
 from perf.bench.fixtures import Workbench
 from perf.load import ledger_events

@@ -11,13 +11,13 @@ from common.web.problems.details import ProblemError, unavailable
 from common.web.routes import Route, path_id
 from common.web.streaming import stream
 from common.web.validation import read_query
+from ledger_svc.contracts.entry import Entry
 from ledger_svc.entrypoints.http.schemas import ExportQuery
 from ledger_svc.export import format as export_format
 from ledger_svc.export import writer
 from ledger_svc.export.format import Parts
 from ledger_svc.export.writer import Export, ExportFormat, Path
 from ledger_svc.log import repository
-from ledger_svc.log.entry import Entry
 from ledger_svc.transparency import checkpoint, proofs, signed_note
 from ledger_svc.transparency.checkpoint import Checkpoint
 from ledger_svc.transparency.signed_note import SigningKey

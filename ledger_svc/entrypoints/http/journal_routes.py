@@ -18,10 +18,10 @@ from common.web.validation import read_query
 from ledger_svc.accounting.account_balances import Balance, Books, Posting, post, postings, trial_balance
 from ledger_svc.accounting.journal import book
 from ledger_svc.contracts import envelope as events
+from ledger_svc.contracts.entry import Entry
 from ledger_svc.entrypoints.http.unknown_event_types import known_types_only
 from ledger_svc.event_types import registry
 from ledger_svc.log import opening_balances, repository
-from ledger_svc.log.entry import Entry
 from ledger_svc.log.recorded_closings import Recorded
 
 

@@ -12,6 +12,7 @@ from common.web.routes import NoQuery, Route, json_response, path_id
 from common.web.server import read_body
 from common.web.validation import read_json, read_query
 from ledger_svc.accounting.totals import success_rate
+from ledger_svc.contracts.entry import Entry, EntryView, render
 from ledger_svc.entrypoints.http.journal_routes import JournalApi
 from ledger_svc.entrypoints.http.schemas import (
     EventQuery,
@@ -29,7 +30,6 @@ from ledger_svc.entrypoints.http.schemas import (
 )
 from ledger_svc.entrypoints.http.unknown_event_types import known_types_only
 from ledger_svc.log import repository
-from ledger_svc.log.entry import Entry, EntryView, render
 from ledger_svc.views import point_in_time, timeline
 
 queries = repository.queries

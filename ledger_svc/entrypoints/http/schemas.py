@@ -12,9 +12,9 @@ from common.web.field_types import Identifier, Instant
 from common.web.pagination import PageQuery
 from common.web.problems.details import FieldError
 from ledger_svc.accounting.totals import Amounts
+from ledger_svc.contracts.entry import EntryView
 from ledger_svc.log import repository
 from ledger_svc.log.anomalies import Kind
-from ledger_svc.log.entry import EntryView
 from ledger_svc.views import point_in_time, timeline
 from ledger_svc.views.point_in_time import Basis
 

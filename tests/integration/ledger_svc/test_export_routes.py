@@ -15,8 +15,8 @@ import pytest
 import pytest_asyncio
 
 from deployment.local.ports import Ports
+from ledger_svc.contracts.entry import Entry
 from ledger_svc.log import repository
-from ledger_svc.log.entry import Entry
 from ledger_svc.verifier.findings import Report
 from ledger_svc.verifier.verifier import Trust, verify
 from tests.support.builders.events import PAYMENTS, Life

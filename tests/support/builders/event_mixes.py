@@ -5,9 +5,10 @@ from datetime import timedelta
 from random import Random
 
 from ledger_svc.contracts import envelope
+from ledger_svc.contracts.entry import Entry
 from ledger_svc.event_types import registry
 from ledger_svc.event_types.basics.fields import Closing
-from ledger_svc.log.entry import Entry, seal
+from ledger_svc.log.entry import seal
 from tests.support.builders.events import LEASES, PAYMENTS, START, Attempt, Life
 
 

@@ -4,10 +4,10 @@ import random
 from collections.abc import AsyncIterator, Sequence
 from datetime import datetime, timedelta
 
+from ledger_svc.contracts.entry import Entry
 from ledger_svc.export import format as export_format
 from ledger_svc.export.format import Parts
 from ledger_svc.export.writer import Export, ExportFormat, Path, export
-from ledger_svc.log.entry import Entry
 from ledger_svc.transparency import checkpoint, merkle_tree, proofs, signed_note
 from ledger_svc.transparency.signed_note import SigningKey
 from tests.support.builders.event_mixes import interleave, random_life, record

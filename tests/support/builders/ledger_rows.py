@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import asyncpg
 
 from ledger_svc.accounting.totals import Totals
+from ledger_svc.contracts.entry import Entry
 from ledger_svc.log import repository
-from ledger_svc.log.entry import Entry
 from ledger_svc.transparency import checkpoint, merkle_tree
 from ledger_svc.transparency.signed_note import SigningKey
 from tests.support.builders.event_mixes import record

@@ -7,8 +7,8 @@ import msgspec
 
 from ledger_svc.accounting.account_balances import trial_balance
 from ledger_svc.accounting.totals import Totals
+from ledger_svc.contracts.entry import Entry
 from ledger_svc.log import repository as ledger_store
-from ledger_svc.log.entry import Entry
 from ledger_svc.views.point_in_time import fold as fold_entries
 from ledger_svc.views.point_in_time import select, snapshot
 from payment_svc.application.gateway import Charged, Declined, RefundRequest

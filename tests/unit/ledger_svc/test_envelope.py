@@ -8,8 +8,9 @@ import msgspec
 import pytest
 
 from ledger_svc.contracts import envelope
+from ledger_svc.contracts.entry import render
 from ledger_svc.event_types import registry
-from ledger_svc.log.entry import render, seal
+from ledger_svc.log.entry import seal
 from ledger_svc.log.message_decoder import MAX_BODY_BYTES, split
 from tests.support.builders.event_mixes import record
 from tests.support.builders.events import LEASES, Life

@@ -12,9 +12,10 @@ import msgspec
 import pytest
 
 from ledger_svc.contracts import envelope
+from ledger_svc.contracts.entry import Entry
 from ledger_svc.export.csv import CSV_COLUMNS
 from ledger_svc.export.writer import CHUNK_BYTES, MEDIA_TYPES, Export, ExportFormat, Path, export
-from ledger_svc.log.entry import Entry, seal
+from ledger_svc.log.entry import seal
 from ledger_svc.transparency import signed_note
 from tests.support.builders.events import PAYMENTS, START, Life
 from tests.support.builders.exports import KEY, LATER, Ledger

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from ledger_svc.accounting.account_balances import Books, post, postings, trial_balance
 from ledger_svc.accounting.journal import book
 from ledger_svc.contracts import envelope
+from ledger_svc.contracts.entry import Entry
 from ledger_svc.entrypoints.http.schemas import amount_figures
 from ledger_svc.event_types import registry
 from ledger_svc.export.csv import CsvWriter
-from ledger_svc.log.entry import Entry
 from ledger_svc.log.recorded_closings import Recorded
 from ledger_svc.verifier import text_report
 from ledger_svc.views.point_in_time import EMPTY, Snapshot, apply, fold, snapshot
