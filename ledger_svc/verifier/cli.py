@@ -1,4 +1,4 @@
-"""`python -m ledger_svc verify FILE --key KEY`: the verifier's command line."""
+"""The verifier's command line: FILE --key KEY."""
 
 import argparse
 import json
@@ -34,9 +34,8 @@ class _Usage(Exception):
     """What was given along with the files cannot be used; the message says why."""
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Run the command; gives the exit code."""
-    name = "python -m ledger_svc verify"
+def main(arguments: Sequence[str], name: str = "python -m ledger_svc verify") -> int:
+    """Run the command that was called by `name`; gives the exit code."""
     parser = argparse.ArgumentParser(prog=name, description=_ABOUT, epilog=_EXIT)
     parser.add_argument("file", nargs="+", help="an export, json or ndjson, also gzipped; - for stdin")
     parser.add_argument(

@@ -2,50 +2,51 @@
 
 import os
 import stat
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from io import BufferedReader
 from typing import NamedTuple
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
-from rich.text import Text
-
+from ledger_svc.verifier.currencies import money
 from ledger_svc.verifier.findings import LedgerSums, Problem, Report
 from ledger_svc.views.point_in_time import Snapshot
-from ledger_svc.views.timeline_text import money
 
-_EVERY = 256  # entries
+_EVERY = 4096  # entries
 _LONG_BYTES = 8 * 1024 * 1024  # files from which on progress is shown
 
-_MARKS = {True: ("✓", "green"), False: ("✗", "red"), None: ("–", "dim")}
+_RESET, _BOLD, _GREEN, _RED, _DIM = "\x1b[0m", "\x1b[1m", "\x1b[32m", "\x1b[31m", "\x1b[2m"
+_MARKS = {True: ("✓", _GREEN), False: ("✗", _RED), None: ("–", _DIM)}
 
 
 def show(report: Report) -> None:
-    """Print it to standard output; in colour where that is a terminal."""
-    console = Console(highlight=False, soft_wrap=True)
+    """Print it to standard output; in colour where that is a terminal and NO_COLOR is not set."""
     what = f"lease {report.lease_id}" if report.lease_id else "the whole ledger"
-    console.print(Text(f"{report.file}: {what}, {report.entries} entries, exported {report.exported_at}"))
+    print(f"{report.file}: {what}, {report.entries} entries, exported {report.exported_at}")
     if report.signed_by:
-        console.print(Text(f"Signed by {report.signed_by}"))
-    console.print()
+        print(f"Signed by {report.signed_by}")
+    print()
     for each in report.checks:
         mark, colour = _MARKS[each.ok]
-        console.print(Text(f"  {mark} ", colour).append(f"{each.check:<13}{each.words}", "default"))
+        print(f"  {_styled(mark, colour)} {each.check:<13}{each.words}")
     for problem in report.problems:
-        console.print()
-        console.print(_words(problem))
-    _show_state(console, report)
-    console.print()
+        print()
+        print(_words(problem))
+    _show_state(report)
+    print()
     for words in report.notes:
-        console.print(Text(words))
+        print(words)
     count = len(report.problems)
     verdict = "Verified." if report.ok else f"NOT verified: {count} problem{'s' * (count > 1)}."
-    console.print(Text(verdict, "bold green" if report.ok else "bold red"))
+    print(_styled(verdict, _BOLD + (_GREEN if report.ok else _RED)), flush=True)
 
 
-def _words(problem: Problem) -> Text:
+def _styled(text: str, style: str) -> str:
+    in_colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+    return f"{style}{text}{_RESET}" if in_colour else text
+
+
+def _words(problem: Problem) -> str:
     """Where it is, what it is, and what it should have been."""
     place = []
     if problem.seq is not None:
@@ -54,11 +55,11 @@ def _words(problem: Problem) -> Text:
         place.append(f"event {problem.event_id}")
     if problem.line is not None:
         place.append(f"line {problem.line}")
-    text = Text("  ✗ ", "red").append(f"{problem.check}: ", "bold")
-    text.append(f"{', '.join(place)}: {problem.words}" if place else problem.words, "default")
+    text = f"  {_styled('✗', _RED)} {_styled(f'{problem.check}:', _BOLD)} "
+    text += f"{', '.join(place)}: {problem.words}" if place else problem.words
     for name, value in (("expected", problem.expected), ("found", problem.found)):
         if value is not None:
-            text.append(f"\n      {name:<9}{value}", "default")
+            text += f"\n      {name:<9}{value}"
     return text
 
 
@@ -86,64 +87,70 @@ def lines(lease: Snapshot) -> tuple[list[Line], Line]:
     return rows, Line("total", "", sum(row.amount for row in rows), lease.amount_paid, lease.balance)
 
 
-def _show_state(console: Console, report: Report) -> None:
+def _show_state(report: Report) -> None:
     """What the events add up to."""
     if report.lease is not None:
-        _show_lease(console, report.lease, report.currency or "")
+        _show_lease(report.lease, report.currency or "")
     if report.ledger is not None:
-        _show_ledger(console, report.ledger)
+        _show_ledger(report.ledger)
 
 
-def _show_lease(console: Console, lease: Snapshot, currency: str) -> None:
-    console.print()
-    console.print(
-        Text(
-            f"By these events the lease is {lease.status}: {money(lease.amount_paid, currency)} paid, "
-            f"{money(lease.balance, currency)} still to be paid."
-        )
+def _show_lease(lease: Snapshot, currency: str) -> None:
+    print()
+    print(
+        f"By these events the lease is {lease.status}: {money(lease.amount_paid, currency)} paid, "
+        f"{money(lease.balance, currency)} still to be paid."
     )
-    table = Table("instalment", "status", box=None)
-    for column in ("amount", "paid", "to be paid"):
-        table.add_column(column, justify="right")
     rows, total = lines(lease)
+    table: list[Sequence[str]] = [("instalment", "status", "amount", "paid", "to be paid")]
     for row in [*rows, total]:
         amounts = [money(amount, currency) for amount in (row.amount, row.paid, row.to_be_paid)]
-        table.add_row(row.label, Text(row.status), *map(Text, amounts))
-    console.print(table)
+        table.append((row.label, row.status, *amounts))
+    _show_table(table, texts=2)
 
 
-def _show_ledger(console: Console, sums: LedgerSums) -> None:
-    console.print()
+def _show_ledger(sums: LedgerSums) -> None:
+    print()
     statuses = ", ".join(f"{count} {status}" for status, count in sorted(sums.leases.items()))
     count = sum(sums.leases.values())
-    console.print(Text(f"By these events, leases: {count} ({statuses or 'none'})."))
-    table = Table("", box=None)
-    for column in ("billed", "collected, less refunds", "outstanding", "no longer owed"):
-        table.add_column(column, justify="right")
+    print(f"By these events, leases: {count} ({statuses or 'none'}).")
+    table: list[Sequence[str]] = [("", "billed", "collected, less refunds", "outstanding", "no longer owed")]
     for currency in sorted(sums.billed):
         columns = (sums.billed, sums.collected, sums.outstanding, sums.no_longer_owed)
-        of_all = [each[currency] for each in columns]
-        table.add_row(Text(currency), *(Text(money(amount, currency)) for amount in of_all))
-    console.print(table)
+        table.append((currency, *(money(each[currency], currency) for each in columns)))
+    _show_table(table, texts=1)
+
+
+def _show_table(rows: Sequence[Sequence[str]], *, texts: int) -> None:
+    """Columns as wide as they need to be: `texts` of them to the left, then amounts to the right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for number, row in enumerate(rows):
+        cells = [
+            cell.ljust(width) if at < texts else cell.rjust(width)
+            for at, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        line = f" {'  '.join(cells)}".rstrip()
+        print(line if number else _styled(line, _BOLD))
 
 
 @contextmanager
 def progress(file: BufferedReader, *, quiet: bool) -> Iterator[Callable[[], None]]:
-    """What to call for each entry; on a terminal it moves a bar, for files that take a while."""
-    console = Console(stderr=True)
+    """What to call for each entry; on a terminal it shows how far it is, for files that take a while."""
     about = os.fstat(file.fileno())
-    if quiet or not console.is_terminal or not stat.S_ISREG(about.st_mode) or about.st_size < _LONG_BYTES:
+    terminal = sys.stderr is not None and sys.stderr.isatty()
+    if quiet or not terminal or not stat.S_ISREG(about.st_mode) or about.st_size < _LONG_BYTES:
         yield lambda: None
         return
-    columns = TextColumn("{task.fields[entries]:,} entries"), BarColumn(), TimeRemainingColumn()
-    with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task("", total=about.st_size, entries=0)
-        count = 0
+    count = 0
 
-        def tick() -> None:
-            nonlocal count
-            count += 1
-            if count % _EVERY == 0:
-                bar.update(task, completed=file.tell(), entries=count)
+    def tick() -> None:
+        nonlocal count
+        count += 1
+        if count % _EVERY == 0:
+            done = f"{count:,} entries, {file.tell() / about.st_size:4.0%}"
+            print(f"\r{done}", end="", file=sys.stderr, flush=True)
 
+    try:
         yield tick
+    finally:
+        print("\r\x1b[K", end="", file=sys.stderr, flush=True)
