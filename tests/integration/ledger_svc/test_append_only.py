@@ -139,7 +139,7 @@ async def test_there_are_always_two_partitions_ahead(
 ) -> None:
     """The writer crosses one border after the other, restarts, waits for no reader, and lacks no number."""
     migrate(servers.database_url, SCHEMA, *MIGRATIONS["ledger"])
-    monkeypatch.setattr("ledger_svc.log.writer.PARTITION_SIZE", 5)
+    monkeypatch.setattr("ledger_svc.log.appender.PARTITION_SIZE", 5)
     for parent in ("entries", "batches"):  # as if the migration had made small ones
         await beside.execute(
             f"DROP TABLE {parent}_10000001, {parent}_20000001;"

@@ -21,9 +21,8 @@ from common.messaging.envelope import Command, Outcome, encode
 from common.messaging.worker import SequenceGap
 from common.postgres.pool import Pool
 from ledger_svc.contracts import envelope as ledger_events
-from ledger_svc.log import repository as ledger_store
+from ledger_svc.log.appender import Appender
 from ledger_svc.log.message_decoder import Read
-from ledger_svc.log.writer import LedgerWriter
 from ledger_svc.transparency import signed_note
 from payment_svc.application.gateway import Declined
 from payment_svc.contracts.commands import NoteSettlement, RecordChargeback
@@ -201,11 +200,10 @@ class World:
             Read(offset, ledger_events.decode(body), body)
             for offset, body in enumerate(self.stream[start : self.in_ledger + count], start)
         ]
-        writer = LedgerWriter("amqp://nowhere/", self.pools["ledger"], KEY)
+        appender = Appender(KEY)
         async with self.pools["ledger"].acquire() as connection:
-            writer._head = await ledger_store.head(connection)
-            writer._frontier = await ledger_store.frontier(connection, writer._head)
-            await writer._append(connection, read, [])
+            await appender.open(connection)
+            await appender.append(connection, read, [])
         self.in_ledger = max(self.in_ledger, start + len(read))
 
     async def flow(self) -> bool:
