@@ -18,7 +18,10 @@ MODULES = sorted(path for package in PACKAGES for path in (PROJECT / package).rg
 FOLDER_MAX, MODULE_MAX, FUNCTION_MAX = 16, 300, 60
 
 # Rules, and what a proof stands on: nothing of the network, the database or the log is loaded with them.
-PURE = ("common.kernel", "lease_svc.domain", "payment_svc.domain")
+PURE = (
+    *("common.kernel", "lease_svc.domain", "payment_svc.domain"),
+    *("ledger_svc.accounting", "ledger_svc.event_types", "ledger_svc.transparency", "ledger_svc.views"),
+)
 KEPT_OUT = ("aiohttp", "asyncpg", "aiormq", "aio_pika", "prometheus_client", "structlog")
 KEPT_OUT_OF_COMMON = ("common.web", "common.messaging", "common.postgres")
 
