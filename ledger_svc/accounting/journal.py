@@ -1,7 +1,7 @@
 """Double entry: what each event books on which account. Pure.
 
 What an event books is a function of that event alone, by the `lines` of its type; but for one thing that no
-field could tell. Where it races the closing of its lease (see `closing_races`), the receivable that it would
+field can say. Where it races the closing of its lease (see `closing_races`), the receivable that it would
 move has been written off: then other accounts stand in for it, whichever of the two is recorded first.
 """
 

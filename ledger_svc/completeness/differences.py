@@ -17,7 +17,7 @@ log = structlog.get_logger()
 NAMED_MAX = 100  # events of a window that are missing, each an anomaly of its own; of more, one for all
 _WORDS: dict[What, str] = {
     "missing": "the outbox has it, the ledger does not",
-    "unknown": "the ledger has it, the outbox of its producer does not: it was never told",
+    "unknown": "the ledger has it, the outbox of its producer does not: it was never published",
     "other_bytes": "the outbox has other bytes under this id than the ledger",
 }
 
@@ -35,7 +35,7 @@ class Difference(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def place_of(each: Difference) -> str:
-    """What identifies the anomaly of a difference: it is told of once."""
+    """What identifies the anomaly of a difference: it is raised once."""
     return f"{each.source} {each.event_id} {each.differs}"
 
 
@@ -81,7 +81,7 @@ def _of_window(source: str, window: Window, missing: Sequence[Difference]) -> An
     made = f"made from {_shown(since)} up to {_shown(window.until)}"
     return Anomaly(
         kind="difference",
-        # With the digest: what is missing in another way later is told of anew.
+        # With the digest: what is missing in another way later is another anomaly.
         place=f"{source} {window.since} {window.until} {window.digest} {len(missing)}",
         detail=f"the ledger lacks {len(missing)} events of {source} {made}; the first: {words(missing[0])}",
         source=source,

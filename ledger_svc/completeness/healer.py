@@ -1,4 +1,4 @@
-"""Healing anomalies: producers are asked what they have told, and say it again where it is not recorded.
+"""Healing anomalies: producers are asked what they have published, and publish again what is not recorded.
 
 What is asked for comes by the stream like everything else; nothing is written into the log from here.
 """
@@ -49,7 +49,7 @@ class _Asked:
     first: int = 0  # of a gap: the numbers before have come
 
 
-class Healing:
+class AnomalyHealer:
     """Asks about all anomalies that are open and may heal; what these are, the tables say."""
 
     def __init__(self, pool: Pool, producers: Producers) -> None:
@@ -117,7 +117,7 @@ class Healing:
         if different:
             await self._once_more(row, pending=pending > 0)
         elif since > row["since_id"]:
-            words = f"what was told before {rfc3339(time_of(since))} is beyond the horizon"
+            words = f"what was published before {rfc3339(time_of(since))} is beyond the horizon"
             words = f"{words}: nobody can say whether any of it is missing"
             await annotate(self._pool, row["anomaly_id"], words, healed=False)
         else:
@@ -146,7 +146,7 @@ def concluded(kind: Kind, source: str, here: Range, there: Answer) -> Conclusion
         if there.count >= wanted or here.count == wanted:
             return None
         numbers = f"{there.count} of the numbers {here.first} to {here.last}"
-        beyond = "the others are beyond its horizon, or were never told"
+        beyond = "the others are beyond its horizon, or were never published"
         return Conclusion(False, f"the outbox of {source} has {numbers}: {beyond}")
     if there.count == 0:
         return Conclusion(False, f"the outbox of {source} has no event of this number (any more)")

@@ -46,7 +46,7 @@ class Compared(NamedTuple):
     """A window, compared."""
 
     window: Window
-    told: int  # the outbox's events in it
+    published: int  # the outbox's events in it
     pending: int  # how many the ledger lacks because their relay is behind
     differences: list[Difference]
 
@@ -153,7 +153,9 @@ async def windows(
         since = window.until
 
 
-async def _one_by_one(pool: Pool, producers: Producers, source: str, window: Window, told: int) -> Compared:
+async def _one_by_one(
+    pool: Pool, producers: Producers, source: str, window: Window, published: int
+) -> Compared:
     """In which events a window differs."""
     last_seq = await pool.fetchval(queries.last_seq)
     place = (source, window.since, window.until)
@@ -166,7 +168,7 @@ async def _one_by_one(pool: Pool, producers: Producers, source: str, window: Win
         recorded = await pool.fetch(queries.recorded_ids, lacking, last_seq)
         here = {row["event_id"] for row in recorded}
         differences = [each for each in differences if each.differs != "missing" or each.event_id not in here]
-    return Compared(window, told, answer.pending, differences)
+    return Compared(window, published, answer.pending, differences)
 
 
 def _known(rows: Sequence[Any]) -> list[Known]:

@@ -1,4 +1,4 @@
-"""Asking the services that tell events what they have told: by a command, through the broker."""
+"""Asking producers what they have published: by a command, through the broker."""
 
 import asyncio
 from collections.abc import Iterable, Sequence
@@ -33,7 +33,7 @@ class NoAnswer(Exception):
 
 
 class Producers:
-    """The services that tell events."""
+    """The services that publish events."""
 
     def __init__(self, amqp_url: str, name: str) -> None:
         self._publisher = Publisher(amqp_url, name)

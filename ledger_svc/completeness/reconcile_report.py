@@ -15,11 +15,11 @@ from ledger_svc.log.event_checks import SOURCES
 
 
 class Report:
-    """Tells what was found, as it is found, and in the end the sums."""
+    """Prints what was found, as it is found, and in the end the sums."""
 
     def __init__(self, *, as_json: bool) -> None:
         self.entries: Counter[str] = Counter()  # compared with the outbox, by source
-        self.told: Counter[str] = Counter()  # of the outbox, compared with the ledger, by source
+        self.published: Counter[str] = Counter()  # of the outbox, compared with the ledger, by source
         self.differing: Counter[str] = Counter()  # events, by source
         self.forgotten = 0  # entries compared when they came, which the outbox has forgotten since
         self.still_open = 0  # differences
@@ -72,7 +72,7 @@ class Report:
             return
         for source in sorted({*SOURCES, *self.entries}):
             print(
-                f"{source}: {self.entries[source]} entries and {self.told[source]} events compared,"
+                f"{source}: {self.entries[source]} entries and {self.published[source]} events compared,"
                 f" {self.differing[source]} differ"
             )
         if self.forgotten:
@@ -93,7 +93,7 @@ class Report:
                 {
                     "source": source,
                     "entries_compared": self.entries[source],
-                    "events_compared": self.told[source],
+                    "events_compared": self.published[source],
                     "differ": self.differing[source],
                 }
                 for source in sorted({*SOURCES, *self.entries})

@@ -1,7 +1,7 @@
 """Sees to it that the ledger is complete and true: heals anomalies, and compares what nothing was noticed of.
 
 It compares both ways. Every entry is looked for in its producer's outbox, by the ledger's own numbers: none
-is left out, whatever its id says. And what an outbox has told is looked for in the ledger, by time. Its work
+is left out, whatever its id says. And what an outbox holds is looked for in the ledger, by time. Its work
 is what the tables say: anomalies that are open, up to which entry and up to when all was compared. So it can
 end anywhere, and whoever leads next goes on.
 """
@@ -17,7 +17,7 @@ from common.kernel.ids import earliest
 from common.messaging.outbox_reconciliation import REACH
 from common.postgres.pool import Pool
 from ledger_svc.completeness import differences, outbox_comparison
-from ledger_svc.completeness.healer import AWAY, Healing
+from ledger_svc.completeness.healer import AWAY, AnomalyHealer
 from ledger_svc.completeness.producer_client import Producers
 from ledger_svc.log.anomalies import Alarms, queries
 from ledger_svc.log.event_checks import SOURCES
@@ -46,7 +46,7 @@ class Reconciler:
         self.alarms = Alarms()
         self._pool = pool
         self._producers = producers
-        self._healing = Healing(pool, producers)
+        self._healing = AnomalyHealer(pool, producers)
         self._every_s = every_s
         self._rest_s = min(REST_MAX_S, every_s)
         self._wake = asyncio.Event()

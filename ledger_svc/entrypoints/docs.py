@@ -1,4 +1,4 @@
-"""What the generated pages tell of this service: its front. It has no events of its own."""
+"""What the generated pages show of this service: its front. It has no events of its own."""
 
 from typing import Any, cast
 

@@ -1,4 +1,4 @@
-"""`python -m ledger_svc reconcile`: compare the ledger with the outboxes of all that tell events, now."""
+"""`python -m ledger_svc reconcile`: compare the ledger with the outboxes of all producers, now."""
 
 import argparse
 import asyncio
@@ -24,7 +24,7 @@ from ledger_svc.log.anomalies import Alarms, queries
 from ledger_svc.log.event_checks import SOURCES
 from ledger_svc.log.repository import END
 
-REST_S = 10.0  # what was told just now is on its way
+REST_S = 10.0  # what was published just now is on its way
 POLL_S = 0.5
 ANOMALIES_AT_ONCE = 500
 
@@ -34,7 +34,7 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m ledger_svc reconcile",
         description="Compare the ledger with the outboxes of the services, both ways: every entry, whatever"
-        " its id says, and all that the outboxes have told. Each event that differs is named and raised as"
+        " its id says, and all that the outboxes hold. Each event that differs is named and raised as"
         " an anomaly; what the ledger lacks is published again, and the running ledger writer takes it in."
         " DATABASE_URL (of ledger_writer, or the owner) and AMQP_URL say where.",
     )
@@ -127,7 +127,7 @@ class _Run:
 
     async def _windows(self, source: str, since: str, until: str) -> None:
         async for compared in outbox_comparison.windows(self._pool, self._producers, source, since, until):
-            self._report.told[source] += compared.told
+            self._report.published[source] += compared.published
             self._tell([each for each in compared.differences if not self._told(each)])
             found = differences.anomalies(source, compared.window, compared.differences)
             await self._alarms.raise_all(self._pool, found)

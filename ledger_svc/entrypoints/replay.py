@@ -56,7 +56,9 @@ def _parser() -> argparse.ArgumentParser:
     rebuilding.add_argument(
         "--switch", action="store_true", help="put it in the live one's place, where both are the same log"
     )
-    events = commands.add_parser("events", help="print events as they were told, one a line", epilog=STATUS)
+    events = commands.add_parser(
+        "events", help="print events as they were published, one a line", epilog=STATUS
+    )
     events.add_argument("--type", help="only of this type")
     events.add_argument("--lease", type=_uuid, help="only of this lease")
     for each in (verify, rebuilding, events):

@@ -49,7 +49,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
 
 class Parts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The whole tree in parts, left to right: they tell in which of them a ledger was changed."""
+    """The whole tree in parts, left to right: they show in which of them a ledger was changed."""
 
     level: Number  # each part has 2^level entries; the last one what is left
     hashes: list[str]  # lower-case hex; with them alone the root can be computed

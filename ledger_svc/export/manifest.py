@@ -37,7 +37,7 @@ class Tally:
         self._leaves.update(leaf_hash)
         self._recorded.update(f"{seq} {recorded_at}\n".encode())
 
-    def told(self, source: str, sequence: int) -> None:
+    def reached(self, source: str, sequence: int) -> None:
         """An event of the lease says that it is its source's number `sequence`."""
         self.last[source] = max(sequence, self.last.get(source, 0))
 

@@ -107,7 +107,7 @@ async def export(
         chunk += writer.row(entry, path)
         tally.add(entry.seq, entry.leaf_hash, rfc3339(entry.recorded_at))
         if what.lease_id is not None:
-            tally.told(entry.source, entry.sequence)
+            tally.reached(entry.source, entry.sequence)
         if len(chunk) >= CHUNK_BYTES:
             yield bytes(chunk)
             chunk.clear()

@@ -1,6 +1,6 @@
-"""What is not as it has to be: noticed on the way in or by comparing, told in many places, never forgotten.
+"""Anomalies: found on the way in or by comparing, shown in many places, never deleted.
 
-An anomaly is a row that is never changed. What becomes of it is told by notes; one of them may heal it.
+An anomaly is a row that is never changed. What becomes of it is said by notes; one of them may heal it.
 """
 
 from collections import Counter as Counts
@@ -46,7 +46,7 @@ class Anomaly(msgspec.Struct, frozen=True, kw_only=True):
     """One that was noticed."""
 
     kind: Kind
-    place: str  # with the kind: what it is about; told once
+    place: str  # with the kind: what it is about; raised once
     detail: str  # in words
     source: str | None = None
     lease_id: str | None = None

@@ -20,7 +20,7 @@ from ledger_svc.log.anomalies import Anomaly
 from ledger_svc.log.message_decoder import Place, Read, Row
 from ledger_svc.transparency.merkle_tree import leaf_hash
 
-# Who tells events, and the queue in which it takes commands: what is missing is asked for there.
+# Who publishes events, and the queue in which it takes commands: what is missing is asked for there.
 SOURCES = {"/lease-svc": topology.LEASE_COMMANDS, "/payment-svc": topology.PAYMENT_COMMANDS}
 
 ROWS_MAX = 50_000
@@ -143,7 +143,9 @@ def _gap(row: Row, first: int, last: int) -> Anomaly:
     return Anomaly(
         kind="gap",
         place=f"{lease_id} {source} {first}",
-        detail=f"{missing} missing of what {source} has told of the lease; number {last + 1} is recorded",
+        detail=(
+            f"{missing} missing of what {source} has published of the lease; number {last + 1} is recorded"
+        ),
         source=source,
         lease_id=lease_id,
         first=first,
@@ -155,7 +157,7 @@ def _conflict(each: Read, recorded_leaf: bytes) -> Anomaly:
     lease_id, source, number = each.place
     return Anomaly(
         kind="conflict",
-        place=f"{lease_id} {source} {number} {leaf_hash(each.raw).hex()}",  # other bytes are told of anew
+        place=f"{lease_id} {source} {number} {leaf_hash(each.raw).hex()}",  # other bytes are another anomaly
         detail=f"other bytes than those recorded with leaf hash {recorded_leaf.hex()}",
         source=source,
         lease_id=lease_id,
@@ -172,7 +174,7 @@ def _id_reused(each: Read, other: Place) -> Anomaly:
     lease_id, source, number = each.place
     return Anomaly(
         kind="id_reused",
-        place=f"{lease_id} {source} {number} {leaf_hash(each.raw).hex()}",  # other bytes are told of anew
+        place=f"{lease_id} {source} {number} {leaf_hash(each.raw).hex()}",  # other bytes are another anomaly
         detail="this id is recorded as that of number {2} of {1} of lease {0}".format(*other),
         source=source,
         lease_id=lease_id,

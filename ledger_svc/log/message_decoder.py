@@ -79,7 +79,7 @@ def _checked(event: Event) -> Event:
 def _malformed(offset: int, raw: bytes, error: MalformedEvent) -> Anomaly:
     return Anomaly(
         kind="malformed",
-        place=leaf_hash(raw).hex(),  # the same bytes are told of once, wherever they come again
+        place=leaf_hash(raw).hex(),  # the same bytes raise one alarm, wherever they come again
         detail=f"this is no event: {error}",
         stream_offset=offset,
         evidence=raw,

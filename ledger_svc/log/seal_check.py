@@ -15,7 +15,7 @@ async def verified(connection: Connection, end: Head, own: VerifierKey) -> Front
     that root and is signed by a known key: the writer's own, or one that it had before. Only a log in which
     nothing was ever sealed goes without. Raises Damaged where that is not so: to append would be to seal what
     somebody has made of it. (A log that was cut off at an earlier batch is whole; that it was longer, only
-    somebody can tell who has a later checkpoint.)
+    somebody knows who has a later checkpoint.)
     """
     if (last := await connection.fetchval(repository.queries.last_seq) or 0) != end.last_seq:
         raise Damaged(f"the log ends with entry {last}, which is the end of no batch")

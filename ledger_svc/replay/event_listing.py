@@ -1,4 +1,4 @@
-"""`replay events`: events as they were told, one a line, for whoever wants to read or fold them again."""
+"""`replay events`: events as they were published, one a line, to be read or folded again."""
 
 from collections.abc import AsyncIterator, Sequence
 from typing import BinaryIO

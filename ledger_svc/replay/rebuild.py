@@ -1,4 +1,4 @@
-"""`replay rebuild`: a second ledger, held against the live one, and put in its place where that is asked for.
+"""`replay rebuild`: a shadow ledger, held against the live one, and put in its place where that is asked for.
 
 It may take the live one's place only if it is the same log: as many entries, and the root that is on record.
 Any other would contradict what was said of the log before. The live *entries* need not be the same: that is
@@ -19,7 +19,7 @@ from ledger_svc.log import repository
 from ledger_svc.log.repository import Head
 from ledger_svc.replay import recorded_log, state_digests
 from ledger_svc.replay.bounds import STREAM
-from ledger_svc.replay.shadow_ledger import BESIDE, LIVE, MIGRATIONS, SecondLedger
+from ledger_svc.replay.shadow_ledger import LIVE, MIGRATIONS, SHADOW, ShadowLedger
 from ledger_svc.replay.state_digests import Leases
 from ledger_svc.replay.switch_over import switch, writer_waits
 
@@ -55,32 +55,32 @@ async def rebuild(
     """Build, compare and perhaps switch. Raises Unreadable."""
     async with (
         connect(database_url, LIVE, name="replay") as live,
-        made(database_url, LIVE, BESIDE, MIGRATIONS) as beside,
+        made(database_url, LIVE, SHADOW, MIGRATIONS) as shadow_db,
     ):
         end = await _end(live, bounds, source)
-        second = SecondLedger(live, beside, amqp_url if source == STREAM else None)
-        await second.extend(end)
+        shadow = ShadowLedger(live, shadow_db, amqp_url if source == STREAM else None)
+        await shadow.extend(end)
         say("comparing all leases")
-        leases = await state_digests.compare(live, end.last_seq, beside, second.built.head.last_seq)
-        report = _report(second, end, *leases, source)
+        leases = await state_digests.compare(live, end.last_seq, shadow_db, shadow.built.head.last_seq)
+        report = _report(shadow, end, *leases, source)
         if switch_to_it:
-            await _switch(second, report, live, beside)
-        await beside.execute(recorded_log.queries.drop_staged)
+            await _switch(shadow, report, live, shadow_db)
+        await shadow_db.execute(recorded_log.queries.drop_staged)
     return report
 
 
-async def _switch(second: SecondLedger, report: Rebuilt, live: Connection, beside: Connection) -> None:
-    async with writer_waits(live, beside):
+async def _switch(shadow: ShadowLedger, report: Rebuilt, live: Connection, shadow_db: Connection) -> None:
+    async with writer_waits(live, shadow_db):
         end = await repository.head(live)
-        await second.extend(end)  # what was recorded meanwhile
-        if (second.built.head.last_seq, second.built.head.root_hash) != (
+        await shadow.extend(end)  # what was recorded meanwhile
+        if (shadow.built.head.last_seq, shadow.built.head.root_hash) != (
             end.last_seq,
             await recorded_log.stated_root(live, end),
         ):
             say("not switched: what was built is not the log whose root is on record")
             return
-        await beside.execute(recorded_log.queries.drop_staged)
-        report.live_ledger_is_now = await switch(beside, utcnow())
+        await shadow_db.execute(recorded_log.queries.drop_staged)
+        report.live_ledger_is_now = await switch(shadow_db, utcnow())
         report.switched, report.schema = True, LIVE
 
 
@@ -97,9 +97,9 @@ async def _end(live: Connection, bounds: Bounds, source: str) -> Head:
 
 
 def _report(
-    second: SecondLedger, end: Head, leases: Leases, rebuilt: Leases, different: Sample, source: str
+    shadow: ShadowLedger, end: Head, leases: Leases, rebuilt: Leases, different: Sample, source: str
 ) -> Rebuilt:
-    built = second.built
+    built = shadow.built
     rows = [
         _row("last entry", str(end.last_seq), str(built.head.last_seq)),
         _row("root hash", end.root_hash.hex(), built.head.root_hash.hex()),
@@ -109,7 +109,7 @@ def _report(
         _row("their states", leases.states.hexdigest(), rebuilt.states.hexdigest()),
     ]
     return Rebuilt(
-        schema=BESIDE,
+        schema=SHADOW,
         source=source,
         batches=built.batches,
         other_batches=built.other_batches,

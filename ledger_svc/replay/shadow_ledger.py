@@ -1,4 +1,4 @@
-"""A second ledger beside the live one, of the same events, appended by the same code.
+"""A shadow ledger, beside the live one, of the same events, appended by the same code.
 
 The live ledger says in which order and in which batches the events were recorded and when, which is not in
 their bytes; the bytes come from the stream, or from the live entries. So where all is well every batch of the
@@ -27,7 +27,7 @@ from ledger_svc.replay import recorded_log
 from ledger_svc.transparency import merkle_tree
 from ledger_svc.transparency.merkle_tree import Frontier
 
-LIVE, BESIDE = "ledger", "ledger_rebuilt"
+LIVE, SHADOW = "ledger", "ledger_rebuilt"
 MIGRATIONS = Path(__file__).parents[1] / "log/migrations"
 
 ROWS_AT_ONCE = 2_000
@@ -44,14 +44,14 @@ class Built(msgspec.Struct, kw_only=True):
     not_in_stream: Sample = msgspec.field(default_factory=Sample)  # entries that are in the ledger only
 
 
-class SecondLedger:
+class ShadowLedger:
     """It grows batch by batch, as the live one did."""
 
-    def __init__(self, live: Connection, beside: Connection, amqp_url: str | None) -> None:
+    def __init__(self, live: Connection, shadow_db: Connection, amqp_url: str | None) -> None:
         """`amqp_url`: of the broker whose stream gives the bytes; None: the live entries give them."""
         self.built = Built()
         self._live = live
-        self._beside = beside
+        self._shadow = shadow_db
         self._amqp_url = amqp_url
         self._frontier: Frontier = merkle_tree.EMPTY
         self._offset = 0  # of the stream's next message
@@ -67,18 +67,18 @@ class SecondLedger:
                     "no batch of the ledger is signed, so no key says whose log a second one would be:"
                     " start its writer, which signs from the next event on, then try again"
                 )
-            await self._beside.execute(recorded_log.queries.take_over_keys)
+            await self._shadow.execute(recorded_log.queries.take_over_keys)
             self._vkey = vkeys[0]
         if self._amqp_url is not None and end.stream_offset >= self._offset:
             await self._stage(self._amqp_url, end)
         total = end.last_seq - self.built.upto
-        await self._beside.execute(recorded_log.queries.allow_unsigned)  # from before there were checkpoints
+        await self._shadow.execute(recorded_log.queries.allow_unsigned)  # from before there were checkpoints
         with progress("building the second ledger", total, "entries") as advance:
             async for batch in recorded_log.batches(self._live, self.built.upto, end.last_seq):
                 await self._append(batch)
                 advance(batch.last_seq - self.built.upto)
                 self.built.upto = batch.last_seq
-        await self._beside.execute(recorded_log.queries.no_more_unsigned)
+        await self._shadow.execute(recorded_log.queries.no_more_unsigned)
 
     async def _append(self, batch: Head) -> None:
         """Append what a batch of the live ledger has appended."""
@@ -95,7 +95,7 @@ class SecondLedger:
         fresh = [_readable(row["seq"], row["raw"], batch.stream_offset) for row in rows]
         assert batch.recorded_at is not None  # it is of a batch
         made = await append_batch.prepare(
-            self._beside, self.built.head, self._frontier, fresh, batch.recorded_at
+            self._shadow, self.built.head, self._frontier, fresh, batch.recorded_at
         )
         # What does not follow from the events is taken over, as it is from one batch to the next.
         follows = ("last_seq", "event_id", "root_hash", "totals")
@@ -103,21 +103,21 @@ class SecondLedger:
         if replace(head, totals=batch.totals) != batch or totals.differences(batch.totals, head.totals):
             self.built.other_batches.add(_named(batch))
         if head.last_seq >= self._room:
-            self._room = await self._beside.fetchval(recorded_log.queries.make_room)
-        async with self._beside.transaction():
-            await repository.append(self._beside, made.entries, made.nodes, head, self._vkey)
+            self._room = await self._shadow.fetchval(recorded_log.queries.make_room)
+        async with self._shadow.transaction():
+            await repository.append(self._shadow, made.entries, made.nodes, head, self._vkey)
         self.built.head, self._frontier = head, made.frontier
 
     async def _rows(self, after: int, upto: int) -> list[Any]:
         if self._amqp_url is None:
             found = await self._live.fetch(recorded_log.queries.raws, after, upto)
         else:
-            found = await self._beside.fetch(recorded_log.queries.staged, after, upto)
+            found = await self._shadow.fetch(recorded_log.queries.staged, after, upto)
         return list(found)
 
     async def _stage(self, amqp_url: str, end: Head) -> None:
         """Put the stream's bytes into a table, under the numbers that the live ledger has given them."""
-        await self._beside.execute(recorded_log.queries.make_staged)
+        await self._shadow.execute(recorded_log.queries.make_staged)
         async with stream_reader.opened(amqp_url) as source:
             extent = await source.extent()
             if extent is None:
@@ -144,7 +144,7 @@ class SecondLedger:
                 rows.setdefault(there[each.place], each.raw)  # as it came first
             else:
                 self.built.not_in_ledger.add("number {2} of {1}, lease {0}".format(*each.place))
-        await self._beside.execute(recorded_log.queries.stage, list(rows), list(rows.values()))
+        await self._shadow.execute(recorded_log.queries.stage, list(rows), list(rows.values()))
 
 
 def _readable(seq: int, raw: bytes, offset: int) -> Read:

@@ -36,12 +36,12 @@ class _Lease(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def compare(
-    live: Connection, upto: int, beside: Connection, upto_beside: int
+    live: Connection, upto: int, shadow: Connection, upto_shadow: int
 ) -> tuple[Leases, Leases, Sample]:
     """Both ledgers' leases, by the entries up to a number of each, and those that differ."""
     one, other, different = Leases(), Leases(), Sample()
-    async with live.transaction(readonly=True), beside.transaction(readonly=True):
-        ours, theirs = _leases(live, upto), _leases(beside, upto_beside)
+    async with live.transaction(readonly=True), shadow.transaction(readonly=True):
+        ours, theirs = _leases(live, upto), _leases(shadow, upto_shadow)
         lease, rebuilt = await anext(ours, None), await anext(theirs, None)
         while lease is not None or rebuilt is not None:
             lease_id = min(each.lease_id for each in (lease, rebuilt) if each is not None)
@@ -58,11 +58,11 @@ async def compare(
 
 async def _leases(connection: Connection, upto: int) -> AsyncIterator[_Lease]:
     async for entries in recorded_log.by_lease(connection, upto):
-        told = sha256()
+        digest = sha256()
         for entry in entries:
-            told.update(entry.leaf_hash)
-            told.update(entry.raw)
-        yield _Lease(lease_id=entries[0].lease_id, events=told.digest(), state=_state(entries))
+            digest.update(entry.leaf_hash)
+            digest.update(entry.raw)
+        yield _Lease(lease_id=entries[0].lease_id, events=digest.digest(), state=_state(entries))
 
 
 def _state(entries: list[Entry]) -> bytes:

@@ -13,7 +13,7 @@ from common.replay.bounds import Unreadable
 from common.replay.progress import say
 from ledger_svc.log.writer import LEADS
 from ledger_svc.replay import recorded_log
-from ledger_svc.replay.shadow_ledger import BESIDE, LIVE
+from ledger_svc.replay.shadow_ledger import LIVE, SHADOW
 
 WAIT_S = 60.0
 ASK_AGAIN_S = 0.2
@@ -53,41 +53,41 @@ async def writer_waits(live: Connection, other: Connection) -> AsyncIterator[Non
         await leader_election.resign(live, LEADS)
 
 
-async def switch(beside: Connection, now: datetime) -> str:
+async def switch(shadow_db: Connection, now: datetime) -> str:
     """Exchange the two schemas in one transaction: readers see either. Gives the old one's new name.
 
     Raises Unreadable where the live schema has a table that this code does not know.
     """
     kept = f"{LIVE}_{now:%Y%m%dt%H%M%S}_{now.microsecond:06}"
-    async with beside.transaction():
-        await beside.execute("SET LOCAL synchronous_commit = on")
-        tables = {row["relname"] for row in await beside.fetch(recorded_log.queries.tables, LIVE)}
+    async with shadow_db.transaction():
+        await shadow_db.execute("SET LOCAL synchronous_commit = on")
+        tables = {row["relname"] for row in await shadow_db.fetch(recorded_log.queries.tables, LIVE)}
         if unknown := tables - DERIVED - set(CARRIED):
             raise Unreadable(f"it is not known how to take over {', '.join(sorted(unknown))}")
         for name in CARRIED:
             if name in tables:
-                await _carry(beside, name)
-        roles = [row["role"] for row in await beside.fetch(recorded_log.queries.users, LIVE)]
-        await beside.execute(
-            f"ALTER SCHEMA {LIVE} RENAME TO {kept}; ALTER SCHEMA {BESIDE} RENAME TO {LIVE};"
+                await _carry(shadow_db, name)
+        roles = [row["role"] for row in await shadow_db.fetch(recorded_log.queries.users, LIVE)]
+        await shadow_db.execute(
+            f"ALTER SCHEMA {LIVE} RENAME TO {kept}; ALTER SCHEMA {SHADOW} RENAME TO {LIVE};"
             f" GRANT USAGE ON SCHEMA {LIVE} TO {', '.join(roles)}"
         )
         for schema in (LIVE, kept):
-            for row in await beside.fetch(recorded_log.queries.functions, schema):
-                await beside.execute(f"ALTER FUNCTION {row['name']} SET search_path = {schema}, pg_temp")
+            for row in await shadow_db.fetch(recorded_log.queries.functions, schema):
+                await shadow_db.execute(f"ALTER FUNCTION {row['name']} SET search_path = {schema}, pg_temp")
     return kept
 
 
-async def _carry(beside: Connection, table: str) -> None:
+async def _carry(shadow_db: Connection, table: str) -> None:
     """Take over a table as it is; nobody adds to it meanwhile."""
-    await beside.execute(
+    await shadow_db.execute(
         f"LOCK TABLE {LIVE}.{table} IN SHARE ROW EXCLUSIVE MODE;"
-        f" INSERT INTO {BESIDE}.{table} OVERRIDING SYSTEM VALUE SELECT * FROM {LIVE}.{table}"
+        f" INSERT INTO {SHADOW}.{table} OVERRIDING SYSTEM VALUE SELECT * FROM {LIVE}.{table}"
         " ON CONFLICT DO NOTHING"
     )
-    for row in await beside.fetch(recorded_log.queries.identities, BESIDE, table):
+    for row in await shadow_db.fetch(recorded_log.queries.identities, SHADOW, table):
         column = row["attname"]
-        await beside.execute(
-            f"SELECT setval(pg_get_serial_sequence('{BESIDE}.{table}', '{column}'),"
-            f" coalesce((SELECT max({column}) FROM {BESIDE}.{table}), 0) + 1, false)"
+        await shadow_db.execute(
+            f"SELECT setval(pg_get_serial_sequence('{SHADOW}.{table}', '{column}'),"
+            f" coalesce((SELECT max({column}) FROM {SHADOW}.{table}), 0) + 1, false)"
         )

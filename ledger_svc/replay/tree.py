@@ -106,9 +106,9 @@ class _Recomputation:
         self._times.add(entry.recorded_at)
 
     def _compare(self, entry: Entry, event: Event) -> None:
-        told = entries.seal(event, entry.raw, seq=entry.seq, recorded_at=entry.recorded_at)
+        sealed = entries.seal(event, entry.raw, seq=entry.seq, recorded_at=entry.recorded_at)
         columns = Entry.__struct_fields__
-        if wrong := [name for name in columns if getattr(told, name) != getattr(entry, name)]:
+        if wrong := [name for name in columns if getattr(sealed, name) != getattr(entry, name)]:
             self._result.different.add(f"entry {entry.seq}: {', '.join(wrong)}")
         try:
             self._totals.add(event)

@@ -66,7 +66,7 @@ async def verify_stream(connection: Connection, amqp_url: str, bounds: Bounds) -
 async def _nothing_since(
     connection: Connection, bounds: Bounds, since: datetime, upto: int, result: Verified
 ) -> None:
-    """Nothing was published since then: no difference, if nothing that was told since then is on record."""
+    """Nothing was published since then: no difference, if none of that is on record."""
     say(f"the stream holds nothing that was published since {rfc3339(since)}")
     after = await recorded_log.recorded_before(connection, since)
     async for some in recorded_log.entries(connection, after, upto):

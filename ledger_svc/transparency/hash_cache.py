@@ -14,7 +14,7 @@ LEVEL = 9  # from here up they are kept
 MOST = 20_000  # at a time: all that there are of ten million leaves
 
 
-class KeptHashes:
+class HashCache:
     """Looks up nodes and folds them, unless it remembers what came out."""
 
     def __init__(

@@ -64,7 +64,7 @@ def main(arguments: Sequence[str], name: str = "python -m ledger_svc verify") ->
         return max([_one(name, trust, as_json=given.json) for name in given.file])
     except KeyboardInterrupt:
         return INTERRUPTED
-    except OSError as error:  # while the report is written: what cannot be read was told of
+    except OSError as error:  # while the report is written: what cannot be read was reported before
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if not isinstance(error, BrokenPipeError):  # whoever was reading has read enough
             print(f"verify: the report cannot be written: {error.strerror}", file=sys.stderr)

@@ -41,22 +41,22 @@ class Repeated(Exception):
 class Lease:
     """One lease; `thin`: without its instalments, for when there are very many leases."""
 
-    __slots__ = ("_seen", "_thin", "_told", "_waiting", "currency", "state", "unknown")
+    __slots__ = ("_complete", "_seen", "_thin", "_waiting", "currency", "state", "unknown")
 
     def __init__(self, *, thin: bool = False) -> None:
         self.state: LeaseState = point_in_time.EMPTY
         self.currency: str | None = None
         self.unknown: str | None = None  # why there is no state
         self._thin = thin
-        self._told: dict[str, int] = {}  # by source: all up to this number were there
+        self._complete: dict[str, int] = {}  # by source: all up to this number were there
         self._waiting: dict[Place, tuple[int, Data | None]] = {}  # (seq, data) of those behind a gap
         self._seen: dict[str, tuple[int, int]] = {}  # by source: the highest number seen by another; its seq
 
     def take(self, seq: int, event: Event) -> None:
         """One more event, in entry `seq`. Raises Repeated; MalformedEvent where its data is wrong."""
         source = event.source
-        told = self._told.get(source, 0)
-        if event.sequence <= told or (source, event.sequence) in self._waiting:
+        complete = self._complete.get(source, 0)
+        if event.sequence <= complete or (source, event.sequence) in self._waiting:
             raise Repeated
         other, seen = _OTHER.get(source, ""), event.seensequence or 0
         if seen > self._seen.get(other, (0, 0))[0]:
@@ -68,25 +68,25 @@ class Lease:
             self.unknown = f"this verifier does not know {error}"
         if len(self._waiting) > MAX_WAITING:
             self.unknown = "too many events wait behind a gap"
-        while (source, told + 1) in self._waiting:
-            told += 1
-            self._apply(self._waiting.pop((source, told))[1])
-        self._told[source] = told
+        while (source, complete + 1) in self._waiting:
+            complete += 1
+            self._apply(self._waiting.pop((source, complete))[1])
+        self._complete[source] = complete
 
     def sources(self) -> dict[str, int]:
         """By source, the number up to which none is missing."""
-        return {source: told for source, told in sorted(self._told.items()) if told}
+        return {source: complete for source, complete in sorted(self._complete.items()) if complete}
 
     def gaps(self) -> Iterator[Gap]:
         """What is missing before events that are there."""
-        told = dict(self._told)
+        complete = dict(self._complete)
         for (source, sequence), (seq, _) in sorted(self._waiting.items()):
-            expected = told.get(source, 0) + 1
+            expected = complete.get(source, 0) + 1
             if sequence > expected:
                 yield Gap(source, expected, sequence - 1, seq, seen=False)
-            told[source] = sequence
+            complete[source] = sequence
         for source, (number, seq) in sorted(self._seen.items()):
-            expected = told.get(source, 0) + 1
+            expected = complete.get(source, 0) + 1
             if number >= expected:
                 yield Gap(source, expected, number, seq, seen=True)
 
@@ -139,7 +139,7 @@ class Leases:
         return {} if self._lease_id not in self._leases else self._leases[self._lease_id].sources()
 
     def snapshot(self) -> tuple[str | None, Snapshot | None]:
-        """Of a lease's export: currency and state, where its events tell of one."""
+        """Of a lease's export: currency and state, where its events give one."""
         lease = self._leases.get(self._lease_id or "", Lease())
         if lease.unknown is not None:
             self._findings.note(f"No state was folded: {lease.unknown}.")

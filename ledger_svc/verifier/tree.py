@@ -46,13 +46,13 @@ class Tree:
     def check(self, stated: Parts | None, findings: Findings) -> None:
         """At the end: compare with what was signed, and with the parts if the export states them."""
         root = self._grown()
-        told = [hash_of(each) or b"" for each in stated.hashes] if stated else []
+        listed = [hash_of(each) or b"" for each in stated.hashes] if stated else []
         found = self._parts()
         if root == self._signed.root:
-            if stated and (stated.level, told) != (self._level, found):
+            if stated and (stated.level, listed) != (self._level, found):
                 findings.add("inclusion", "the hashes of the tree's parts are not those of the tree")
             return
-        changed = list(self._changed(told, found))
+        changed = list(self._changed(listed, found))
         for part in changed:
             words = f"{entries(part.first, part.last)} not what is sealed"
             only = part.first if part.first == part.last else None
@@ -86,7 +86,7 @@ class Tree:
         ):
             return
         width = 1 << self._level
-        for number, (told, grown) in enumerate(zip(stated, found, strict=True)):
-            if told != grown:
+        for number, (listed, grown) in enumerate(zip(stated, found, strict=True)):
+            if listed != grown:
                 last = min((number + 1) * width, self._signed.size)
-                yield Part(number * width + 1, last, told, grown)
+                yield Part(number * width + 1, last, listed, grown)

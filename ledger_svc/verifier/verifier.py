@@ -129,7 +129,7 @@ class _Verification:
         if seen.event is not None:
             self._leases.take(seen.seq, seen.event)
             if self._lease_id is not None:
-                self._entries.tally.told(seen.event.source, seen.event.sequence)
+                self._entries.tally.reached(seen.event.source, seen.event.sequence)
 
     def _end(self, tail: Tail | None) -> None:
         """What can be said once all entries are there."""

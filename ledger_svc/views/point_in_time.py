@@ -101,7 +101,7 @@ def snapshot(state: LeaseState) -> Snapshot | None:
         progress = state.progress.get(row.number, UNTOUCHED)
         status = progress.status
         if state.closed and status not in (PAID, PROCESSING):
-            status = CANCELLED  # the payment service tells of no instalment that it cancels for this
+            status = CANCELLED  # the payment service publishes no event for this
         amount = progress.asked(row.amount)
         due = 0 if state.closed or progress.open_status == CANCELLED else amount - progress.amount_paid
         if status in OPEN:

@@ -20,7 +20,7 @@ from common.web.routes import NoQuery, Route, json_response
 from common.web.validation import read_query
 from ledger_svc.log import repository
 from ledger_svc.transparency import proofs
-from ledger_svc.transparency.hash_cache import KeptHashes
+from ledger_svc.transparency.hash_cache import HashCache
 from ledger_svc.transparency.proofs import Stretch
 from ledger_svc.transparency.signed_note import SigningKey
 
@@ -82,7 +82,7 @@ class ProofApi:
     def __init__(self, pool: Pool, key: SigningKey) -> None:
         self._pool = pool
         self._key = key  # the one of now, which may not have signed anything yet
-        self._kept = KeptHashes(partial(repository.nodes, pool))
+        self._kept = HashCache(partial(repository.nodes, pool))
 
     def routes(self) -> list[Route]:
         """The routes of this module."""

@@ -5,7 +5,7 @@ import random
 from collections.abc import Collection
 
 from ledger_svc.transparency import merkle_tree, proofs
-from ledger_svc.transparency.hash_cache import KeptHashes
+from ledger_svc.transparency.hash_cache import HashCache
 from ledger_svc.transparency.proofs import Address
 from tests.support.oracles import merkle as merkle_by_hand
 
@@ -31,7 +31,7 @@ class Stored:
 async def test_the_same_proofs() -> None:
     """At any size, also when the memory is full every few proofs."""
     rng = random.Random(1)
-    hashes = KeptHashes(Stored().nodes, level=1, most=30)
+    hashes = HashCache(Stored().nodes, level=1, most=30)
     for _ in range(300):
         size = rng.randrange(1, SIZE + 1)
         index = rng.randrange(size)
@@ -46,7 +46,7 @@ async def test_the_same_proofs() -> None:
 async def test_what_is_kept_is_not_looked_up() -> None:
     """Of the second proof of a leaf only what is low is looked up; nothing is kept where nothing may be."""
     first, second = Stored(), Stored()
-    kept, forgetful = KeptHashes(first.nodes, level=6), KeptHashes(second.nodes, level=6, most=0)
+    kept, forgetful = HashCache(first.nodes, level=6), HashCache(second.nodes, level=6, most=0)
     path = proofs.inclusion(1_000, 2_048)
     for hashes in (kept, forgetful):
         assert await hashes.of("tree", *path) == await hashes.of("tree", *path)
@@ -68,7 +68,7 @@ async def test_another_tree() -> None:
         await going_on[which].wait()
         return stored[which]
 
-    hashes = KeptHashes(look_up)
+    hashes = HashCache(look_up)
     stretch = ((9, 0),)
     first, second = (asyncio.create_task(hashes.of(tree, stretch)) for tree in ("one", "two"))
     await asyncio.sleep(0)

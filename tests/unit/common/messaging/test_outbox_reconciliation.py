@@ -32,7 +32,7 @@ def test_sets_keep_their_names() -> None:
     ("differs", "seq", "words"),
     [
         ("missing", None, "the outbox has it, the ledger does not"),
-        ("unknown", 7, "the ledger has it, the outbox of its producer does not: it was never told"),
+        ("unknown", 7, "the ledger has it, the outbox of its producer does not: it was never published"),
         ("other_bytes", 7, "the outbox has other bytes under this id than the ledger"),
     ],
 )
