@@ -212,3 +212,18 @@ def test_pins_are_exact_and_satisfy_the_ranges() -> None:
         if text and not text.startswith(setup["metadata"]["name"]):
             wanted = Requirement(text)
             assert wanted.specifier.contains(pins[canonicalize_name(wanted.name)]), text
+
+
+def test_image_installs_what_the_services_need() -> None:
+    """The Dockerfile's own command prints what is always installed and the extra `services`, nothing else."""
+    dockerfile = (PROJECT / "Dockerfile").read_text()
+    command = re.search(r'python -c "(.+?)" >', dockerfile)
+    assert command
+    done = subprocess.run(
+        [sys.executable, "-c", command[1]], cwd=PROJECT, capture_output=True, text=True, check=True
+    )
+    setup = configparser.RawConfigParser()
+    setup.read(PROJECT / "setup.cfg")
+    needed = (setup["options"]["install_requires"], setup["options.extras_require"]["services"])
+    printed = {line.strip() for line in done.stdout.split("\n") if line.strip()}
+    assert printed == {line for text in needed for line in text.split("\n") if line}
