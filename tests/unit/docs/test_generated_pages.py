@@ -147,7 +147,7 @@ def test_configuration_is_that_of_the_code() -> None:
 def test_every_metric_is_explained() -> None:
     """The table of metrics has the project's metrics and no other."""
     assert appender.LAST_SEQ is not None
-    text = (DOCS / "OPERATIONS.md").read_text()
+    text = (REFERENCE / "metrics.md").read_text()
     listed = set(re.findall(r"^\| `(\w+)` \| (?:counter|gauge|histogram) \|", text, re.MULTILINE))
     own = {
         metric.name for metric in REGISTRY.collect() if not metric.name.startswith(("python_", "process_"))
