@@ -52,16 +52,16 @@ def machines(servers: Servers, monkeypatch: pytest.MonkeyPatch) -> Iterator[Call
     """Makes machines, each with a world of its own; they follow one after the other."""
     # Workers look around only when they start and when they are told to, so that runs can be repeated.
     for name, seconds in [
-        ("settler.RUN_PACE_S", 0.0),
-        ("settler.RETRY_PAUSE_S", 0.01),
-        ("settler.RESOLVE_EVERY_S", 3600.0),
-        ("collector.LOOK_EVERY_S", 0.0),
-        ("collector.FINISH_EVERY_S", 0.0),
-        ("collector.RETRY_PAUSE_S", 0.01),
-        ("collector.TAKE_UP_EVERY_S", 3600.0),
-        ("returns.LOOK_EVERY_S", 3600.0),
+        ("charge_executor.RUN_PACE_S", 0.0),
+        ("charge_executor.RETRY_PAUSE_S", 0.01),
+        ("charge_executor.RESOLVE_EVERY_S", 3600.0),
+        ("collection_worker.LOOK_EVERY_S", 0.0),
+        ("collection_worker.FINISH_EVERY_S", 0.0),
+        ("collection_worker.RETRY_PAUSE_S", 0.01),
+        ("collection_worker.TAKE_UP_EVERY_S", 3600.0),
+        ("automatic_refund_worker.LOOK_EVERY_S", 3600.0),
     ]:
-        monkeypatch.setattr(f"payment_svc.{name}", seconds)
+        monkeypatch.setattr(f"payment_svc.application.workers.{name}", seconds)
     with asyncio.Runner() as runner:
         stack = AsyncExitStack()
 

@@ -73,12 +73,13 @@ SELECT p.payment_id FROM payment.payments AS p JOIN payment.accounts AS a USING 
    AND p.status <> CASE WHEN p.due_date > coalesce(a.collected_as_of, '-infinity') THEN 'scheduled'
                         WHEN p.due_date = a.collected_as_of THEN 'due' ELSE 'late' END
 """
+# By due dates: a method that is named since begins the grace anew, and cures nothing.
 _DELINQUENT_FOR_NOTHING = """
 SELECT lease_id FROM payment.accounts AS a
  WHERE delinquent
    AND NOT EXISTS (SELECT FROM payment.payments AS p
                     WHERE p.lease_id = a.lease_id AND p.status IN ('due', 'late')
-                      AND greatest(p.due_date, p.first_tried_on) + a.grace_days < a.collected_as_of)
+                      AND p.due_date + a.grace_days < a.collected_as_of)
 """
 _TWICE_A_DAY = """
 SELECT payment_id FROM payment.attempts WHERE run_id IS NOT NULL

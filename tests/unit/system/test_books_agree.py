@@ -162,11 +162,10 @@ def _check_collections(lives: Lives) -> None:
         assert account.next_look_on is not None
     if account.collected_as_of is not None:
         day = account.collected_as_of
-        # Cured with the last payment, not a day later; a method that is named since cures nothing.
+        # Cured with the last payment, not a day later. A method that is named since cures nothing, though the
+        # grace begins anew with its first attempt: so by due dates.
         grace = timedelta(days=account.grace_days)
-        assert not account.delinquent or any(
-            max(each.due_date, each.first_tried_on or each.due_date) + grace < day for each in opened
-        )
+        assert not account.delinquent or any(each.due_date + grace < day for each in opened)
         if not account.closed:
             statuses = [collection_rules.status_on(each, day) for each in opened]
             assert [each.status for each in opened] == statuses
