@@ -154,6 +154,7 @@ class PaymentUnit:
             leases,
             payment_ids=payment_ids,
             payoff_leases=payoff_leases,
+            ending=[attempt.lease_id for attempt in noted],
             originals=originals,
             notices=refund_commands.notices(asked),
         )
@@ -215,11 +216,13 @@ async def load(
     *,
     payment_ids: Sequence[str] = (),
     payoff_leases: Sequence[str] = (),
+    ending: Sequence[str] = (),
     originals: Sequence[Attempt] = (),
     notices: Sequence[str] = (),
 ) -> Batch:
     """Lock the accounts of `leases`, then read the payments asked for: singly, and all of `payoff_leases`.
 
+    `ending`: leases of which attempts may end by this; of those with autopay, also what may have waited for it.
     `originals`: attempts whose money is to be taken back; they are read again, with what they have paid.
     Of a delinquent lease all are read: what is paid may cure it.
     """
@@ -231,8 +234,11 @@ async def load(
     whole = {*payoff_leases, *(each.lease_id for each in originals if not each.payment_id)}
     whole.update(each.lease_id for each in known.values() if each.payoff and each.payoff.of_nothing)
     whole |= {each.lease_id for each in accounts.values() if each.delinquent}
+    waiting = [accounts[each] for each in set(ending) & accounts.keys() if accounts[each].autopay]
     payments = (
-        await account_repository.payments(connection, ids=list(singly), lease_ids=list(whole))
+        await account_repository.payments(
+            connection, ids=list(singly), lease_ids=list(whole), reached=waiting
+        )
         if accounts
         else []
     )

@@ -62,9 +62,7 @@ def settle(batch: Batch, attempt: Attempt, result: ChargeResult | None) -> Outco
             outcome = _failed(batch, account, payment, attempt, found, cause)
         case NoAnswer():
             outcome = _unknown(batch, account, payment, attempt, found, cause)
-    collection_rules.settled(
-        account, [payment] if payment is not None else batch.payments_of(attempt.lease_id)
-    )
+    collection_rules.settled(account, batch.payments_of(attempt.lease_id))
     return outcome
 
 

@@ -7,6 +7,7 @@ that would be tried has no late fee and makes no lease delinquent, and what is p
 from collections import Counter
 from collections.abc import Sequence
 from datetime import date
+from itertools import compress
 from typing import Annotated, Literal
 
 import msgspec
@@ -74,7 +75,10 @@ class Forecast:
     def add(self, account: Account, reached: Sequence[Payment], next_due: date | None) -> None:
         """One lease with its open instalments that fall due by the day, as `work_through` takes them."""
         decided = collection_rules.decide(account, reached, next_due, self.as_of)
-        charges = [each.payment.amount_due for each in decided.instalments if each.attempt]
+        # One after the other, each of which succeeds; what is under way already is waited for.
+        begins = any(each.attempt for each in decided.instalments)
+        tried = [begins and (each.attempt or each.waits) for each in decided.instalments]
+        charges = list(compress((each.payment.amount_due for each in decided.instalments), tried))
         fees = sum(each.late_fee for each in decided.instalments)
         counts, currency = self._counts, account.currency
         counts["leases"] += account.collected_as_of != self.as_of
@@ -82,8 +86,10 @@ class Forecast:
         counts["attempted"] += len(charges)
         counts["late_fees"] += fees
         counts["delinquent"] += bool(decided.delinquent)
-        left = [each.payment for each in decided.instalments if not each.attempt]
-        late = any(collection_rules.beyond_grace(account, payment, self.as_of) for payment in left)
+        late = any(
+            not charged and collection_rules.beyond_grace(account, each.payment, self.as_of)
+            for each, charged in zip(decided.instalments, tried, strict=True)
+        )
         counts["cured"] += account.delinquent and bool(charges) and not late and not decided.cured
         self._charges[currency] += len(charges)
         self._charged[currency] += sum(charges)

@@ -3,8 +3,10 @@
 Days are counted in calendar days of a run's `as_of`, never by a clock, so a run that is killed and run again,
 or comes late, or is followed by one for an earlier day decides the same once.
 
-Attempts come first. Late fee and delinquency of an instalment wait until nothing is in flight on it; the end
-of an attempt has the lease looked at once more, as of the same day (`settled`), and then they follow.
+Attempts come first, of a lease one at a time, the oldest instalment first: the next begins when the one before
+has ended, so that a card that is dead is charged once. Late fee and delinquency of an instalment wait until
+nothing is in flight on it and its turn is over. The end of an attempt has the lease looked at once more, as of
+the same day (`settled`), and then they follow.
 """
 
 from collections.abc import Iterable, Sequence
@@ -38,6 +40,7 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     status: Literal["due", "late"]
     late_fee: bool  # assess it now
     attempt: bool  # start an autopay attempt now
+    waits: bool  # autopay would try it now, when another of the lease has ended
 
     @property
     def newly_due(self) -> bool:
@@ -60,11 +63,16 @@ def decide(account: Account, reached: Sequence[Payment], next_due: date | None, 
     `reached`: its open instalments due on or before the day, in order; `next_due`: the next due date after
     it among the open ones. Deciding again, once all of it is done, gives nothing to do.
     """
-    instalments = [_decision(account, payment, as_of) for payment in reached]
+    instalments = []
+    free = not any(payment.in_flight for payment in reached)
+    for payment in reached:
+        wanted = _autopay_on(account, payment, as_of)
+        instalments.append(_decision(account, payment, as_of, wanted=wanted, attempt=wanted and free))
+        free = free and not wanted
     late = [
         each.payment
         for each in instalments
-        if not each.attempt and _consequences_due(account, each.payment, as_of)
+        if not each.attempt and not each.waits and _consequences_due(account, each.payment, as_of)
     ]
     looks = [next_look(account, each.payment, as_of) for each in instalments if not each.attempt]
     return Decisions(
@@ -77,15 +85,15 @@ def decide(account: Account, reached: Sequence[Payment], next_due: date | None, 
     )
 
 
-def _decision(account: Account, payment: Payment, as_of: date) -> Decision:
-    attempt = _autopay_on(account, payment, as_of)
+def _decision(account: Account, payment: Payment, as_of: date, *, wanted: bool, attempt: bool) -> Decision:
     return Decision(
         payment=payment,
         status="late" if payment.due_date < as_of else "due",
-        late_fee=not attempt
+        late_fee=not wanted
         and _late_fee_open(account, payment)
         and _consequences_due(account, payment, as_of),
         attempt=attempt,
+        waits=wanted and not attempt,
     )
 
 
@@ -144,29 +152,22 @@ def next_look(account: Account, payment: Payment, as_of: date) -> date | None:
 
 
 def settled(account: Account, payments: Sequence[Payment]) -> None:
-    """An attempt on these has ended, or is unknown: when a run is to look at the lease next.
+    """An attempt on one of these has ended, or is unknown: when a run is to look at the lease next.
 
-    At once, as of the lease's day, where something waited for this end; else when the next day comes that
-    matters.
+    `payments`: of the lease, in order; with all that are open and have reached their due date where autopay is
+    on, for they may have waited for this end. At once, as of the lease's day, where something has; else when
+    the next day comes that matters.
     """
     day = account.collected_as_of
     if day is None:
         return  # the first run is still to come, and has its day
-    for payment in payments:
-        if not payment.open:
-            continue
-        look_on = day if _something_to_do(account, payment, day) else next_look(account, payment, day)
+    opened = [payment for payment in payments if payment.open]
+    found = decide(account, [each for each in opened if each.due_date <= day], None, day)
+    at_once = found.delinquent or any(each.attempt or each.late_fee for each in found.instalments)
+    looks = [day] if at_once else [next_look(account, payment, day) for payment in opened]
+    for look_on in looks:
         if look_on is not None:
             account.look_by(look_on)
-
-
-def _something_to_do(account: Account, payment: Payment, day: date) -> bool:
-    if payment.due_date > day:
-        return False
-    if _autopay_on(account, payment, day):
-        return True
-    open_ones = _late_fee_open(account, payment) or not account.delinquent
-    return open_ones and _consequences_due(account, payment, day)
 
 
 def _consequences_due(account: Account, payment: Payment, as_of: date) -> bool:

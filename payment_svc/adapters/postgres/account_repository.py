@@ -71,10 +71,20 @@ async def account(pool: Pool, lease_id: str) -> Account | None:
 
 
 async def payments(
-    connection: Connection | Pool, *, ids: Sequence[str] = (), lease_ids: Sequence[str] = ()
+    connection: Connection | Pool,
+    *,
+    ids: Sequence[str] = (),
+    lease_ids: Sequence[str] = (),
+    reached: Sequence[Account] = (),
 ) -> list[Payment]:
-    """Payments by their ids or by their leases, in order of lease and number."""
-    return [payment_from(row) for row in await connection.fetch(queries.get_payments, ids, lease_ids)]
+    """Payments by their ids or by their leases, in order of lease and number.
+
+    `reached`: of these, those that are open and due by the latest of the leases' days.
+    """
+    day = max((each.collected_as_of for each in reached if each.collected_as_of), default=None)
+    theirs = [each.lease_id for each in reached]
+    rows = await connection.fetch(queries.get_payments, ids, lease_ids, theirs, day)
+    return [payment_from(row) for row in rows]
 
 
 async def attempts(

@@ -24,13 +24,14 @@ SELECT lease_id::text, currency, principal, annual_rate, day_count, start_date, 
 SELECT DISTINCT lease_id::text FROM payments WHERE payment_id = ANY($1::uuid[])
 
 -- name: get_payments
--- Payments by id ($1) or by lease ($2), in order.
+-- Payments by id ($1) or by lease ($2), or of these leases ($3) what is open and due by the day ($4), in order.
 SELECT payment_id::text, lease_id::text, number, due_date, principal, interest, fees, late_fees, paid_principal,
        paid_interest, paid_fees, paid_late_fees, principal_balance, status, in_flight::text, attempts,
        next_retry_at, last_attempt_id::text, autopay_since, autopay_declines, autopay_failures,
        autopay_stopped, cancelled_by_payoff, late_fees_waived, first_tried_on
   FROM payments
  WHERE payment_id = ANY($1::uuid[]) OR lease_id = ANY($2::uuid[])
+    OR lease_id = ANY($3::uuid[]) AND status IN ('scheduled', 'due', 'late') AND due_date <= $4
  ORDER BY payments.lease_id, number
 
 -- name: update_accounts

@@ -131,6 +131,7 @@ class Recorder:
                 {each.lease_id for each in found},
                 payment_ids=[each.payment_id for each in found if each.payment_id],
                 payoff_leases=[each.lease_id for each in found if each.payment_id is None],
+                ending=[each.lease_id for each in found],
                 originals=await account_repository.attempts(connection, ids=refunded) if refunded else [],
             )
             # read again: another worker may have settled one before the account was locked

@@ -68,15 +68,22 @@ class Lease:
         self.started: list[Attempt] = []  # by the last run
 
     def run(self, as_of: date, *answers: ChargeResult) -> Counts | None:
-        """A run that looks where it has to, also again; its attempts end with these answers, or not yet."""
+        """A run that looks where it has to, also again; its attempts end with these answers, in order.
+
+        The last of them may not have an end yet, where there is no answer for it.
+        """
         counts = None
+        left = list(answers)
         started: list[Attempt] = []
         while self.has_to_look(as_of):
-            found = self.look(as_of, *(answers if counts is None else ()))
+            found = self.look(as_of)
+            for attempt in self.started if left else []:
+                self.answer(attempt, left.pop(0))
             started += self.started
             names = Counts.__struct_fields__
             before = counts or Counts()
             counts = Counts(**{name: getattr(before, name) + getattr(found, name) for name in names})
+        assert not left
         self.started = started
         return counts
 
@@ -87,8 +94,8 @@ class Lease:
             return False
         return account.collected_as_of is None or account.collected_as_of <= as_of
 
-    def look(self, as_of: date, *answers: ChargeResult) -> Counts:
-        """The same, whether it has to look or not."""
+    def look(self, as_of: date) -> Counts:
+        """It looks once, whether it has to or not; its attempts have no end yet."""
         batch = self.batch()
         open_ones = [payment for payment in self.payments if payment.open]
         reached = [payment for payment in open_ones if payment.due_date <= as_of]
@@ -96,16 +103,14 @@ class Lease:
         counts = work_through(batch, run_of(as_of), self.account, reached, min(later, default=None))
         self.amounts += [attempt.amount for attempt in batch.started]
         self.attempt_ids += [attempt.attempt_id for attempt in batch.started]
-        for attempt, answer in zip(batch.started, answers, strict=bool(answers)):
-            assert settle(batch, attempt, answer) is None
         self.started = batch.started
         self._told(batch)
         return counts
 
     def answer(self, attempt: Attempt, result: ChargeResult) -> None:
-        """What became of an attempt, learned later."""
+        """What became of an attempt."""
         batch = self.batch()
-        settle(batch, attempt, result)
+        assert (settle(batch, attempt, result) is None) == (attempt.run_id is not None)
         self._told(batch)
 
     def _told(self, batch: Batch) -> None:
@@ -265,6 +270,53 @@ def test_a_back_dated_lease_pays_no_fee_where_its_card_was_never_tried() -> None
     assert counts == Counts(leases=1, due=6, attempted=6)
     assert lease.amounts == [100] * 6
     assert not {"lease.late_fee_assessed", "lease.delinquent"} & set(lease.told)
+
+
+def test_a_lost_card_is_charged_once_however_many_instalments_are_due() -> None:
+    """Six past instalments: the oldest is tried, the method is stopped, and no other was tried beside it."""
+    lease = Lease(term=6)
+    counts = lease.run(date(2027, 6, 20), HARD)
+    assert counts is not None
+    assert (counts.attempted, lease.amounts) == (1, [100])
+    assert lease.fields("payment.attempt_started", "number") == [(1,)]
+    assert lease.account.autopay_stopped is not None
+    later = lease.run(date(2027, 6, 27))
+    assert later is None or later.attempted == 0
+
+
+def test_after_a_soft_decline_the_others_are_tried_once_each() -> None:
+    """No money for one today may be enough for a smaller one; each has its retry on the next day."""
+    lease = Lease(term=3)
+    lease.run(date(2027, 3, 20), SOFT, OK, SOFT)
+    assert lease.fields("payment.attempt_started", "number") == [(1,), (2,), (3,)]
+    assert [payment.status for payment in lease.payments] == ["late", "paid", "late"]
+    lease.run(date(2027, 3, 21), OK, HARD)
+    assert [payment.status for payment in lease.payments] == ["paid", "paid", "late"]
+
+
+def test_the_others_wait_for_what_is_unknown_and_nothing_follows() -> None:
+    """Nobody knows whether that card works; its end has the same day's run go on with the next, and the next."""
+    lease = Lease(term=3, grace=2)
+    last = date(2027, 3, 20)
+    lease.run(last, NoAnswer(reason="timeout"))
+    [unknown] = lease.started
+    for number in range(1, 9):
+        assert lease.run(last + timedelta(days=number)) == Counts(leases=1)
+    lease.answer(unknown, OK)
+    lease.run(last + timedelta(days=8), OK, OK)
+    assert [payment.status for payment in lease.payments] == ["paid"] * 3
+    assert not {"lease.late_fee_assessed", "lease.delinquent"} & set(lease.told)
+
+
+def test_an_attempt_by_hand_on_one_holds_the_others() -> None:
+    """It may be of the same card: what it finds is waited for."""
+    lease = Lease(term=2)
+    by_hand = domain.start(lease.account, lease.payments[1], "a", "c", "pm_card", None, NOW)
+    assert lease.run(date(2027, 2, 10)) == Counts(leases=1, due=2)
+    lease.answer(by_hand, HARD)
+    counts = lease.run(date(2027, 2, 10))
+    assert counts is not None
+    assert (counts.attempted, counts.late_fees) == (0, 2)
 
 
 def test_the_grace_of_autopay_counts_from_the_first_attempt() -> None:
@@ -568,8 +620,9 @@ DAYS = st.lists(st.integers(-5, 120), min_size=1, max_size=40)
 def test_any_days(days: list[int], data: st.DataObject, grace: int, term: int, autopay: bool) -> None:
     """Runs on any days in any order, with any answers.
 
-    Deciding twice changes nothing; a late fee once at most; four declined attempts at most; a hard decline is
-    the last; nothing is collected twice; and a lease with something to do is never forgotten.
+    Deciding twice changes nothing; a late fee once at most; four declined attempts at most; one attempt of the
+    lease at a time, and a hard decline is the last; nothing is collected twice; and a lease with something to
+    do is never forgotten.
     """
     lease = Lease(term=term, grace=grace, autopay=autopay)
     for number in days:
@@ -583,12 +636,16 @@ def test_any_days(days: list[int], data: st.DataObject, grace: int, term: int, a
         if lease.account.collected_as_of != day(number):
             assert expected is None or expected > day(number)
             continue
-        started = lease.started
-        for attempt in started:
-            lease.answer(attempt, data.draw(ANSWERS))
-        lease.run(day(number))  # what has waited for these ends
-        assert not lease.started
-        lease.started = started
+        tried: list[str | None] = []
+        while lease.started:  # one at a time, until nothing has waited for its end
+            [attempt] = lease.started
+            assert not any(each.in_flight not in (None, attempt.attempt_id) for each in lease.payments)
+            tried.append(attempt.payment_id)
+            answer = data.draw(ANSWERS)
+            lease.answer(attempt, answer)
+            lease.run(day(number))
+            assert not lease.started or not (isinstance(answer, NoAnswer) or answer is HARD)
+        assert len(tried) == len(set(tried))
         again = decide(lease.account, _reached(lease, day(number)), None, day(number))
         assert not any(each.attempt or each.late_fee or each.newly_due for each in again.instalments)
         assert not again.delinquent
