@@ -222,7 +222,7 @@ async def load(
 ) -> Batch:
     """Lock the accounts of `leases`, then read the payments asked for: singly, and all of `payoff_leases`.
 
-    `ending`: leases of which attempts may end by this; of those with autopay, also what may have waited for it.
+    `ending`: leases of which attempts may end by this; of those with autopay, also what may have waited.
     `originals`: attempts whose money is to be taken back; they are read again, with what they have paid.
     Of a delinquent lease all are read: what is paid may cure it.
     """

@@ -3,10 +3,10 @@
 Days are counted in calendar days of a run's `as_of`, never by a clock, so a run that is killed and run again,
 or comes late, or is followed by one for an earlier day decides the same once.
 
-Attempts come first, of a lease one at a time, the oldest instalment first: the next begins when the one before
-has ended, so that a card that is dead is charged once. Late fee and delinquency of an instalment wait until
-nothing is in flight on it and its turn is over. The end of an attempt has the lease looked at once more, as of
-the same day (`settled`), and then they follow.
+Attempts come first, of a lease one at a time, the oldest instalment first: the next begins when the one
+before has ended, so that a card that is dead is charged once. Late fee and delinquency of an instalment wait
+until nothing is in flight on it and its turn is over. The end of an attempt has the lease looked at again, as
+of the same day (`settled`), and then they follow.
 """
 
 from collections.abc import Iterable, Sequence
@@ -154,9 +154,9 @@ def next_look(account: Account, payment: Payment, as_of: date) -> date | None:
 def settled(account: Account, payments: Sequence[Payment]) -> None:
     """An attempt on one of these has ended, or is unknown: when a run is to look at the lease next.
 
-    `payments`: of the lease, in order; with all that are open and have reached their due date where autopay is
-    on, for they may have waited for this end. At once, as of the lease's day, where something has; else when
-    the next day comes that matters.
+    `payments`: of the lease, in order; where autopay is on, with all that are open and have reached their due
+    date, for they may have waited for this end. At once, as of the lease's day, where something has; else
+    when the next day comes that matters.
     """
     day = account.collected_as_of
     if day is None:

@@ -36,23 +36,25 @@ class DryRuns:
         self._pool = pool
         self._replies = replies
         self._one = asyncio.Lock()
-        self._tasks: dict[str, asyncio.Task[None]] = {}  # by command
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._last: dict[str, asyncio.Task[None]] = {}  # by command, which may be delivered again
 
     def begin(self, pending: Pending) -> None:
         """Work it out, record and send the answer, and ack."""
         command_id = pending.command.command_id
-        before = self._tasks.get(command_id)
-        task = asyncio.create_task(self._carry_out(pending, before))
-        self._tasks[command_id] = task
+        task = asyncio.create_task(self._carry_out(pending, self._last.get(command_id)))
+        self._tasks.add(task)
+        self._last[command_id] = task
         task.add_done_callback(lambda done: self._forget(command_id, done))
 
     async def end(self) -> None:
         """Leave what is not done to another worker."""
-        await end(list(self._tasks.values()))
+        await end(self._tasks)
 
     def _forget(self, command_id: str, done: "asyncio.Task[None]") -> None:
-        if self._tasks.get(command_id) is done:
-            del self._tasks[command_id]
+        self._tasks.discard(done)
+        if self._last.get(command_id) is done:
+            del self._last[command_id]
 
     async def _carry_out(self, pending: Pending, before: "asyncio.Task[None] | None") -> None:
         """`before`: the same command, delivered a second time while the first is at work."""

@@ -7,6 +7,8 @@ import asyncio
 from datetime import date, timedelta
 from typing import Any
 
+import pytest
+
 from payment_svc.application.collection_run import run_id_of
 from tests.support.oracles.invariants import check, come_to_rest
 from tests.support.system.client import Client, fresh_key
@@ -415,4 +417,17 @@ async def test_what_is_open_again_goes_by_the_leases_day(
     assert [each["status"] for each in state["payments"]] == ["late", "paid"]
     assert counts(await run(client, due + timedelta(days=7)))["late_fees"] == 1  # as of the same day
     assert (await client.attempt(open_again["payment_id"])).status == 201
+    await check(collections, client)
+
+
+@pytest.mark.parametrize(("method", "charged"), [("pm_card_lost", 1), ("pm_card_insufficient_funds", 6)])
+async def test_back_dated_with_a_card_that_is_declined(
+    collections: System, client_of_collections: Client, method: str, charged: int
+) -> None:
+    """A lost card is charged once, whatever is due; no money today is found out for each instalment, once."""
+    client, due = client_of_collections, date(2049 + charged, 3, 1)
+    lease = await falls_due(client, due, method, term=6, principal=60_000)
+    done = await run(client, due + timedelta(days=170))
+    assert (done["attempted"], done["declined"]) == (charged, charged)
+    assert len(await client.charges(lease_id=lease["lease_id"])) == charged
     await check(collections, client)

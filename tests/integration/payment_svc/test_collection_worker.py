@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import date, timedelta
+from itertools import pairwise
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -46,12 +47,13 @@ class Gateway:
         self.calls: Counter[str] = Counter()
         self.charged: dict[str, Charged | Declined] = {}
         self.good = {"pm_ok"}  # payment methods
+        self.code = "do_not_honor"  # of the others
 
     async def charge(self, request: ChargeRequest) -> ChargeResult:
         await asyncio.sleep(0)
         self.calls[request.idempotency_key] += 1
         ok = request.payment_method in self.good
-        said = Charged(reference="ch") if ok else Declined(code="do_not_honor", reference="ch")
+        said = Charged(reference="ch") if ok else Declined(code=self.code, reference="ch")
         return self.charged.setdefault(request.idempotency_key, said)
 
     async def find(self, idempotency_key: str) -> Charged | Declined | NoAnswer | None:
@@ -197,7 +199,7 @@ async def test_a_batch_is_bounded_in_instalments_too(pool: Pool, monkeypatch: py
     monkeypatch.setattr(module, "INSTALMENTS_AT_ONCE", 25)
     await leases(pool, 20, term=10)
     run, gateway = await begin(pool), Gateway()
-    assert len(await one_batch(pool, run)) == 20  # two leases whole, the third another time
+    assert len(await one_batch(pool, run)) == 2  # two leases whole, the third another time
     async with working(pool, gateway):
         done = await completed(pool, run)
     assert (done.counts.leases, done.counts.attempted, done.counts.late_fees) == (20, 200, 0)
@@ -273,6 +275,29 @@ async def test_a_first_run_that_comes_late_fines_nobody_who_pays(pool: Pool) -> 
     done = await run_for(pool, gateway, DUE + timedelta(days=7))
     assert done == {"leases": 10, "due": 100, "attempted": 100, "succeeded": 100}
     assert await pool.fetchval("SELECT sum(amount)::int FROM attempts") == 100 * 100
+
+
+@pytest.mark.parametrize(
+    ("code", "made"), [(None, 6), ("lost_card", 1), ("insufficient_funds", 6)], ids=["good", "hard", "soft"]
+)
+async def test_one_instalment_of_a_lease_at_a_time(pool: Pool, code: str | None, made: int) -> None:
+    """Six past instalments: a good card pays all in the one run, a lost one is charged once."""
+    await leases(pool, 1, term=6)
+    gateway = Gateway()
+    if code is None:
+        gateway.good.add("pm_declined")
+    gateway.code = code or gateway.code
+    done = await run_for(pool, gateway, DUE)
+    ends = {"succeeded" if code is None else "declined": made}
+    started = "SELECT number, created_at, settled_at FROM attempts ORDER BY attempt_id"
+    rows = await pool.fetch(started)
+    assert [row["number"] for row in rows] == list(range(1, made + 1))
+    assert all(one["settled_at"] <= next_["created_at"] for one, next_ in pairwise(rows))
+    assert len(gateway.calls) == made
+    fined = {"late_fees": 5, "delinquent": 1} if code == "lost_card" else {}
+    assert done == {"leases": 1, "due": 6, "attempted": made, **ends, **fined}
+    again = await run_for(pool, gateway, DUE)
+    assert again == done
 
 
 async def test_the_same_day_again_does_what_has_become_possible(pool: Pool) -> None:

@@ -109,10 +109,22 @@ class Life:
         self.answer(name, Charged(reference="re"))
 
     def run(self, day: date, *answers: ChargeResult) -> list[str]:
-        """Collections of a day, if they have something to do; its attempts end so, or stay in flight."""
+        """Collections of a day, as often as they have something to do.
+
+        Its attempts end so, in order; the last may stay in flight. Gives by which methods they were made.
+        """
         self.day = day
-        if self.account.next_look_on is None or self.account.next_look_on > day:
-            return []
+        left, methods = list(answers), []
+        while self.account.next_look_on is not None and self.account.next_look_on <= day:
+            started = self.look(day)
+            methods += [attempt.payment_method for attempt in started]
+            for attempt in started if left else []:
+                self.answer(attempt.attempt_id, left.pop(0))
+        assert not left
+        return methods
+
+    def look(self, day: date) -> list[Attempt]:
+        """A run works through the lease once; gives the attempts that it has started."""
         batch = self.batch()
         reached = [each for each in self.payments if each.open and each.due_date <= day]
         later = [each.due_date for each in self.payments if each.open and each.due_date > day]
@@ -128,9 +140,7 @@ class Life:
         )
         work_through(batch, run, self.account, reached, min(later, default=None))
         self.done(batch)
-        for attempt, said in zip(batch.started, answers, strict=bool(answers)):
-            self.answer(attempt.attempt_id, said)
-        return [attempt.payment_method for attempt in batch.started]
+        return batch.started
 
     def ask(self, on: bool = True, method: str | None = None) -> Outcome:
         """Somebody changes autopay."""

@@ -295,7 +295,7 @@ def test_after_a_soft_decline_the_others_are_tried_once_each() -> None:
 
 
 def test_the_others_wait_for_what_is_unknown_and_nothing_follows() -> None:
-    """Nobody knows whether that card works; its end has the same day's run go on with the next, and the next."""
+    """Nobody knows whether that card works; its end has the same day's run go on with the next one."""
     lease = Lease(term=3, grace=2)
     last = date(2027, 3, 20)
     lease.run(last, NoAnswer(reason="timeout"))
@@ -620,7 +620,7 @@ DAYS = st.lists(st.integers(-5, 120), min_size=1, max_size=40)
 def test_any_days(days: list[int], data: st.DataObject, grace: int, term: int, autopay: bool) -> None:
     """Runs on any days in any order, with any answers.
 
-    Deciding twice changes nothing; a late fee once at most; four declined attempts at most; one attempt of the
+    Deciding twice changes nothing; a late fee once at most; four declined attempts at most; one attempt of a
     lease at a time, and a hard decline is the last; nothing is collected twice; and a lease with something to
     do is never forgotten.
     """
