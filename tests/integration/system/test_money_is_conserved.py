@@ -29,6 +29,7 @@ from payment_svc.contracts.commands import QuotePayoff
 from tests.support.fakes.scripted_gateway import Plan
 from tests.support.servers.database import empty, owner, pools
 from tests.support.servers.servers import Servers
+from tests.support.simulation.occurrences import KINDS, MISSED_DAYS, TALLY
 from tests.support.simulation.state_machine import MoneyMachine
 from tests.support.simulation.steps import ALIVE
 from tests.support.simulation.world import World
@@ -90,6 +91,14 @@ def test_money_is_conserved(servers: Servers, monkeypatch: pytest.MonkeyPatch, n
     """Random commands, answers, crashes, deliveries: all books agree in the end, nothing was paid twice."""
     with machines(servers, monkeypatch) as made:
         run_state_machine_as_test(seed(number)(made), settings=SETTINGS)
+
+
+def test_nothing_is_missing_from_these_lives() -> None:
+    """What is to be tested by them has occurred in them; `-rP` shows how often."""
+    print(*(f"{times:7} {kind}" for kind, times in TALLY.items()), sep="\n")
+    if TALLY["lives"] < 4 * AT_ONCE:
+        pytest.skip("few lives, or none, in this session")
+    assert [kind for kind in (*KINDS, MISSED_DAYS) if not TALLY[kind]] == []
 
 
 @pytest.fixture

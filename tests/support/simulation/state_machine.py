@@ -12,8 +12,10 @@ from lease_svc.contracts.values import Fee, LateFee
 from lease_svc.entrypoints.http.requests import NewLease
 from tests.support.fakes.scripted_gateway import PLANS, Plan
 from tests.support.servers.database import empty
+from tests.support.simulation.calendar import Calendar
 from tests.support.simulation.commands import Commands
 from tests.support.simulation.invariants import check_always
+from tests.support.simulation.occurrences import TALLY, count
 from tests.support.simulation.steps import ANY, PLAN, WORKER, Step, To, step, steps_of
 
 TERMS = st.fixed_dictionaries(
@@ -133,6 +135,25 @@ class Workings(Commands):
             case hours:
                 self.do(self.world.hours_pass(int(hours)))
 
+    @step(days=st.sampled_from([2, 3, 5]), to=WORKER, plan=PLAN)
+    def make_up(self, days: int, to: To, plan: Plan | None) -> None:
+        """Nobody ran for some days; the scheduler asks for each, when the one before is completed."""
+
+        async def doing() -> None:
+            self.as_of += timedelta(days=days)
+            calendar = Calendar(self.world, self.as_of)
+            for _ in range(days):
+                message = await calendar.next_run()
+                if message is None:
+                    break
+                await self.hand_over(message, to, 1)
+                for _ in range(3):
+                    before = len(self.world.gateway.parked)
+                    await self.work(to)
+                    await self.answered(plan, before)
+
+        self.do(doing())
+
     @step(plan=st.sampled_from(PLANS))
     def rest(self, plan: Plan) -> None:
         """Everything comes to rest, and the books are held against each other."""
@@ -168,6 +189,7 @@ class MoneyMachine(Workings):
     def any(self, step: Step) -> None:
         """The next step."""
         name, arguments = step
+        TALLY["steps"] += 1
         getattr(self, name)(**arguments)
 
     @invariant()
@@ -181,5 +203,6 @@ class MoneyMachine(Workings):
         try:
             if self.world.workers and not self.failed:
                 self.do(self.at_rest("done"))
+                self.do(count(self.world))
         finally:
             self.loop.run(self.world.stop())
