@@ -222,9 +222,9 @@ async def load(
 ) -> Batch:
     """Lock the accounts of `leases`, then read the payments asked for: singly, and all of `payoff_leases`.
 
-    `ending`: leases of which attempts may end by this; of those with autopay, also what may have waited.
-    `originals`: attempts whose money is to be taken back; they are read again, with what they have paid.
-    Of a delinquent lease all are read: what is paid may cure it.
+    `ending`: leases of which attempts may end; of those with autopay, also what may have waited for it. Of a
+    delinquent lease all are read: what is paid may cure it. `originals`: attempts whose money is to be taken
+    back; they are read again, with what they have paid.
     """
     if not leases:
         return Batch({}, [], utcnow())
@@ -235,12 +235,8 @@ async def load(
     whole.update(each.lease_id for each in known.values() if each.payoff and each.payoff.of_nothing)
     whole |= {each.lease_id for each in accounts.values() if each.delinquent}
     waiting = [accounts[each] for each in set(ending) & accounts.keys() if accounts[each].autopay]
-    payments = (
-        await account_repository.payments(
-            connection, ids=list(singly), lease_ids=list(whole), reached=waiting
-        )
-        if accounts
-        else []
+    payments = await account_repository.payments(
+        connection, ids=list(singly), lease_ids=list(whole), reached=waiting
     )
     batch = Batch(accounts, payments, utcnow())
     batch.originals, batch.given = known, given

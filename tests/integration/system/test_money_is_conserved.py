@@ -11,6 +11,7 @@ workers that race:
     MONEY_EXAMPLES=5000 MONEY_SEED=1000 MONEY_RACES=2 \\
         python -m pytest tests/integration/system/test_money_is_conserved.py -k conserved --session-timeout=0
 
+The test after them shows what has occurred in all these lives (`-rP`), and fails where a kind is missing.
 What fails there as `[1017]` is made again by MONEY_SEED=1017 MONEY_EXAMPLES=9, but for who wins a race.
 """
 

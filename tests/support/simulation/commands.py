@@ -97,17 +97,25 @@ class Commands(Steps):
                     amount=max(1, amount),
                 )
                 await self.issue("payment", "AttemptPayment", asked, "done", ALIVE, 1)
-            asked_for = PayOffLease(attempt_id=uuid7(), lease_id=chosen, payment_method="pm_1", quote_id=None)
-            await self.issue("payment", "PayOffLease", asked_for, plan, to, 1)
+            await self.pay_off_all(chosen, None, plan, to, 1)
 
         self.do(doing())
 
-    @step(lease=ANY, days=st.sampled_from([7, 31]), plan=PLAN, to=WORKER)
+    @step(weight=2, lease=ANY, days=st.sampled_from([7, 31]), plan=PLAN, to=WORKER)
     def pay_off_late(self, lease: int, days: int, plan: Plan | None, to: To) -> None:
-        """A payoff is quoted, then collections run, then somebody pays what was quoted."""
-        self.quote(lease=lease, days=3)
-        self.collect(days=days, to=ALIVE, times=1, works=3, plan="done")
-        self.pay_off(lease=lease, quoted="before", days=0, plan=plan, to=to, times=1)
+        """A payoff is quoted, then collections run and may fine, then somebody pays what was quoted."""
+
+        async def doing() -> None:
+            fined = await self.world.owner.fetch(
+                "SELECT lease_id::text FROM payment.accounts WHERE late_fee > 0 AND closed IS NULL"
+                " ORDER BY autopay, lease_id"
+            )
+            chosen = fined[lease % len(fined)][0] if fined and lease % 2 else self.lease(lease)
+            await self.quoted(chosen, 3)
+            await self.run_for(days, "soft", ALIVE)
+            await self.pay_off_as_quoted(chosen, plan, to, 1)
+
+        self.do(doing())
 
     @step(lease=ANY, days=DAYS)
     def quote(self, lease: int, days: int) -> None:
@@ -129,17 +137,13 @@ class Commands(Steps):
         """Somebody pays a whole lease, perhaps as it was last quoted, or is quoted now."""
 
         async def doing() -> None:
-            chosen, quote_id = self.lease(lease), None
+            chosen = self.lease(lease)
             if quoted == "now":
                 await self.quoted(chosen, days)
             if quoted:
-                quote_id = await self.world.owner.fetchval(
-                    "SELECT quote_id::text FROM payment.quotes WHERE lease_id = $1"
-                    " ORDER BY quote_id DESC LIMIT 1",
-                    chosen,
-                )
-            asked = PayOffLease(attempt_id=uuid7(), lease_id=chosen, payment_method="pm_1", quote_id=quote_id)
-            await self.issue("payment", "PayOffLease", asked, plan, to, times)
+                await self.pay_off_as_quoted(chosen, plan, to, times)
+                return
+            await self.pay_off_all(chosen, None, plan, to, times)
 
         self.do(doing())
 
@@ -227,6 +231,16 @@ class Commands(Steps):
 
     @step(
         weight=2,
+        days=st.sampled_from([0, 1, 7, 31]),
+        plan=st.sampled_from(["done", "soft", "hard", "nothing"]),
+        to=WORKER,
+    )
+    def collect_all(self, days: int, plan: Plan, to: To) -> None:
+        """A whole run, all of whose attempts end like this, one after the other."""
+        self.do(self.run_for(days, plan, to))
+
+    @step(
+        weight=2,
         lease=ANY,
         on=st.sampled_from([True, True, True, False]),
         method=st.sampled_from([None, "pm_1", "pm_2"]),
@@ -254,6 +268,30 @@ class Commands(Steps):
                 assert await self.world.owner.fetchval(_ALL_OF_IT) == before
 
         self.do(doing())
+
+    async def run_for(self, days: int, plan: Plan, to: To) -> None:
+        """Run collections, until the run has nothing left to do or so; its attempts end like this."""
+        self.as_of += timedelta(days=days)
+        asked = RunCollections(as_of=self.as_of, allow_future=True)
+        await self.issue("payment", "RunCollections", asked, None, to, 1)
+        for _ in range(6):
+            before = len(self.world.gateway.parked)
+            await self.work(to)
+            while len(self.world.gateway.parked) > before:
+                await self.answered(plan, before)
+
+    async def pay_off_as_quoted(self, lease_id: str, plan: Plan | None, to: To, times: int) -> None:
+        """Pay a lease as it was last quoted, if it was."""
+        last = "SELECT quote_id::text FROM payment.quotes WHERE lease_id = $1 ORDER BY quote_id DESC LIMIT 1"
+        quote_id = await self.world.owner.fetchval(last, lease_id)
+        await self.pay_off_all(lease_id, quote_id, plan, to, times)
+
+    async def pay_off_all(
+        self, lease_id: str, quote_id: str | None, plan: Plan | None, to: To, times: int
+    ) -> None:
+        """Pay a lease off, by a quote or as of today."""
+        asked = PayOffLease(attempt_id=uuid7(), lease_id=lease_id, payment_method="pm_1", quote_id=quote_id)
+        await self.issue("payment", "PayOffLease", asked, plan, to, times)
 
     async def quoted(self, lease_id: str, days: int) -> None:
         """Ask for a quote, for so many days ahead."""

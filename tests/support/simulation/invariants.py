@@ -81,9 +81,25 @@ SELECT lease_id FROM payment.accounts AS a
                     WHERE p.lease_id = a.lease_id AND p.status IN ('due', 'late')
                       AND p.due_date + a.grace_days < a.collected_as_of)
 """
+# A method that is named again begins a new series, also on the same day.
 _TWICE_A_DAY = """
-SELECT payment_id FROM payment.attempts WHERE run_id IS NOT NULL
- GROUP BY payment_id, as_of, payment_method HAVING count(*) > 1
+SELECT payment_id FROM payment.attempts AS a WHERE run_id IS NOT NULL
+ GROUP BY payment_id, as_of, payment_method
+HAVING count(*) > 1 + (SELECT count(*)
+                         FROM (SELECT convert_from(body, 'UTF8') AS body FROM payment.outbox) AS told
+                        WHERE body LIKE '%"lease.autopay_changed"%' AND body LIKE '%' || a.payment_id || '%')
+"""
+# Of a lease a run tries one instalment at a time.
+_AT_ONCE = """
+SELECT lease_id, run_id FROM payment.attempts
+ WHERE run_id IS NOT NULL AND status IN ('started', 'unknown')
+ GROUP BY lease_id, run_id HAVING count(*) > 1
+"""
+# What was declined for good is not charged again by a run, until a method is named.
+_DEAD_CARD = """
+SELECT a.attempt_id FROM payment.attempts AS a JOIN payment.accounts AS t USING (lease_id)
+ WHERE a.run_id IS NOT NULL AND t.autopay_stopped IS NOT NULL
+   AND a.created_at > (t.autopay_stopped ->> 'since')::timestamptz
 """
 
 
@@ -131,6 +147,8 @@ async def check_always(world: World) -> None:
     assert await world.owner.fetch(_NOT_IN_FLIGHT) == []
     assert await world.owner.fetch(_NOT_COUNTED) == []
     assert await world.owner.fetch(_TWICE_A_DAY) == []
+    assert await world.owner.fetch(_AT_ONCE) == []
+    assert await world.owner.fetch(_DEAD_CARD) == []
     assert await world.owner.fetch(_OFF_THE_DAY) == []
     assert await world.owner.fetch(_DELINQUENT_FOR_NOTHING) == []
     assert await world.owner.fetch(_OUT_OF_ORDER) == []
