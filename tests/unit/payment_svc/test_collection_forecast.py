@@ -7,6 +7,7 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
+from payment_svc.application.gateway import NoAnswer
 from payment_svc.domain.collection_forecast import DryRunResult, Forecast
 from tests.unit.payment_svc.test_collection_rules import DUE, OK, SOFT, Lease, day
 
@@ -82,6 +83,15 @@ def test_an_instalment_that_would_be_tried_is_fined_in_no_dry_run() -> None:
     assert (found.attempted, found.late_fees, found.delinquent) == (0, 1, 1)
     assert msgspec.to_builtins(found.fees) == [{"currency": "USD", "count": 1, "amount": 15}]
     assert (found.run_id, found.dry_run, found.as_of) == (None, True, day(6))
+
+
+def test_what_waits_for_an_attempt_under_way_is_not_counted() -> None:
+    """Six past instalments: all of them by one run; none while the first is unknown, nor a fee for any."""
+    lease, as_of = Lease(term=6), date(2027, 6, 20)
+    assert (forecast(lease, as_of).attempted, forecast(lease, as_of).charges[0].amount) == (6, 600)
+    lease.run(as_of, NoAnswer(reason="timeout"))
+    later = forecast(lease, date(2027, 6, 28))
+    assert (later.attempted, later.late_fees, later.delinquent, later.charges) == (0, 0, 0, [])
 
 
 def test_it_may_look_at_any_day() -> None:
