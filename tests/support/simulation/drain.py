@@ -9,6 +9,14 @@ UNWELL = 3  # rounds in which the gateway answers as it is told to; then it is w
 _STARTED = "SELECT attempt_id::text, lease_id::text FROM payment.attempts WHERE status = 'started'"
 _UNKNOWN = "SELECT attempt_id::text, lease_id::text FROM payment.attempts WHERE status = 'unknown'"
 _RUNNING = "SELECT EXISTS (SELECT FROM payment.collection_runs WHERE status = 'running')"
+# What a step of collections changes, if it does anything; a run may only wait for attempts that were put off.
+_COLLECTED = """
+SELECT md5(concat(
+    (SELECT string_agg(concat(lease_id, next_look_on, collected_as_of, event_sequence), '' ORDER BY lease_id)
+       FROM payment.accounts),
+    (SELECT string_agg(concat(run_id, status), '' ORDER BY run_id) FROM payment.collection_runs),
+    (SELECT count(*) FROM payment.attempts WHERE status <> 'started')))
+"""
 _TO_GIVE_BACK = "SELECT EXISTS (SELECT FROM payment.returns WHERE next_try_at <= now())"
 _NOTICES = "SELECT notice_id FROM payment.attempts WHERE notice_id IS NOT NULL"
 
@@ -25,7 +33,7 @@ async def come_to_rest(world: World, plan: Plan = "done") -> None:
         await world.idle()
     for number in range(ROUNDS):
         moved = await _round(world, plan if number < UNWELL else "done")
-        if not moved and not await _left(world):
+        if not moved and not await _left(world) and not await world.owner.fetchval(_RUNNING):
             return
         if not moved:  # what a worker has left behind is taken up by the next one
             await world.restart(world.worker("payment"))
@@ -64,13 +72,14 @@ async def _answer(world: World, plan: Plan) -> bool:
 async def _collect(world: World, plan: Plan) -> bool:
     moved = False
     while await world.owner.fetchval(_RUNNING):
-        moved = True
+        before = await world.owner.fetchval(_COLLECTED)
         worker = world.worker("payment")
         await world.run(worker, worker.collector._work())
         await world.idle()
         await _answer(world, plan)
-        if await world.owner.fetch(_STARTED):
-            break  # nobody is at work on these yet
+        if await world.owner.fetchval(_COLLECTED) == before:
+            break  # nobody is at work on what it waits for
+        moved = True
     return moved
 
 
