@@ -191,6 +191,9 @@ def _declined(
         if payment is not None and follows.retry_on is not None:
             _tell_retry(batch, account, payment, attempt, follows.retry_on, told)
     if stopped:
+        if attempt.as_of is not None:
+            waited = collection_rules.tried_for_all(batch.payments_of(account.lease_id), attempt.as_of)
+            batch.touch(account, waited)
         autopay_commands.tell_stopped(batch, account, _because_of(attempt, told))
     kind, detail = PAYMENT_DECLINED, f"The issuer declined the charge: {result.code}."
     if attempt.kind == "refund":

@@ -200,6 +200,17 @@ def stop_method(account: Account, attempt: Attempt, decline: Decline, now: datet
     return account.autopay_stopped
 
 
+def tried_for_all(payments: Iterable[Payment], as_of: date) -> list[Payment]:
+    """A run's attempt found that the method is dead: it stands for what waited for its turn.
+
+    Their grace counts from that day, as if each had been tried. Gives those that this has changed.
+    """
+    waited = [each for each in payments if each.open and each.due_date <= as_of and not each.first_tried_on]
+    for payment in waited:
+        payment.first_tried_on = as_of
+    return waited
+
+
 def stop_dead_method(account: Account, reached: Iterable[Payment]) -> AutopayStop | None:
     """Stop a method that had its hard decline when that stopped one instalment, and not the method.
 

@@ -280,8 +280,10 @@ def test_a_lost_card_is_charged_once_however_many_instalments_are_due() -> None:
     assert (counts.attempted, lease.amounts) == (1, [100])
     assert lease.fields("payment.attempt_started", "number") == [(1,)]
     assert lease.account.autopay_stopped is not None
-    later = lease.run(date(2027, 6, 27))
-    assert later is None or later.attempted == 0
+    assert (counts.late_fees, counts.delinquent) == (0, 0)  # the grace of all begins with that attempt
+    lease.run(date(2027, 6, 25))
+    assert not {"lease.late_fee_assessed", "lease.delinquent"} & set(lease.told)
+    assert lease.run(date(2027, 6, 26)) == Counts(leases=1, late_fees=6, delinquent=1)
 
 
 def test_after_a_soft_decline_the_others_are_tried_once_each() -> None:
