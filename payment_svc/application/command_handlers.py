@@ -224,19 +224,18 @@ async def load(
 
     `ending`: leases of which attempts may end; of those with autopay, also what may have waited for it. Of a
     delinquent lease all are read: what is paid may cure it. `originals`: attempts whose money is to be taken
-    back; they are read again, with what they have paid.
+    back; they are read again, with all payments of their leases: the money may be on others than the one it was
+    collected for.
     """
     if not leases:
         return Batch({}, [], utcnow())
     accounts = await account_repository.lock_accounts(connection, list(leases))
     known, given = await _whose_money(connection, accounts, originals) if originals else ({}, {})
-    singly = {*payment_ids, *(each.payment_id for each in originals if each.payment_id)}
-    whole = {*payoff_leases, *(each.lease_id for each in originals if not each.payment_id)}
-    whole.update(each.lease_id for each in known.values() if each.payoff and each.payoff.of_nothing)
+    whole = {*payoff_leases, *(each.lease_id for each in originals)}
     whole |= {each.lease_id for each in accounts.values() if each.delinquent}
     waiting = [accounts[each] for each in set(ending) & accounts.keys() if accounts[each].autopay]
     payments = await account_repository.payments(
-        connection, ids=list(singly), lease_ids=list(whole), reached=waiting
+        connection, ids=list(payment_ids), lease_ids=list(whole), reached=waiting
     )
     batch = Batch(accounts, payments, utcnow())
     batch.originals, batch.given = known, given

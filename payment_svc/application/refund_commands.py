@@ -159,18 +159,17 @@ def taken_back(batch: Batch, attempt: Attempt, cause: Cause) -> None:
     """A refund or chargeback has moved money: undo what it takes back, and tell of it."""
     assert attempt.refunds is not None
     original = batch.originals[attempt.refunds]
-    account, payments = _touched(batch, original)
+    account, payments = batch.accounts[original.lease_id], batch.payments_of(original.lease_id)
     known = batch.originals | batch.noted  # the batch may have settled the payoff that stands
     standing = known[account.payoff_standing].payoff if account.payoff_standing else None
     in_full = domain.paid_in_full(payments, original)
+    were_open = {payment.number for payment in payments if payment.open}
     due_of = attempt.refund_due_of
     if due_of is not None and due_of == account.payoff_standing:
         batch.given[attempt.attempt_id] = attempt
         undone = domain.give_due(original, attempt.amount)
     else:
         due_of = None  # by now the payoff is undone: then this is a refund like any other
-        if standing is not None and standing.of_nothing:
-            payments = batch.payments_of(account.lease_id)
         given = _given(batch, account)
         undone = domain.take_back(account, payments, original, attempt.amount, standing, given)
     batch.taken_back[original.attempt_id] = original
@@ -180,6 +179,8 @@ def taken_back(batch: Batch, attempt: Attempt, cause: Cause) -> None:
             payment.status = collection_rules.status_on(payment, account.collected_as_of)
             if batch.reversal_stops(account, payment, batch.now.date(), payment.number in in_full):
                 collection_rules.given_back(payment, attempt, batch.now)
+            elif payment.number not in in_full | were_open:  # settled no longer: others' money went back
+                collection_rules.begin_anew(payment)
             account.look_by(payment.due_date)
     batch.owing.update((payment.payment_id, payment) for payment in undone.changed)
     told = (PaymentRefunded if attempt.kind == "refund" else PaymentChargedBack)(

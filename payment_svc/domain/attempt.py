@@ -108,6 +108,7 @@ class Payment(msgspec.Struct, kw_only=True):
     first_tried_on: date | None = None  # as_of of the run whose attempt was the first to reach the gateway
     cancelled_by_payoff: bool = False  # by the standing one, whose share is not in `paid`
     late_fees_waived: int = 0  # minor units; by a payoff, so they are in `owed` no longer
+    moved: int = 0  # minor units on it that others' attempts collected; below 0: of its own, on others
 
     @property
     def open(self) -> bool:

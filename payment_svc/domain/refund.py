@@ -4,6 +4,7 @@ A refund is an attempt of its own: it has its own idempotency key and goes throu
 other. A chargeback has happened already when it is told of; nothing is asked of the gateway.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
@@ -107,14 +108,18 @@ def give_due(original: Attempt, amount: int) -> Reversal:
 def paid_in_full(payments: list[Payment], original: Attempt) -> set[int]:
     """The numbers of those instalments that an attempt's money has paid in full, also where a part went back.
 
-    `payments`: those it was for, as they are before more of it is taken back. A payoff pays all that is open.
+    `payments`: all of the lease, as they are before more of it is taken back. A payoff pays all that is open.
+    Others than the one it was for may have been paid with it too, where money has moved.
     """
     return {
         payment.number
         for payment in payments
         if original.payoff is not None
-        or payment.cancelled_by_payoff
-        or payment.paid.total + original.refunded >= payment.owed.total
+        or (payment.number != original.number and payment.moved > 0 and payment.status == "paid")
+        or (
+            payment.number == original.number
+            and (payment.cancelled_by_payoff or payment.paid.total + original.refunded >= payment.owed.total)
+        )
     }
 
 
@@ -128,8 +133,8 @@ def take_back(
 ) -> Reversal:
     """The money is gone: undo what it had paid. `standing`: the payoff that `payoff_standing` names.
 
-    On a lease that was closed nothing is owed again. Where `standing` is of nothing, `payments` are all of
-    the lease, and `given` what of its `refund_due` has gone back.
+    `payments`: all of the lease. On a lease that was closed nothing is owed again. `given`: what of the
+    `refund_due` of `standing` has gone back.
     """
     if standing is not None and standing.of_nothing and not account.closed:
         return _undo(account, payments, original, amount, standing, given)
@@ -137,8 +142,8 @@ def take_back(
     original.refunded += amount
     closed = account.closed is not None
     if original.payoff is None:
-        [payment] = [each for each in payments if each.payment_id == original.payment_id]
-        return refund_allocation.of_instalment(payment, amount, standing, closed=closed)
+        assert original.number is not None
+        return refund_allocation.of_instalment(payments, original.number, amount, standing, closed=closed)
     if original.after_closing:
         return refund_allocation.of_arrived(original.payoff, before, amount)
     undone = refund_allocation.of_payoff(payments, original.payoff, before, amount, standing, closed=closed)
@@ -157,31 +162,37 @@ def _undo(
 ) -> Reversal:
     """Undo a payoff of nothing, on which the taking back of any money ends, and take the money back.
 
-    The lease is as had the payoff never been. What it gave back stays given back: it is taken off the
-    instalments which that money had paid. What it has not given back yet is not due any longer.
+    The lease owes what it would owe had the payoff never been. The interest that it gave back stays given
+    back: it is not owed again. What it has not given back yet is not due any longer.
     """
-    before = {each.number: (each.owed, each.paid, each.status) for each in payments}
+    before = refund_allocation.state_of(payments)
     account.payoff_standing = None
     refund_allocation.of_nothing(payments, standing)
-    interest, late_fees = standing.interest_saved, standing.late_fees_waived
-    undone = standing.allocation
-    lapsed = standing.refund_due
-    for each, part in given:
-        each.refunded -= part  # counted when it went back; and once more, now that it is taken off
-        lapsed -= part
-        undone -= Allocation(interest=part)  # as which it was told of
-    for each, part in (*given, Given(original, amount)):
-        taken = take_back(account, payments, each, part, None)
-        undone += taken.allocation
-        interest += taken.interest_owed_again
-        late_fees += taken.late_fees_owed_again
+    refund_allocation.of_unearned(payments, standing, _whose(given))
+    taken = take_back(account, payments, original, amount, None)
     return Reversal(
-        allocation=undone,
-        interest_owed_again=interest - lapsed,
-        late_fees_owed_again=late_fees,
-        refund_lapsed=lapsed,
-        changed=[each for each in payments if before[each.number] != (each.owed, each.paid, each.status)],
+        allocation=standing.allocation + taken.allocation,
+        interest_owed_again=standing.interest_saved - standing.refund_due + taken.interest_owed_again,
+        late_fees_owed_again=standing.late_fees_waived + taken.late_fees_owed_again,
+        refund_lapsed=standing.refund_due - sum(each.amount for each in given),
+        changed=refund_allocation.changed_since(before, payments),
     )
+
+
+def _whose(given: Sequence[Given]) -> dict[int, int]:
+    """By number: what has gone back of the money of each instalment."""
+    whose: Counter[int] = Counter()
+    parts: Counter[str] = Counter()
+    for original, amount in given:
+        parts[original.attempt_id] += amount
+    for original in {each.attempt_id: each for each, _ in given}.values():
+        part = parts[original.attempt_id]
+        if original.payoff is None:
+            assert original.number is not None
+            whose[original.number] += part
+        else:  # nothing else has been taken back of it since
+            whose.update(refund_allocation.shares(original.payoff, original.refunded - part, part))
+    return whose
 
 
 def _may_be_taken_back(account: Account, payments: list[Payment], original: Attempt) -> None:

@@ -10,6 +10,8 @@ A payoff of nothing has collected nothing that could be taken back. It stands on
 and is undone as a whole (`of_nothing`) when any of that is taken back.
 """
 
+from collections.abc import Mapping
+
 from msgspec import Struct
 
 from payment_svc.domain.allocation import Allocation
@@ -46,17 +48,23 @@ def principal_first(of: Allocation, amount: int) -> Allocation:
     return Allocation(principal=principal, interest=interest, fees=fees, late_fees=amount - fees)
 
 
-def of_instalment(payment: Payment, amount: int, standing: Payoff | None, *, closed: bool) -> Reversal:
-    """Take `amount` back from an instalment. `standing`: the payoff that has settled the lease, if any.
+def of_instalment(
+    payments: list[Payment], number: int, amount: int, standing: Payoff | None, *, closed: bool
+) -> Reversal:
+    """Take `amount` back from what was collected for one instalment; `payments`: all of the lease.
 
-    `closed`: the lease was closed, so nothing is open again.
+    `standing`: the payoff that has settled the lease, if any; `closed`: the lease was closed, so nothing is
+    open again.
     """
+    before = state_of(payments)
+    [payment] = [each for each in payments if each.number == number]
     if not closed:
         _unsettle(payment, standing)
-    undone = principal_first(payment.paid, amount)
-    payment.paid -= undone
+    own = principal_first(payment.paid, min(amount, payment.paid.total))
+    payment.paid -= own
+    undone = own + _elsewhere(payments, payment, amount - own.total, standing, closed)
     _restate(payment, closed)
-    return Reversal(allocation=undone, interest_owed_again=0, changed=[payment])
+    return Reversal(allocation=undone, interest_owed_again=0, changed=changed_since(before, payments))
 
 
 def of_arrived(payoff: Payoff, before: int, amount: int) -> Reversal:
@@ -92,32 +100,28 @@ def of_payoff(
     `payments`: all of the lease; `standing`: the payoff that has settled it (this one or another), if any;
     `closed`: the lease was closed, so nothing is open again, and nothing owed.
     """
+    before_it = state_of(payments)
     by_number = {payment.number: payment for payment in payments}
     whole = before + amount == payoff.amount
-    earlier, now = _shares_undone(payoff, before), _shares_undone(payoff, before + amount)
+    taken = _shares_between(payoff, before, amount)
     undone = NOTHING
-    changed = []
     for settled in payoff.instalments:
-        payment = by_number[settled.number]
-        share = now[settled.number] - earlier[settled.number]
+        payment, share = by_number[settled.number], taken[settled.number]
         if not (share.total or whole):
             continue
-        was = (payment.owed, payment.paid, payment.status)
         _unsettle(payment, standing)
-        undone += _take(payment, share)
+        undone += _take(payments, payment, share, standing, closed)
         if whole:
-            undone += _owe_savings_again(payment, settled)
+            undone += _owe_savings_again(payments, payment, settled, standing, closed)
             if not closed:
                 _owe_late_fees_again(payment, settled)
         _restate(payment, closed)
-        if was != (payment.owed, payment.paid, payment.status):
-            changed.append(payment)
     again = whole and not closed
     return Reversal(
         allocation=undone,
         interest_owed_again=payoff.interest_saved if again else 0,
         late_fees_owed_again=payoff.late_fees_waived if again else 0,
-        changed=changed,
+        changed=changed_since(before_it, payments),
     )
 
 
@@ -132,6 +136,72 @@ def of_nothing(payments: list[Payment], payoff: Payoff) -> None:
             _owe_late_fees_again(payment, before)
             payment.status = "paid"
             _restate(payment, closed=False)
+
+
+def of_unearned(payments: list[Payment], payoff: Payoff, given: Mapping[int, int]) -> None:
+    """Interest that an undone payoff gave back as unearned is neither owed nor paid any longer.
+
+    `given`: by number, whose money it was. That may be less interest than there is on that instalment, or
+    more; then it is interest of the others, and some of their money is on this one from now on (`moved`).
+    """
+    ahead = [each for each in reversed(payments) if each.due_date > payoff.as_of]
+    left = sum(given.values())
+    for payment in payments:
+        payment.moved += given.get(payment.number, 0)
+    for at_most in (given, None):
+        for payment in ahead:
+            part = min(left, payment.paid.interest)
+            if at_most is not None:
+                part = min(part, at_most.get(payment.number, 0))
+            interest = Allocation(interest=part)
+            payment.owed -= interest
+            payment.paid -= interest
+            payment.moved -= part
+            left -= part
+            _restate(payment, closed=False)
+
+
+def shares(payoff: Payoff, before: int, amount: int) -> dict[int, int]:
+    """By number: what is money of each instalment when `amount` more of a payoff goes, `before` gone."""
+    return {number: share.total for number, share in _shares_between(payoff, before, amount).items()}
+
+
+def _shares_between(payoff: Payoff, before: int, amount: int) -> dict[int, Allocation]:
+    earlier, now = _shares_undone(payoff, before), _shares_undone(payoff, before + amount)
+    return {number: now[number] - earlier[number] for number in now}
+
+
+def state_of(payments: list[Payment]) -> dict[int, tuple[object, ...]]:
+    """By number: what a reversal may change."""
+    return {each.number: (each.owed, each.paid, each.status, each.moved) for each in payments}
+
+
+def changed_since(before: dict[int, tuple[object, ...]], payments: list[Payment]) -> list[Payment]:
+    """Those that are not as they were; `before`: of `state_of`."""
+    now = state_of(payments)
+    return [each for each in payments if now[each.number] != before[each.number]]
+
+
+def _elsewhere(
+    payments: list[Payment], payment: Payment, amount: int, standing: Payoff | None, closed: bool
+) -> Allocation:
+    """Take back money that was collected for an instalment and is not on it, but on others since; gives it.
+
+    There is enough of it: what is on an instalment is what is left of the money collected for it and `moved`.
+    """
+    undone = NOTHING
+    for other in reversed(payments):
+        part = min(amount - undone.total, -payment.moved, other.moved)
+        if part > 0:
+            if not closed:
+                _unsettle(other, standing)
+            taken = principal_first(other.paid, part)
+            other.paid -= taken
+            other.moved -= part
+            payment.moved += part
+            undone += taken
+            _restate(other, closed)
+    return undone
 
 
 def _shares_undone(payoff: Payoff, amount: int) -> dict[int, Allocation]:
@@ -157,7 +227,9 @@ def _unsettle(payment: Payment, standing: Payoff | None) -> None:
         payment.cancelled_by_payoff = False
 
 
-def _take(payment: Payment, wanted: Allocation) -> Allocation:
+def _take(
+    payments: list[Payment], payment: Payment, wanted: Allocation, standing: Payoff | None, closed: bool
+) -> Allocation:
     """Take money off an instalment: these parts, or others for those that an earlier refund has taken."""
     paid = payment.paid
     found = Allocation(
@@ -166,12 +238,15 @@ def _take(payment: Payment, wanted: Allocation) -> Allocation:
         interest=min(wanted.interest, paid.interest),
         principal=min(wanted.principal, paid.principal),
     )
-    taken = found + principal_first(paid - found, wanted.total - found.total)
+    short = wanted.total - found.total
+    taken = found + principal_first(paid - found, min(short, paid.total - found.total))
     payment.paid -= taken
-    return taken
+    return taken + _elsewhere(payments, payment, wanted.total - taken.total, standing, closed)
 
 
-def _owe_savings_again(payment: Payment, settled: Settled) -> Allocation:
+def _owe_savings_again(
+    payments: list[Payment], payment: Payment, settled: Settled, standing: Payoff | None, closed: bool
+) -> Allocation:
     """Ask again for what the payoff saved on an instalment; gives what that moves between the parts.
 
     A payoff gives credits as negative interest, also where they went beyond its interest and paid principal
@@ -181,7 +256,7 @@ def _owe_savings_again(payment: Payment, settled: Settled) -> Allocation:
     if settled.status == "cancelled":
         payment.owed += saved
     else:  # the credit counts as paid on it, perhaps for other parts by now
-        saved = _take(payment, saved)
+        saved = _take(payments, payment, saved, standing, closed)
     return Allocation(
         late_fees=saved.late_fees,
         fees=saved.fees,

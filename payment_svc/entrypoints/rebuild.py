@@ -35,7 +35,7 @@ PAYMENTS = Table(
         "CASE WHEN status IN ('scheduled', 'due', 'late') THEN 'open' ELSE status END",
         *("next_retry_at", "last_attempt_id", "autopay_since", "autopay_declines"),
         "autopay_stopped",
-        *("autopay_failures", "cancelled_by_payoff", "late_fees_waived", "first_tried_on"),
+        *("autopay_failures", "cancelled_by_payoff", "late_fees_waived", "first_tried_on", "moved"),
     ),
     left_out={
         "status": "of an open one, scheduled, due or late: no event says that a day has come",

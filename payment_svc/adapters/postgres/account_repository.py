@@ -206,7 +206,7 @@ async def update_refunded(connection: Connection, taken_back: Sequence[Attempt])
 
 
 async def update_owed(connection: Connection, owing: Sequence[Payment]) -> None:
-    """Write what payments ask for: taking a payoff back is what changes that, so it is written only then."""
+    """Write what payments ask for, and others' money on them: only taking money back changes these."""
     if owing:
         await connection.execute(
             queries.update_owed,
@@ -215,6 +215,7 @@ async def update_owed(connection: Connection, owing: Sequence[Payment]) -> None:
             [payment.owed.interest for payment in owing],
             [payment.owed.fees for payment in owing],
             [payment.owed.late_fees for payment in owing],
+            [payment.moved for payment in owing],
         )
 
 
@@ -321,6 +322,7 @@ def payment_from(row: Any) -> Payment:
         cancelled_by_payoff=row["cancelled_by_payoff"],
         late_fees_waived=row["late_fees_waived"],
         first_tried_on=row["first_tried_on"],
+        moved=row["moved"],
     )
 
 

@@ -88,7 +88,7 @@ SELECT lease_id::text, currency, principal, annual_rate, day_count, start_date, 
 SELECT payment_id::text, lease_id::text, number, due_date, principal, interest, fees, late_fees, paid_principal,
        paid_interest, paid_fees, paid_late_fees, principal_balance, status, in_flight::text, attempts,
        next_retry_at, last_attempt_id::text, autopay_since, autopay_declines, autopay_failures,
-       autopay_stopped, cancelled_by_payoff, late_fees_waived, first_tried_on
+       autopay_stopped, cancelled_by_payoff, late_fees_waived, first_tried_on, moved
   FROM payments
  WHERE lease_id = ANY($1::uuid[]) AND status IN ('scheduled', 'due', 'late') AND due_date <= $2
  ORDER BY payments.lease_id, number

@@ -28,7 +28,7 @@ SELECT DISTINCT lease_id::text FROM payments WHERE payment_id = ANY($1::uuid[])
 SELECT payment_id::text, lease_id::text, number, due_date, principal, interest, fees, late_fees, paid_principal,
        paid_interest, paid_fees, paid_late_fees, principal_balance, status, in_flight::text, attempts,
        next_retry_at, last_attempt_id::text, autopay_since, autopay_declines, autopay_failures,
-       autopay_stopped, cancelled_by_payoff, late_fees_waived, first_tried_on
+       autopay_stopped, cancelled_by_payoff, late_fees_waived, first_tried_on, moved
   FROM payments
  WHERE payment_id = ANY($1::uuid[]) OR lease_id = ANY($2::uuid[])
     OR lease_id = ANY($3::uuid[]) AND status IN ('scheduled', 'due', 'late') AND due_date <= $4
@@ -72,11 +72,11 @@ UPDATE payments AS p
  WHERE p.payment_id = n.payment_id
 
 -- name: update_owed
--- What payments ask for, whose accounts are locked.
+-- What payments ask for, whose accounts are locked, and what on them is others' money.
 UPDATE payments AS p
-   SET principal = n.principal, interest = n.interest, fees = n.fees, late_fees = n.late_fees
-  FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[])
-       AS n (payment_id, principal, interest, fees, late_fees)
+   SET principal = n.principal, interest = n.interest, fees = n.fees, late_fees = n.late_fees, moved = n.moved
+  FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[])
+       AS n (payment_id, principal, interest, fees, late_fees, moved)
  WHERE p.payment_id = n.payment_id
 
 -- name: insert_attempts

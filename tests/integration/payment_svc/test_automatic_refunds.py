@@ -31,7 +31,7 @@ from payment_svc.application.gateway import (
 from payment_svc.application.workers import automatic_refund_worker
 from payment_svc.application.workers.automatic_refund_worker import Returns
 from payment_svc.application.workers.charge_executor import Settler
-from payment_svc.contracts.commands import AttemptPayment, PayOffLease, RefundAttempt
+from payment_svc.contracts.commands import AttemptPayment, PayOffLease, RecordChargeback, RefundAttempt
 from payment_svc.contracts.events import LeaseCreated, ScheduledInstalment
 from payment_svc.domain.attempt import Attempt
 from tests.integration.common.test_command_inbox import event
@@ -282,7 +282,7 @@ async def at_work(pool: Pool, gateway: Gateway) -> AsyncIterator[Any]:
     process = CommandProcessor(pool, PaymentUnit(), cast(Any, replies), lambda: None, settler.resume)
     tasks = [asyncio.ensure_future(each.run()) for each in (settler, Returns(pool, settler.give_back))]
 
-    async def carry_out(asked: AttemptPayment | PayOffLease | RefundAttempt) -> None:
+    async def carry_out(asked: AttemptPayment | PayOffLease | RefundAttempt | RecordChargeback) -> None:
         made = Command(
             command_id=uuid7(),
             type=type(asked).__name__,
@@ -335,10 +335,14 @@ async def eventually_given_back(its: asyncpg.Connection, *expected: tuple[str, i
             await asyncio.sleep(0.02)
 
 
-async def test_what_a_payoff_below_zero_owes_goes_back(workers: list[Pool], its: asyncpg.Connection) -> None:
+@pytest.mark.parametrize("how", ["refunded", "charged_back"])
+async def test_what_a_payoff_below_zero_owes_goes_back(
+    workers: list[Pool], its: asyncpg.Connection, how: str
+) -> None:
     """3009 go back by themselves, from the newest money first, then from the one before.
 
-    Nothing is charged. The lease stays settled; until any other money is taken back.
+    Nothing is charged. The lease stays settled; until any other money is taken back. Then it owes what it
+    would owe had the payoff never been, and the 3009 stay given back: they are not owed again.
     """
     lease_id, gateway = await paid_ahead(workers[0]), Gateway()
     async with at_work(workers[0], gateway) as carry_out:
@@ -354,16 +358,17 @@ async def test_what_a_payoff_below_zero_owes_goes_back(workers: list[Pool], its:
         assert [row["status"] for row in await its.fetch(statuses)] == ["cancelled", "paid"]
 
         by_hand = RefundAttempt(attempt_id=uuid7(), refunds=made[0], amount=100, reason="goodwill")
-        await carry_out(by_hand)
+        notice = RecordChargeback(notice_id="n1", attempt_id=made[0], amount=100, reason="fraudulent")
+        await carry_out(by_hand if how == "refunded" else notice)
     assert [row["status"] for row in await its.fetch(statuses)] == ["scheduled", "scheduled"]
     row = await its.fetchrow(
         "SELECT payoff_standing, (SELECT sum(principal + interest - paid_principal - paid_interest)::int"
         " FROM payment.payments) AS due FROM payment.accounts"
     )
-    assert tuple(row) == (None, 1 + 3009 + 100)
+    assert tuple(row) == (None, 1 + 100)
     told = [msgspec.json.decode(row["body"]) for row in await its.fetch("SELECT body FROM payment.outbox")]
     last = max(told, key=lambda each: each["sequence"])
-    assert (last["type"], last["data"]["interest_owed_again"]) == ("payment.refunded", 3010)
+    assert (last["type"], last["data"]["interest_owed_again"]) == (f"payment.{how}", 1)
     dues = [each["data"] for each in told if each["data"].get("reason") == "refund_due"]
     assert {each["refund_due_of"] for each in dues} == {payoff}
 

@@ -134,6 +134,11 @@ def _take_back(state: Folded, data: dict[str, Any]) -> None:
         return
     state.due_back -= data["refund_lapsed"]
     knows = all(each["status"] in SETTLED for each in data["instalments"])  # that the lease was closed
+    if knows and data["payment_id"]:  # perhaps it was on others since
+        came_off = [
+            state.instalments[each["payment_id"]].paid - each["amount_paid"] for each in data["instalments"]
+        ]
+        assert sum(came_off) == data["amount"]
     for each in data["instalments"]:
         instalment = state.instalments[each["payment_id"]]
         if knows:
@@ -141,7 +146,6 @@ def _take_back(state: Folded, data: dict[str, Any]) -> None:
             assert 0 <= each["amount_paid"] <= each["amount"]
             if data["payment_id"]:  # what comes off a payoff comes off several
                 assert each["amount"] == instalment.amount
-                assert each["amount_paid"] == instalment.paid - data["amount"]
         instalment.amount, instalment.paid = each["amount"], each["amount_paid"]
         instalment.status = each["status"] if each["status"] in SETTLED else "open"
         due = 0 if each["status"] == "cancelled" else instalment.amount - instalment.paid

@@ -3,6 +3,7 @@
 from datetime import date
 from random import Random
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -119,16 +120,13 @@ class Books:
         standing = self.account.payoff_standing
         [payoff] = [each.payoff for each in self.attempts if each.attempt_id == standing] or [None]
         due = sum(each.amount_due for each in self.payments)
-        whose = [each for each in self.payments if each.payment_id == attempt.payment_id] or self.payments
         undoes = payoff is not None and payoff.of_nothing
-        before = {each.number: (each.owed, each.paid, each.status) for each in self.payments}
-        undone = refund.take_back(
-            self.account, self.payments if undoes else whose, attempt, amount, payoff, self.given
-        )
+        before = {each.number: (each.owed, each.paid, each.status, each.moved) for each in self.payments}
+        undone = refund.take_back(self.account, self.payments, attempt, amount, payoff, self.given)
         changed = {
             each.number
             for each in self.payments
-            if before[each.number] != (each.owed, each.paid, each.status)
+            if before[each.number] != (each.owed, each.paid, each.status, each.moved)
         }
         assert [each.number for each in undone.changed] == sorted(changed)
         assert undone.allocation.total == amount
@@ -137,15 +135,26 @@ class Books:
         saved = attempt.payoff.interest_saved if attempt.payoff and not attempt.left else 0
         fees = 0 if attempt.left else self.waived.pop(attempt.attempt_id, 0)
         if undoes:
-            lapsed = self.due - sum(each.amount for each in self.given)
-            saved += payoff.interest_saved - lapsed
+            given = sum(each.amount for each in self.given)
+            lapsed = self.due - given
+            saved += payoff.interest_saved - self.due
             fees += self.waived.pop(standing, 0)
+            self.not_owed_again(given)
             assert (undone.refund_lapsed, self.account.payoff_standing) == (lapsed, None)
         assert (undone.interest_owed_again, undone.late_fees_owed_again) == (saved, fees)
         assert sum(each.amount_due for each in self.payments) == due + amount + saved + fees
         self.balance += amount + saved + fees
         self.kept -= undone.allocation
         return undone
+
+    def not_owed_again(self, given: int) -> None:
+        """What was given back as unearned is interest that nobody asks for any longer."""
+        left = sum(self.asked, Allocation()) - Allocation(interest=given)
+        self.asked = [
+            msgspec.structs.replace(asked, interest=each.owed.interest)
+            for asked, each in zip(self.asked, self.payments, strict=True)
+        ]
+        assert sum(self.asked, Allocation()) == left
 
     def check(self) -> None:
         """No part of an instalment is negative or paid beyond what is owed; the balance is what is due."""
@@ -259,7 +268,7 @@ def paid_ahead(its: Books, left: int) -> None:
 def test_a_payoff_of_nothing_stands_until_money_is_taken_back(random: Random) -> None:
     """What it owes goes back in any parts of any money; then a cent is taken back, and it has never been.
 
-    Each instalment asks for what the schedule says, less what was paid and has not gone back.
+    The lease asks for what the schedule says but for that interest, and as much money is on it as is here.
     """
     its = Books(random.randint(2000, 300_000), random.choice(["0.12", "1.5"]), random.randint(2, 8))
     paid_ahead(its, random.randint(1, 3000))
@@ -275,32 +284,52 @@ def test_a_payoff_of_nothing_stands_until_money_is_taken_back(random: Random) ->
     its.take_back(attempt, random.randint(1, attempt.left))
     its.check()
     assert [each.owed for each in its.payments] == its.asked
-    money = {each.payment_id: each.left for each in its.attempts if each.payment_id}
+    money = {each.number: each.left for each in its.attempts}
     assert [each.paid.total for each in its.payments] == [
-        money.get(each.payment_id, 0) for each in its.payments
+        money.get(each.number, 0) + each.moved for each in its.payments
     ]
+    assert sum(each.moved for each in its.payments) == 0
 
 
-@pytest.mark.parametrize(("given", "owed"), [(0, 101), (1000, 1101), (3009, 3110)])
-def test_undoing_a_payoff_of_nothing_by_hand(given: int, owed: int) -> None:
+@pytest.mark.parametrize(
+    ("given", "interest", "moved"),
+    [
+        ({}, [2000, 1010], [0, 0]),
+        ({1: 1000}, [1000, 1010], [0, 0]),
+        ({0: 3009}, [1, 0], [-1999, 1999]),  # of number 2: more than its interest
+        ({1: 3009}, [0, 1], [1009, -1009]),
+        ({0: 500, 1: 2509}, [0, 1], [509, -509]),
+    ],
+)
+def test_undoing_a_payoff_of_nothing_by_hand(
+    given: dict[int, int], interest: list[int], moved: list[int]
+) -> None:
     """100,000 at 24 % in two: number 2 is paid, number 1 but for a cent; 3009 are due back. 100 are taken.
 
-    The schedule is owed again: that cent and the 100. What was given back of the 3009 stays with the customer
-    and so is unpaid, as what goes back always is; what was not is due back no longer.
+    Had the payoff never been, 101 would be owed: that cent and the 100. So it is, whatever was given back of
+    the 3009: that stays with the customer and is not owed again. What was not is due back no longer.
     """
     its = Books(100_000, "0.24", 2)
     its.payments[0].owed -= Allocation(fees=2500)
     its.asked[0], its.balance = its.payments[0].owed, its.balance - 2500
     paid_ahead(its, 1)
     assert its.pay_off(START).refund_due == 3009
-    if given:
-        its.give(its.attempts[1], given)
+    for place, amount in given.items():
+        its.give(its.attempts[place], amount)
     undone = its.take_back(its.attempts[0], 100)
     its.check()
-    assert its.balance == owed
-    assert (undone.refund_lapsed, undone.interest_owed_again) == (3009 - given, 1 + given)
-    assert undone.allocation == Allocation(principal=101 + given, interest=-1 - given)
+    assert its.balance == 101
+    assert (undone.refund_lapsed, undone.interest_owed_again) == (3009 - sum(given.values()), 1)
+    assert undone.allocation == Allocation(principal=101, interest=-1)
     assert {each.status for each in its.payments} == {"scheduled"}
+    assert [each.owed.interest for each in its.payments] == interest
+    assert [each.paid.interest for each in its.payments] == interest
+    assert [each.moved for each in its.payments] == moved
+    assert sum(each.paid.total for each in its.payments) == sum(each.left for each in its.attempts)
+    for attempt in its.attempts[:2]:  # and all the rest can be taken back, wherever it is
+        its.take_back(attempt, attempt.left)
+        its.check()
+    assert [each.paid.total for each in its.payments] == [each.moved for each in its.payments] == [0, 0]
 
 
 def test_principal_first() -> None:

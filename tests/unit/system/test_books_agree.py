@@ -67,6 +67,7 @@ def _check_attempts(lives: Lives) -> None:
     assert lives.lease.amount_paid == kept
     if lives.account.payoff_standing is None and not any(each.kind == "payoff" for each in lives.with_money):
         assert sum(each.paid.total for each in lives.payments) == kept
+    assert sum(each.moved for each in lives.payments) == 0
     back: Counter[str] = Counter()
     refused = set()
     for each in attempts:
