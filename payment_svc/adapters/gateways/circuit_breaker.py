@@ -2,11 +2,13 @@
 
 A gateway that is down makes every attempt wait for its timeout and leaves it `unknown`. After some failures
 in a row this one stops calling: charges end at once as NotReached, which is the truth and may be tried again.
-After a pause a single charge is let through, and how it ends decides.
+After each pause a single charge is let through, and how it ends decides; with the first look-up that gets
+through, a few are let through at once.
 """
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Awaitable, Callable
 
@@ -25,9 +27,12 @@ from payment_svc.application.gateway import (
 
 FAILURES_TO_OPEN = 20  # in a row; a decline is an answer, not a failure
 OPEN_S = 5.0  # how long nothing is called before one charge is let through
+# So many at a time once a look-up got through: a charge may get no answer for its card's sake, and takes the
+# whole timeout for it; that all of these do is unlikely.
+TRIALS = 5
 
 STATE = Gauge(
-    "gateway_circuit_state", "0 closed, 1 half-open (one charge is let through), 2 open", ["gateway"]
+    "gateway_circuit_state", "0 closed, 1 half-open (a few charges are let through), 2 open", ["gateway"]
 )
 OPENED = Counter("gateway_circuit_opened", "Times the circuit opened", ["gateway"])
 REFUSED = Counter("gateway_circuit_refused_charges", "Charges not sent, the circuit being open", ["gateway"])
@@ -44,9 +49,10 @@ class Breaker:
     timeouts that come in together, ten seconds late, would close off a gateway that has been answering all
     the while.
 
-    Look-ups pass through, unhindered and unheard. Unhindered, because they are how an unknown attempt is
-    settled, and asking cannot hurt; unheard, because a gateway that answers them may still take no charges.
-    Only with the end of an outage, which they notice first, is a charge let through at once (`half_open`).
+    Look-ups pass through unhindered: they are how an unknown attempt is settled, and asking cannot hurt.
+    While it is closed they are unheard, because a gateway that answers them may still take no charges. Once
+    it is open they say that the gateway is back: a few charges are let through at once, and one of these that
+    fails does not end that while look-ups which began later get through.
     """
 
     def __init__(
@@ -66,9 +72,13 @@ class Breaker:
         self._clock = clock
         self._failures = 0  # in a row, while closed
         self._opened_at: float | None = None  # None: closed
-        self._probing = False  # while half-open: the one charge is under way
-        self._begun = 0  # charges sent so far: each one's number
-        self._answered = 0  # the highest number that got an answer
+        self._opened_with = 0  # how many calls had begun when it opened: what they bring is old news
+        self._tried_at = -math.inf  # while open: when the last charge was let through
+        self._trials = 0  # charges under way that were let through while open
+        self._back = False  # while open: a look-up got through
+        self._begun = 0  # calls so far: each one's number
+        self._answered = 0  # the highest number of a charge that got an answer
+        self._looked_up = 0  # and of a look-up
         self._state = STATE.labels(name)
         self._opened = OPENED.labels(name)
         self._refused = REFUSED.labels(name)
@@ -83,42 +93,57 @@ class Breaker:
         return await self._guarded(lambda: self._gateway.refund(request))
 
     async def _guarded(self, call: Callable[[], Awaitable[ChargeResult]]) -> ChargeResult:
-        probe = self._opened_at is not None
-        if probe and not self._may_probe():
+        trial = self._opened_at is not None
+        if trial and not self._may_try():
             self._refused.inc()
             return NotReached(reason="circuit open", called=False)
-        self._begun += 1
-        number = self._begun
-        if probe:
-            self._probing = True
-            self._state.set(_HALF_OPEN)
+        number = self._number()
+        if trial:
+            self._tried_at = self._clock()
+        self._trials += trial
+        self._show()
         try:
             result = await call()
-        except BaseException:  # cancelled: nothing was learnt, the next charge is the probe
-            if probe:
-                self._probing = False
-                self._state.set(_OPEN)
+        except BaseException:  # cancelled: nothing was learnt, the next charge takes its place
+            if trial:
+                self._tried_at = -math.inf
             raise
-        if probe or self._opened_at is None:  # else it began before the circuit opened: old news
+        finally:
+            self._trials -= trial
+            self._show()
+        if self._opened_at is None or (trial and number > self._opened_with):
             self._learn(number, result)
         return result
 
     def half_open(self) -> None:
-        """The gateway answers look-ups again: one charge is let through before the pause is over."""
-        if self._opened_at is not None:
-            self._opened_at = min(self._opened_at, self._clock() - self._open_s)
+        """The gateway answers look-ups again, whoever asked: charges are let through, pause or not."""
+        self._back = self._opened_at is not None
 
     async def find(self, idempotency_key: str) -> Found:
         """See `Gateway.find`."""
-        return await self._gateway.find(idempotency_key)
+        return await self._looking_up(lambda: self._gateway.find(idempotency_key))
 
     async def find_refund(self, idempotency_key: str, reference: str) -> Found:
         """See `Gateway.find_refund`."""
-        return await self._gateway.find_refund(idempotency_key, reference)
+        return await self._looking_up(lambda: self._gateway.find_refund(idempotency_key, reference))
 
-    def _may_probe(self) -> bool:
+    async def _looking_up(self, call: Callable[[], Awaitable[Found]]) -> Found:
+        number = self._number()
+        found = await call()
+        if not _speaks_of_an_outage(found):
+            self._looked_up = max(self._looked_up, number)
+            if number > self._opened_with:
+                self.half_open()
+        return found
+
+    def _number(self) -> int:
+        self._begun += 1
+        return self._begun
+
+    def _may_try(self) -> bool:
         assert self._opened_at is not None
-        return not self._probing and self._clock() - self._opened_at >= self._open_s
+        paused = self._clock() - max(self._opened_at, self._tried_at) >= self._open_s
+        return self._trials < TRIALS and (self._back or paused)
 
     def _learn(self, number: int, result: ChargeResult) -> None:
         if not isinstance(result, NotReached | NoAnswer) or not result.outage:
@@ -126,21 +151,34 @@ class Breaker:
             self._failures = 0
             if self._opened_at is not None:
                 self._close()
+        elif self._opened_at is not None:
+            if number > self._looked_up:
+                self._open()
         elif number > self._answered:
             self._failures += 1
-            if self._probing or self._failures >= self._failures_to_open:
-                self._open(result.reason)
+            if self._failures >= self._failures_to_open:
+                self._opened_with = self._begun
+                self._opened.inc()
+                log.warning("gateway.circuit_opened", gateway=self._name, reason=result.reason)
+                self._open()
 
-    def _open(self, reason: str) -> None:
-        if not self._probing:
-            self._opened.inc()
-            log.warning("gateway.circuit_opened", gateway=self._name, reason=reason)
+    def _open(self) -> None:
         self._opened_at = self._clock()
-        self._probing = False
-        self._state.set(_OPEN)
+        self._back = False
+        self._show()
 
     def _close(self) -> None:
         self._opened_at = None
-        self._probing = False
-        self._state.set(_CLOSED)
+        self._back = False
+        self._show()
         log.info("gateway.circuit_closed", gateway=self._name)
+
+    def _show(self) -> None:
+        if self._opened_at is None:
+            self._state.set(_CLOSED)
+        else:
+            self._state.set(_HALF_OPEN if self._trials else _OPEN)
+
+
+def _speaks_of_an_outage(found: Found) -> bool:
+    return isinstance(found, NoAnswer) and found.outage

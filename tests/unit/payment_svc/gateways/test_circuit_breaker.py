@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from prometheus_client import REGISTRY
 
-from payment_svc.adapters.gateways.circuit_breaker import Breaker
+from payment_svc.adapters.gateways.circuit_breaker import TRIALS, Breaker
 from payment_svc.application.gateway import (
     Charged,
     ChargeRequest,
@@ -194,32 +194,91 @@ async def test_late_news_does_not_move_an_open_circuit(
     assert await charged(breaker, gateway, OK, OK) == [OK, OK]
 
 
-@pytest.mark.parametrize("found", [OK, NO, SILENT, None])
+@pytest.mark.parametrize("found", [OK, NO, SILENT, None, NoAnswer(reason="x", outage=False)])
 async def test_look_ups_pass(
     breaker: Breaker, gateway: FakeGateway, found: Charged | Declined | NoAnswer | None
 ) -> None:
-    """They are asked while it is open and change nothing about it, whatever they say."""
+    """They are asked always. While it is closed they change nothing; one that gets through half-opens it."""
     await charged(breaker, gateway, DOWN, DOWN)
     gateway.finds = found
     assert [await breaker.find("k") for _ in range(5)] == [found] * 5
     assert await charged(breaker, gateway, DOWN, OK) == [DOWN, OPEN]
     assert await breaker.find("k") == found
-    assert await charged(breaker, gateway, OK) == [OPEN]
+    assert await charged(breaker, gateway, OK) == [OPEN if found == SILENT else OK]
 
 
 async def test_the_end_of_an_outage_is_noticed_elsewhere(breaker: Breaker, gateway: FakeGateway) -> None:
-    """One charge is let through before the pause is over, and decides; told while closed, nothing changes."""
+    """Charges are let through before the pause is over, and decide; told while closed, nothing changes."""
     breaker.half_open()
     await charged(breaker, gateway, DOWN, DOWN, DOWN)
+    assert await charged(breaker, gateway, OK) == [OPEN]
     breaker.half_open()
     assert await charged(breaker, gateway, DOWN, OK) == [DOWN, OPEN]
     breaker.half_open()
-    probe = await held(breaker, gateway)
-    gateway.holding = False
+    trials = [await held(breaker, gateway) for _ in range(TRIALS)]
+    assert metric("gateway_circuit_state") == 1
     assert await charged(breaker, gateway, OK) == [OPEN]
-    gateway.held[-1].set_result(OK)
-    assert await probe == OK
+    gateway.held[1].set_result(OK)
+    assert await trials[1] == OK
     assert await charged(breaker, gateway, OK, OK) == [OK, OK]
+    for waiting in (gateway.held[0], *gateway.held[2:]):
+        waiting.set_result(SILENT)
+    await asyncio.gather(*trials)
+    assert await charged(breaker, gateway, OK) == [OK]
+
+
+@pytest.mark.parametrize("fails", [SILENT, DOWN])
+async def test_a_silent_card_does_not_keep_it_open(
+    breaker: Breaker, gateway: FakeGateway, clock: FakeClock, fails: ChargeResult
+) -> None:
+    """What a trial brings is old news where a look-up that began later got through; else it is open again."""
+    await charged(breaker, gateway, DOWN, DOWN, DOWN)
+    await breaker.find("k")
+    for _ in range(3):
+        trials = [await held(breaker, gateway) for _ in range(TRIALS)]
+        assert await charged(breaker, gateway, OK) == [OPEN]
+        await breaker.find("k")
+        for waiting in gateway.held[-TRIALS:]:
+            waiting.set_result(fails)
+        await asyncio.gather(*trials)
+    assert metric("gateway_circuit_state") == 2
+    trial = await held(breaker, gateway)  # and so another one is let through, with no pause
+    gateway.held[-1].set_result(fails)
+    await trial
+    assert await charged(breaker, gateway, OK) == [OPEN]
+    await breaker.find("k")
+    assert await charged(breaker, gateway, OK, OK) == [OK, OK]
+
+
+async def test_a_trial_without_an_answer_holds_up_nobody(
+    breaker: Breaker, gateway: FakeGateway, clock: FakeClock
+) -> None:
+    """With each pause one more is let through; that one was answered closes it, whatever the others bring."""
+    await charged(breaker, gateway, DOWN, DOWN, DOWN)
+    clock.now += 5
+    silent = await held(breaker, gateway)
+    clock.now += 4.9
+    assert await charged(breaker, gateway, OK) == [OPEN]
+    clock.now += 0.1
+    answered = await held(breaker, gateway)
+    gateway.held[0].set_result(SILENT)
+    await silent
+    assert await charged(breaker, gateway, OK) == [OPEN]
+    gateway.held[1].set_result(NO)
+    await answered
+    assert await charged(breaker, gateway, OK, OK) == [OK, OK]
+
+
+async def test_a_look_up_from_before_says_nothing(breaker: Breaker, gateway: FakeGateway) -> None:
+    """One that began before the circuit opened, and was answered late, does not half-open it."""
+    answer = asyncio.get_running_loop().create_future()
+    gateway.find = lambda _key: answer  # type: ignore[method-assign,assignment]
+    asking = asyncio.create_task(breaker.find("k"))
+    await asyncio.sleep(0)
+    await charged(breaker, gateway, DOWN, DOWN, DOWN)
+    answer.set_result(OK)
+    assert await asking == OK
+    assert await charged(breaker, gateway, OK) == [OPEN]
 
 
 async def test_a_gateway_that_raises_is_not_hidden(breaker: Breaker, gateway: FakeGateway) -> None:
