@@ -132,11 +132,20 @@ SELECT seq, event_id::text, type, source, sequence, lease_id::text, occurred_at,
  ORDER BY seq
  LIMIT $3
 
+-- name: events_of_correlation
+-- Entries of correlation $4, likewise.
+SELECT seq, event_id::text, type, source, sequence, lease_id::text, occurred_at, recorded_at, raw, leaf_hash
+  FROM correlations AS c JOIN entries AS e USING (seq)
+ WHERE c.correlation_id = $4 AND c.seq > $1 AND ($2::text IS NULL OR e.type = $2)
+ ORDER BY c.seq
+ LIMIT $3
+
 -- name: events_of_lease
--- Entries of lease $4, likewise.
+-- Entries of lease $4, likewise; of correlation $5 where it is given.
 SELECT seq, event_id::text, type, e.source, e.sequence, e.lease_id::text, occurred_at, recorded_at, raw, leaf_hash
   FROM places AS p JOIN entries AS e USING (seq)
  WHERE p.lease_id = $4 AND p.seq > $1 AND ($2::text IS NULL OR e.type = $2)
+   AND ($5::uuid IS NULL OR EXISTS (SELECT FROM correlations AS c WHERE (c.correlation_id, c.seq) = ($5, p.seq)))
  ORDER BY p.seq
  LIMIT $3
 

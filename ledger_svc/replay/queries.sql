@@ -114,18 +114,22 @@ SELECT format('%I.%I(%s)', nspname, proname, pg_get_function_identity_arguments(
 SELECT attname FROM pg_attribute WHERE attrelid = to_regclass($1 || '.' || $2) AND attidentity <> ''
 
 -- name: astray
--- Entries after $1 up to $2 that are not found by their lease, or by their id; or, and no others, as closings.
+-- Entries after $1 up to $2 that are not found by their lease, or by their id; or, and no others, by a correlation
+-- or as closings.
 SELECT e.seq
   FROM entries AS e
   LEFT JOIN places AS p ON (p.lease_id, p.source, p.sequence, p.seq) = (e.lease_id, e.source, e.sequence, e.seq)
   LEFT JOIN event_ids AS i ON (i.event_id, i.seq) = (e.event_id, e.seq)
   LEFT JOIN closings AS c ON (c.lease_id, c.seq) = (e.lease_id, e.seq)
+  LEFT JOIN correlations AS k ON (k.correlation_id, k.seq) = (correlation_of(e.raw), e.seq)
  WHERE e.seq > $1 AND e.seq <= $2
    AND (p.seq IS NULL OR i.seq IS NULL
+        OR (k.seq IS NULL) = (correlation_of(e.raw) IS NOT NULL)
         OR (c.seq IS NULL) = (e.type IN ('lease.cancelled', 'lease.charged_off')))
  ORDER BY e.seq
 
 -- name: references
--- How often entries after $1 up to $2 can be found by a lease, and by an id.
+-- How often entries after $1 up to $2 can be found by a lease, by an id, and by a correlation.
 SELECT (SELECT count(*) FROM places WHERE seq > $1 AND seq <= $2) AS by_lease,
-       (SELECT count(*) FROM event_ids WHERE seq > $1 AND seq <= $2) AS by_id
+       (SELECT count(*) FROM event_ids WHERE seq > $1 AND seq <= $2) AS by_id,
+       (SELECT count(*) FROM correlations WHERE seq > $1 AND seq <= $2) AS by_correlation

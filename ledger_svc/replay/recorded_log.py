@@ -54,14 +54,14 @@ async def entries(connection: Connection, after: int, upto: int) -> AsyncIterato
 
 
 async def astray(connection: Connection, after: int, upto: int) -> list[int]:
-    """Entries with after < seq ≤ upto that are not found by their lease, or by their id, or as a closing."""
+    """Entries with after < seq ≤ upto that are not found by their lease, id, correlation or as a closing."""
     return [row["seq"] for row in await connection.fetch(queries.astray, after, upto)]
 
 
-async def references(connection: Connection, after: int, upto: int) -> tuple[int, int]:
-    """How often entries with after < seq ≤ upto can be found by a lease, and by an id."""
+async def references(connection: Connection, after: int, upto: int) -> tuple[int, int, int]:
+    """How often entries with after < seq ≤ upto can be found by a lease, by an id, and by a correlation."""
     row = await connection.fetchrow(queries.references, after, upto)
-    return row["by_lease"], row["by_id"]
+    return row["by_lease"], row["by_id"], row["by_correlation"]
 
 
 async def entries_of(

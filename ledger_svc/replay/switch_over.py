@@ -19,7 +19,7 @@ WAIT_S = 60.0
 ASK_AGAIN_S = 0.2
 
 # Made by appending …
-DERIVED = frozenset({"entries", "nodes", "batches", "places", "event_ids", "closings"})
+DERIVED = frozenset({"entries", "nodes", "batches", "places", "event_ids", "correlations", "closings"})
 # … and what does not follow from events: taken over as it is.
 CARRIED = ("keys", "anomalies", "anomaly_notes", "reconciled", "compared", "openings", "cursors")
 

@@ -5,6 +5,7 @@ from datetime import datetime
 
 import msgspec
 
+from common.kernel.ids import canonical_uuid
 from common.postgres.pool import Connection
 from common.replay.bounds import Bounds
 from common.replay.progress import progress
@@ -30,7 +31,9 @@ class Recomputed(msgspec.Struct, kw_only=True):
     entries: int = 0
     missing: Sample = msgspec.field(default_factory=Sample)  # numbers that no entry has
     different: Sample = msgspec.field(default_factory=Sample)  # entries that are not what their bytes say
-    astray: Sample = msgspec.field(default_factory=Sample)  # not found by lease or by id, or found twice
+    astray: Sample = msgspec.field(
+        default_factory=Sample
+    )  # not found by all that they are found by, or found twice
     nodes: int = 0
     wrong_nodes: Sample = msgspec.field(default_factory=Sample)
     batches: int = 0
@@ -61,11 +64,14 @@ async def verify_entries(connection: Connection, bounds: Bounds) -> Recomputed:
             for seq in await recorded_log.astray(connection, some[0].seq - 1, some[-1].seq):
                 result.astray.add(f"entry {seq}")
             advance(len(some))
-    for found, by in zip(
-        await recorded_log.references(connection, after, upto), ("lease", "id"), strict=True
+    by_lease, by_id, by_correlation = await recorded_log.references(connection, after, upto)
+    for found, there, by in (
+        (by_lease, result.entries, "lease"),
+        (by_id, result.entries, "id"),
+        (by_correlation, work.correlated, "correlation"),
     ):
-        if found > result.entries:
-            result.astray.add(f"{found - result.entries} more are found by {by}")
+        if found > there:
+            result.astray.add(f"{found - there} more are found by {by}")
     on_record = await recorded_log.root(connection, upto)
     result.root_hash, result.root_on_record = work.root.hex(), (on_record or b"").hex()
     wrong = [value for value in msgspec.structs.asdict(result).values() if isinstance(value, Sample)]
@@ -83,6 +89,7 @@ class _Recomputation:
         self._nodes: list[Node] = []  # that are not yet compared
         self._next = result.first_seq
         self._times: set[datetime] = set()  # of recording, of entries whose batch has not ended yet
+        self.correlated = 0  # entries with a correlation id
         self._events: dict[int, Event] = {}  # of what is to be added, by seq; of what cannot be read none
 
     async def read(self, some: Sequence[Entry]) -> None:
@@ -107,6 +114,7 @@ class _Recomputation:
 
     def _compare(self, entry: Entry, event: Event) -> None:
         sealed = entries.seal(event, entry.raw, seq=entry.seq, recorded_at=entry.recorded_at)
+        self.correlated += canonical_uuid(event.correlationid or "") is not None
         columns = Entry.__struct_fields__
         if wrong := [name for name in columns if getattr(sealed, name) != getattr(entry, name)]:
             self._result.different.add(f"entry {entry.seq}: {', '.join(wrong)}")

@@ -196,10 +196,14 @@ class LedgerApi:
         after = asked.after_seq or pagination.read_number(EVENTS, asked.cursor)
         await read_your_writes.wait_until_caught_up(request, self._reached)
         wanted = (after, asked.type, asked.limit + 1)
-        if asked.lease_id is None:
-            rows = await self._pool.fetch(queries.events, *wanted)
+        correlation_id = asked.correlation_id and canonical_uuid(asked.correlation_id)
+        if asked.lease_id is not None:
+            of = (canonical_uuid(asked.lease_id), correlation_id)
+            rows = await self._pool.fetch(queries.events_of_lease, *wanted, *of)
+        elif correlation_id is not None:
+            rows = await self._pool.fetch(queries.events_of_correlation, *wanted, correlation_id)
         else:
-            rows = await self._pool.fetch(queries.events_of_lease, *wanted, canonical_uuid(asked.lease_id))
+            rows = await self._pool.fetch(queries.events, *wanted)
         items = [render(repository.entry_from(row), include_raw=asked.raw) for row in rows[: asked.limit]]
         more = pagination.write(EVENTS, str(items[-1].seq)) if len(rows) > asked.limit else None
         return json_response(encode(Events(items=items, next_cursor=more)))

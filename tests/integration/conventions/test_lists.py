@@ -1,6 +1,8 @@
 """Every list of every service: the `next_cursor` it gives, it takes, and its pages are the whole of it."""
 
+import base64
 import itertools
+import json
 from typing import Any
 
 import asyncpg
@@ -171,5 +173,36 @@ async def test_events_from_a_seq_and_from_a_cursor(checked: Checked, made: dict[
     assert after == rest
     both = await checked.ask("ledger", "GET", f"{target}&after_seq=0&cursor={first['next_cursor']}")
     assert both.problem(422).pointers == {"/after_seq", "/cursor"}
+    unknown = await checked.ask("ledger", "GET", f"/api/v1/audit/events?correlation_id={uuid7()}")
+    assert unknown.json == {"items": [], "next_cursor": None}
     upper = target.replace(made["lease_id"], made["lease_id"].upper())
     assert (await checked.ask("ledger", "GET", upper)).json["items"] == everything
+
+
+async def test_events_of_a_correlation(checked: Checked, made: dict[str, str]) -> None:
+    """All that came of one command, page by page, alone and with the other filters; any case of letters."""
+    lease = "/api/v1/audit/events?raw=true&lease_id={lease_id}".format_map(made)
+    entries = (await checked.ask("ledger", "GET", lease)).json["items"]
+    told = {each["seq"]: json.loads(base64.b64decode(each["raw"]))["correlationid"] for each in entries}
+    wanted = told[entries[-1]["seq"]]
+    its = [each for each in entries if told[each["seq"]] == wanted]
+    assert 1 < len(its) < len(entries)
+    for target in (
+        f"/api/v1/audit/events?raw=true&correlation_id={wanted}",
+        f"/api/v1/audit/events?raw=true&correlation_id={wanted.upper()}",
+        f"{lease}&correlation_id={wanted}",
+    ):
+        assert (await checked.ask("ledger", "GET", target)).json["items"] == its
+        walked, cursor = [], ""
+        while cursor is not None:
+            page = (await checked.ask("ledger", "GET", f"{target}&limit=1{cursor}")).json
+            walked += page["items"]
+            cursor = page["next_cursor"] and f"&cursor={page['next_cursor']}"
+        assert walked == its
+        after = await checked.ask("ledger", "GET", f"{target}&after_seq={its[0]['seq']}")
+        assert after.json["items"] == its[1:]
+        type_ = its[0]["type"]
+        typed = (await checked.ask("ledger", "GET", f"{target}&type={type_}")).json["items"]
+        assert typed == [each for each in its if each["type"] == type_]
+    wrong = await checked.ask("ledger", "GET", "/api/v1/audit/events?correlation_id=x")
+    assert wrong.problem(422).pointers == {"/correlation_id"}

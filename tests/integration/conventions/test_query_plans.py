@@ -10,6 +10,7 @@ import pytest
 
 from common.kernel.ids import uuid7
 from common.postgres.pool import Pool
+from ledger_svc.log import repository as ledger_repository
 from payment_svc.adapters.postgres import account_repository, collection_run_repository
 from payment_svc.application.workers import automatic_refund_worker
 from payment_svc.domain.declines import NO_RECORD
@@ -78,6 +79,43 @@ async def test_indexes(pool: Pool) -> None:
             assert "Seq Scan on accounts" not in plan, (name, plan)
             removed = sum(map(int, re.findall(r"Rows Removed by (?:Filter|Index Recheck): (\d+)", plan)))
             assert removed < 10, (name, plan)
+
+
+_FILL_LEDGER = f"""
+INSERT INTO ledger.entries
+SELECT n, gen_random_uuid(), 'payment.succeeded', '/payment-svc', 1, gen_random_uuid(), now(), now(), '', ''
+  FROM generate_series(1, {ROWS}) AS n;
+INSERT INTO ledger.places SELECT lease_id, seq, sequence, source FROM ledger.entries;
+INSERT INTO ledger.correlations
+SELECT CASE WHEN seq % 1000 = 0 THEN '{SOME[0]}' ELSE event_id END, seq FROM ledger.entries;
+ANALYZE ledger.entries, ledger.places, ledger.correlations
+"""
+
+
+@pytest.fixture
+async def ledger(servers: Servers) -> AsyncIterator[asyncpg.Connection]:
+    async with owner(servers) as connection:
+        await empty(connection, "ledger")
+        await connection.execute(_FILL_LEDGER)
+        async with pools(servers, "ledger", role="ledger_reader") as [opened], opened.acquire() as its:
+            yield its
+        await empty(connection, "ledger")
+
+
+async def test_events_of_a_correlation(ledger: asyncpg.Connection) -> None:
+    """A page of what came of one command is read by its index, of a lease as well."""
+    queries = ledger_repository.queries
+    lease_id = await ledger.fetchval("SELECT lease_id::text FROM entries WHERE seq = 2000")
+    for after, kind, statement, more in (
+        (0, None, queries.events_of_correlation, (SOME[0],)),
+        (1500, "payment.succeeded", queries.events_of_correlation, (SOME[0],)),
+        (0, None, queries.events_of_lease, (lease_id, SOME[0])),
+    ):
+        plan = await _plan(ledger, statement, (after, kind, 51, *more))
+        assert not re.search(r"Seq Scan on (entries_1 |places|correlations)", plan), plan
+        assert re.search(r"correlations_\d_pkey", plan), plan
+        removed = sum(map(int, re.findall(r"Rows Removed by (?:Filter|Index Recheck): (\d+)", plan)))
+        assert removed < 10, plan
 
 
 async def _plan(connection: asyncpg.Connection, statement: str, arguments: tuple[Any, ...]) -> str:

@@ -23,7 +23,7 @@ from tests.support.servers.database import owner
 from tests.support.servers.servers import Servers
 
 TABLES = (
-    *("entries", "batches", "nodes", "places", "event_ids", "closings", "keys"),
+    *("entries", "batches", "nodes", "places", "event_ids", "correlations", "closings", "keys"),
     *("openings", "anomalies", "anomaly_notes", "reconciled", "compared", "cursors"),
 )
 KEY = signed_note.generate("example.org/ledger-of-the-tests")
@@ -201,8 +201,13 @@ async def test_what_there_was_is_carried_over(
         async with running(LedgerWriter(servers.amqp_url, pool, KEY).run()):
             await send(its, *old, *other.raws)
             await settled(beside, len(old) + len(other.raws) - 2, SCHEMA)
+        found = await beside.fetch("SELECT correlation_id::text, seq FROM correlations ORDER BY seq")
+        whole = [*old, *other.raws[2:]]
+        assert [tuple(row) for row in found] == [
+            (envelope.decode(raw).correlationid, seq) for seq, raw in enumerate(whole, start=1)
+        ]
         head = await repository.head(pool)
-        leaves = [merkle.leaf(raw) for raw in [*old, *other.raws[2:]]]
+        leaves = [merkle.leaf(raw) for raw in whole]
         assert head.root_hash == merkle.root(leaves)
         assert head.checkpoint
         assert await repository.keys(pool) == [str(KEY.verifier)]

@@ -191,6 +191,7 @@ async def test_columns_nodes_and_roots(its: Recorded) -> None:
     changes: dict[str, tuple[str, str]] = {
         "different": ("entries SET occurred_at = now() WHERE seq = 3", "entry 3: occurred_at"),
         "astray": ("places SET seq = 4 WHERE seq = 5", "entry 5"),
+        "astray by correlation": ("correlations SET seq = -7 WHERE seq = 7", "entry 7"),
         "wrong_nodes": ("nodes SET hash = $$\\x00$$ WHERE level = 3 AND position = 0", "level 3"),
         "wrong_batches": ("entries SET recorded_at = now() WHERE seq = 16", "entry 17"),
     }
@@ -198,9 +199,11 @@ async def test_columns_nodes_and_roots(its: Recorded) -> None:
         await its.change(f"UPDATE ledger.{change}")
         found = await recomputed(its)
         assert not found.same
-        assert words in getattr(found, name).first[0]
+        sample = getattr(found, name.partition(" ")[0])
+        assert any(words in each for each in sample.first)
     await its.change("UPDATE ledger.batches SET root_hash = $$\\x00$$")
-    assert (found := await recomputed(its)).wrong_batches.count == found.batches
+    found = await recomputed(its)
+    assert found.wrong_batches.count == found.batches
 
 
 ONE_MORE = """UPDATE ledger.batches SET totals = jsonb_set(totals::jsonb, '{%s}',

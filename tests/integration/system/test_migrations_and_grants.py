@@ -21,7 +21,8 @@ TABLES = {
         *("quotes", "returns", "collection_runs", "collection_waiters", "gateway_health"),
     },
     "ledger": {
-        *("entries", "batches", "nodes", "places", "event_ids", "closings", "keys", "openings"),
+        *("entries", "batches", "nodes", "places", "event_ids", "correlations", "closings"),
+        *("keys", "openings"),
         *("anomalies", "anomaly_notes", "reconciled", "compared", "cursors"),
     },
 }
