@@ -3,6 +3,8 @@
 from datetime import datetime
 
 from ledger_svc.contracts.entry import Entry
+import msgspec
+from common.kernel.ids import canonical_uuid
 from ledger_svc.contracts.envelope import Event
 from ledger_svc.transparency.merkle_tree import leaf_hash
 
@@ -21,3 +23,18 @@ def seal(event: Event, raw: bytes, *, seq: int, recorded_at: datetime) -> Entry:
         raw=raw,
         leaf_hash=leaf_hash(raw),
     )
+
+
+class _Correlation(msgspec.Struct):
+    correlationid: str | None = None
+
+
+_correlation = msgspec.json.Decoder(_Correlation).decode
+
+
+def correlation_of(raw: bytes) -> str | None:
+    """The correlation id of an event, in lower case; None where it has none, or none that is a UUID.
+
+    The ledger's schema has the same function.
+    """
+    return canonical_uuid(_correlation(raw).correlationid or "")

@@ -94,6 +94,9 @@ WITH appended AS (
     INSERT INTO places (lease_id, seq, sequence, source) SELECT lease_id, seq, sequence, source FROM appended
 ), identified AS (
     INSERT INTO event_ids (event_id, seq) SELECT event_id, seq FROM appended
+), correlated AS (
+    INSERT INTO correlations (correlation_id, seq)
+    SELECT * FROM unnest($11::uuid[], $1::bigint[]) AS e (correlation_id, seq) WHERE correlation_id IS NOT NULL
 )
 INSERT INTO closings (lease_id, seq)
 SELECT lease_id, seq FROM appended WHERE type IN ('lease.cancelled', 'lease.charged_off')

@@ -16,6 +16,7 @@ from ledger_svc.contracts import envelope
 from ledger_svc.contracts.entry import Entry
 from ledger_svc.contracts.envelope import Event
 from ledger_svc.event_types.registry import MOVES
+from ledger_svc.log.entry import correlation_of
 from ledger_svc.transparency import merkle_tree, proofs
 from ledger_svc.transparency.merkle_tree import Frontier, Node
 from ledger_svc.transparency.proofs import Address
@@ -148,6 +149,7 @@ async def append(
         [entry.recorded_at for entry in entries],
         [entry.raw for entry in entries],
         [entry.leaf_hash for entry in entries],
+        [correlation_of(entry.raw) for entry in entries],
     )
     await connection.execute(
         queries.append_nodes,

@@ -30,9 +30,14 @@ BEGIN
     END LOOP;
 END $$;
 
--- Each batch brings its own, whoever appends it: a writer from before this, and a second ledger, too.
+-- The writer lists what it appends. What a writer from before this appends is listed here, which it shows by the last
+-- entry of its batch.
 CREATE FUNCTION correlate() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
+    IF EXISTS (SELECT FROM entries AS e JOIN correlations AS c
+                   ON (c.correlation_id, c.seq) = (correlation_of(e.raw), e.seq) WHERE e.seq = NEW.last_seq) THEN
+        RETURN NULL;
+    END IF;
     INSERT INTO correlations
     SELECT its.correlation_id, its.seq
       FROM (SELECT correlation_of(raw) AS correlation_id, seq
@@ -40,7 +45,8 @@ BEGIN
              WHERE seq <= NEW.last_seq
                AND seq > coalesce((SELECT last_seq FROM batches WHERE last_seq < NEW.last_seq
                                     ORDER BY last_seq DESC LIMIT 1), 0)) AS its
-     WHERE its.correlation_id IS NOT NULL;
+     WHERE its.correlation_id IS NOT NULL
+    ON CONFLICT DO NOTHING;
     RETURN NULL;
 END $$;
 CREATE TRIGGER correlate AFTER INSERT ON batches FOR EACH ROW EXECUTE FUNCTION correlate();
