@@ -2,9 +2,10 @@
 
 from datetime import datetime
 
-from ledger_svc.contracts.entry import Entry
 import msgspec
+
 from common.kernel.ids import canonical_uuid
+from ledger_svc.contracts.entry import Entry
 from ledger_svc.contracts.envelope import Event
 from ledger_svc.transparency.merkle_tree import leaf_hash
 

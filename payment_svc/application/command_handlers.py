@@ -224,7 +224,8 @@ async def load(
 
     `ending`: leases of which attempts may end; of those with autopay, also what may have waited for it. Of a
     delinquent lease all are read: what is paid may cure it. `originals`: attempts whose money is to be taken
-    back; they are read again, with all payments of their leases: the money may be on others than the one it was
+    back; they are read again, with all payments of their leases: the money may be on others than the one it
+    was
     collected for.
     """
     if not leases:

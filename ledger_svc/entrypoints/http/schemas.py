@@ -32,9 +32,9 @@ class EventsQuery(PageQuery, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         Annotated[int, Meta(ge=0, le=repository.END)] | None, Meta(description="instead of a cursor")
     ] = None
     lease_id: Annotated[Identifier | None, Meta(description="the lease, UUIDv7")] = None
-    correlation_id: Annotated[
-        Identifier | None, Meta(description="of what came of one command: its id")
-    ] = None
+    correlation_id: Annotated[Identifier | None, Meta(description="of what came of one command: its id")] = (
+        None
+    )
     type: Annotated[str, Meta(min_length=1, max_length=100)] | None = None
     raw: bool = False
 
