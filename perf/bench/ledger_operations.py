@@ -144,8 +144,8 @@ class Ledger:
             await self._append(min(FILL_BATCH, size - now))
         progress.update(task, completed=size)
         await self._owner.execute(
-            "VACUUM ANALYZE ledger.entries, ledger.places, ledger.event_ids, ledger.correlations,
-            ledger.nodes"
+            "VACUUM ANALYZE ledger.entries, ledger.places, ledger.event_ids, ledger.correlations, "
+            "ledger.nodes"
         )
         await self._owner.execute("CHECKPOINT")  # what is measured next does not wait for these writes
 

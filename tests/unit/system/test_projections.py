@@ -146,7 +146,8 @@ def test_an_unknown_type_or_source_stops(
 ) -> None:
     """Nothing is built past an event that this code does not know."""
     world = _eventful()
-    events = [*world.told[:-1], msgspec.structs.replace(world.told[-1], **changes)]
+    unknown = msgspec.structs.replace(world.told[-1], mayskip=msgspec.UNSET, **changes)
+    events = [*world.told[:-1], unknown]
     with pytest.raises(UnknownType, match=changes.get("type", "/elsewhere")):
         fold(events)
 
