@@ -8,7 +8,7 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 
-class BatchReader(Generic[K, V]):
+class DataLoader(Generic[K, V]):
     """Gathers single reads while a query is under way, and makes the next query for all of them.
 
     A read is answered by a query that began after it was asked, so nobody sees anything older than with a

@@ -4,7 +4,7 @@ from aiohttp import web
 
 from common.kernel.ids import uuid7
 from common.messaging.envelope import encode
-from common.runtime.dataloader import BatchReader
+from common.runtime.dataloader import DataLoader
 from common.web import pagination, read_your_writes
 from common.web.command_endpoint import CommandFront
 from common.web.pagination import PageQuery
@@ -30,7 +30,7 @@ class LeaseApi:
         self._reader = leases
         self._commands = commands
         self._status = status
-        self._leases: BatchReader[str, Lease] = BatchReader(leases.leases)
+        self._leases: DataLoader[str, Lease] = DataLoader(leases.leases)
 
     def routes(self) -> list[Route]:
         """All routes of this service."""
