@@ -16,7 +16,7 @@ from common.messaging.worker import EVENT_PACE_S, CommandProcessor, EventProcess
 from common.postgres.pool import Pool, open_pool
 from common.runtime.process import background, drained, serve
 from common.runtime.settings import Settings
-from common.web.command_endpoint import CommandFront
+from common.web.command_endpoint import CommandEndpoint
 from common.web.command_status import status_route
 from common.web.routes import Route
 from common.web.server import build_app, checks
@@ -40,7 +40,7 @@ async def api(settings: Settings) -> AsyncIterator[None]:
     async with open_pool(settings.database_url, SCHEMA, name="lease-api", size=API_POOL) as pool:
         publisher = Publisher(settings.amqp_url, "lease-api")
         replies = ReplyInbox(settings.amqp_url, "lease-api", outcomes_of(pool))
-        front = CommandFront(
+        front = CommandEndpoint(
             topology.LEASE_COMMANDS, publisher, replies, pool, per_message=COMMANDS_PER_MESSAGE
         )
         app = build_app(TITLE, routes(pool, front), checks(pool, publisher))
@@ -48,7 +48,7 @@ async def api(settings: Settings) -> AsyncIterator[None]:
             yield
 
 
-def routes(pool: Pool, front: CommandFront) -> list[Route]:
+def routes(pool: Pool, front: CommandEndpoint) -> list[Route]:
     """All routes of the front."""
     return LeaseApi(LeaseReader(pool), front, status_route(pool)).routes()
 

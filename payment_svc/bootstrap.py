@@ -17,7 +17,7 @@ from common.messaging.worker import EVENT_PACE_S, CommandProcessor, EventProcess
 from common.postgres.pool import Pool, open_pool
 from common.runtime.process import background, drained, serve
 from common.runtime.settings import Settings
-from common.web.command_endpoint import CommandFront
+from common.web.command_endpoint import CommandEndpoint
 from common.web.routes import Route
 from common.web.server import build_app, checks
 from payment_svc.adapters.gateways.factory import gateway_of
@@ -40,7 +40,7 @@ WORKER_POOL = 8
 CHARGES_IN_FLIGHT = 400  # per worker
 
 
-def routes(pool: Pool, front: CommandFront, webhook_secret: str = "") -> list[Route]:
+def routes(pool: Pool, front: CommandEndpoint, webhook_secret: str = "") -> list[Route]:
     """All routes of the front."""
     return [
         *PaymentApi(pool, front).routes(),
@@ -55,7 +55,7 @@ async def api(settings: Settings) -> AsyncIterator[None]:
     async with open_pool(settings.database_url, SCHEMA, name="payment-api", size=API_POOL) as pool:
         publisher = Publisher(settings.amqp_url, "payment-api")
         replies = ReplyInbox(settings.amqp_url, "payment-api", outcomes_of(pool))
-        front = CommandFront(topology.PAYMENT_COMMANDS, publisher, replies, pool)
+        front = CommandEndpoint(topology.PAYMENT_COMMANDS, publisher, replies, pool)
         app = build_app(TITLE, routes(pool, front, settings.webhook_secret), checks(pool, publisher))
         async with background(publisher.run(), replies.run()), serve(app, settings, PORT):
             yield

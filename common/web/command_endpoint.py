@@ -52,7 +52,7 @@ class Submission:
     confirmed: asyncio.Future[None]  # done when the broker has the command; holds the error where it has not
 
 
-class CommandFront:
+class CommandEndpoint:
     """The way of every command through a front. It writes nothing but messages."""
 
     def __init__(

@@ -9,7 +9,7 @@ from common.docgen.pages import Documented
 from common.kernel.clock import rfc3339
 from common.messaging import topology
 from common.messaging.envelope import Event, encode
-from common.web.command_endpoint import CommandFront
+from common.web.command_endpoint import CommandEndpoint
 from common.web.command_status import status_route
 from common.web.server import build_app
 from lease_svc.adapters.postgres.lease_reader import LeaseReader
@@ -31,7 +31,7 @@ REOPENED_AT = datetime(2027, 1, 18, 11, 20, tzinfo=UTC)
 def documented() -> Documented:
     """This service for the generator."""
     nothing = cast(Any, None)  # the routes are asked for, never called
-    front = CommandFront(topology.LEASE_COMMANDS, nothing, nothing, nothing)
+    front = CommandEndpoint(topology.LEASE_COMMANDS, nothing, nothing, nothing)
     app = build_app(TITLE, LeaseApi(LeaseReader(nothing), front, status_route(nothing)).routes(), {})
     return Documented(name="lease", app=app, catalogue=CATALOGUE, examples=examples())
 

@@ -9,7 +9,7 @@ from common.docgen.pages import Documented, table
 from common.kernel.ids import payment_id
 from common.messaging import topology
 from common.messaging.envelope import Command, Event, encode
-from common.web.command_endpoint import CommandFront
+from common.web.command_endpoint import CommandEndpoint
 from common.web.server import build_app
 from payment_svc.application import (
     autopay_commands,
@@ -66,7 +66,7 @@ particular reason; *Mastercard advice* is the merchant advice code; *sandbox* is
 def documented() -> Documented:
     """This service for the generator."""
     nothing = cast(Any, None)  # the routes are asked for, never called
-    front = CommandFront(topology.PAYMENT_COMMANDS, nothing, nothing, nothing)
+    front = CommandEndpoint(topology.PAYMENT_COMMANDS, nothing, nothing, nothing)
     app = build_app(TITLE, routes(nothing, front), {})
     return Documented(name="payment", app=app, catalogue=CATALOGUE, examples=examples(), pages=pages())
 

@@ -6,7 +6,7 @@ from common.kernel.ids import uuid7
 from common.messaging.envelope import encode
 from common.runtime.dataloader import DataLoader
 from common.web import pagination, read_your_writes
-from common.web.command_endpoint import CommandFront
+from common.web.command_endpoint import CommandEndpoint
 from common.web.pagination import PageQuery
 from common.web.problems.details import ProblemError
 from common.web.routes import NoQuery, Route, json_response, path_id
@@ -26,7 +26,7 @@ LEASES = "leases"  # the list, in its cursors
 class LeaseApi:
     """Reads from the projection, and commands for the worker."""
 
-    def __init__(self, leases: LeaseReader, commands: CommandFront, status: Route) -> None:
+    def __init__(self, leases: LeaseReader, commands: CommandEndpoint, status: Route) -> None:
         self._reader = leases
         self._commands = commands
         self._status = status

@@ -10,7 +10,7 @@ from common.kernel.ids import uuid7
 from common.messaging.envelope import encode
 from common.postgres.pool import Pool
 from common.web import pagination, read_your_writes
-from common.web.command_endpoint import CommandFront
+from common.web.command_endpoint import CommandEndpoint
 from common.web.command_status import status_route
 from common.web.pagination import PageQuery
 from common.web.problems.details import ProblemError, unavailable
@@ -63,7 +63,7 @@ class Attempts(msgspec.Struct, frozen=True, kw_only=True):
 class PaymentApi:
     """Reads from the projection, and commands for the worker."""
 
-    def __init__(self, pool: Pool, commands: CommandFront) -> None:
+    def __init__(self, pool: Pool, commands: CommandEndpoint) -> None:
         self._pool = pool
         self._commands = commands
 

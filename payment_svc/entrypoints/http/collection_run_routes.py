@@ -7,7 +7,7 @@ from aiohttp import web
 from common.messaging.envelope import encode
 from common.postgres.pool import Pool
 from common.web import read_your_writes
-from common.web.command_endpoint import CommandFront
+from common.web.command_endpoint import CommandEndpoint
 from common.web.problems.details import ProblemError
 from common.web.routes import NoQuery, Route, json_response, path_id
 from common.web.validation import read_query
@@ -22,7 +22,7 @@ PROBLEM = "application/problem+json"
 class RunApi:
     """Asking for a run of collections, and looking at it."""
 
-    def __init__(self, pool: Pool, commands: CommandFront) -> None:
+    def __init__(self, pool: Pool, commands: CommandEndpoint) -> None:
         self._pool = pool
         self._commands = commands
 

@@ -13,7 +13,7 @@ from common.kernel.ids import canonical_uuid, uuid7
 from common.messaging.envelope import encode
 from common.postgres.pool import Pool
 from common.web import read_your_writes
-from common.web.command_endpoint import CommandFront
+from common.web.command_endpoint import CommandEndpoint
 from common.web.problems.details import FieldError, ProblemError, invalid
 from common.web.routes import Route, json_response, path_id
 from common.web.validation import read_query
@@ -45,7 +45,7 @@ class PayoffApi:
     def __init__(
         self,
         pool: Pool,
-        commands: CommandFront,
+        commands: CommandEndpoint,
         lease_arrived: Callable[[str], Awaitable[None]],
         reached: read_your_writes.Reached,
     ) -> None:

@@ -17,7 +17,7 @@ from common.kernel.card_numbers import holds_card_number
 from common.kernel.clock import utcnow
 from common.kernel.ids import canonical_uuid
 from common.postgres.pool import Pool, Queries
-from common.web.command_endpoint import CommandFront
+from common.web.command_endpoint import CommandEndpoint
 from common.web.problems.details import FieldError, ProblemError, invalid, unavailable
 from common.web.routes import NoQuery, Route, json_response
 from common.web.sensitive_text import CARD_NUMBER
@@ -58,7 +58,7 @@ class Received(msgspec.Struct, frozen=True, kw_only=True):
 class WebhookApi:
     """Verifies and reads webhooks; what they tell becomes commands for the worker."""
 
-    def __init__(self, pool: Pool, commands: CommandFront, secret: str) -> None:
+    def __init__(self, pool: Pool, commands: CommandEndpoint, secret: str) -> None:
         """`secret`: what the webhooks are signed with; empty: none can be verified, and all are refused."""
         self._pool = pool
         self._commands = commands

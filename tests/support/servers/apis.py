@@ -16,7 +16,7 @@ import ledger_svc.bootstrap
 import payment_svc.bootstrap
 from common.messaging import topology
 from common.runtime.settings import Settings
-from common.web.command_endpoint import CommandFront
+from common.web.command_endpoint import CommandEndpoint
 from common.web.routes import Route
 from deployment.local.ports import Ports
 from ledger_svc.transparency import signed_note
@@ -25,8 +25,8 @@ from tests.support.servers.servers import Servers
 
 NOTHING = cast(Any, None)  # routes are described without anything behind them
 ROUTES: dict[str, list[Route]] = {
-    "lease": lease_svc.bootstrap.routes(NOTHING, CommandFront("", NOTHING, NOTHING, NOTHING)),
-    "payment": payment_svc.bootstrap.routes(NOTHING, CommandFront("", NOTHING, NOTHING, NOTHING)),
+    "lease": lease_svc.bootstrap.routes(NOTHING, CommandEndpoint("", NOTHING, NOTHING, NOTHING)),
+    "payment": payment_svc.bootstrap.routes(NOTHING, CommandEndpoint("", NOTHING, NOTHING, NOTHING)),
     "ledger": ledger_svc.bootstrap.routes(NOTHING, NOTHING),
 }
 WEBHOOK_SECRET = "whsec_of_the_tests"

@@ -14,7 +14,7 @@ from common.errors import BrokerFull, BrokerUnavailable, Unroutable
 from common.kernel.ids import uuid7
 from common.messaging.envelope import Outcome, decode_command
 from common.web import read_your_writes
-from common.web.command_endpoint import CommandFront
+from common.web.command_endpoint import CommandEndpoint
 from common.web.field_types import Identifier
 from common.web.routes import Route
 from common.web.server import build_app
@@ -108,7 +108,7 @@ def pool() -> Pool:
 
 @pytest.fixture
 async def client(publisher: Publisher, replies: Replies, pool: Pool) -> AsyncIterator[TestClient[Any, Any]]:
-    front = CommandFront("queue", cast(Any, publisher), cast(Any, replies), cast(Any, pool))
+    front = CommandEndpoint("queue", cast(Any, publisher), cast(Any, replies), cast(Any, pool))
 
     async def wish(request: web.Request) -> web.Response:
         value, fingerprint = await front.read(request, Wish)
@@ -332,7 +332,7 @@ SOME = "01890a5d-ac96-774b-8bce-b302099a8057"
 
 async def test_ids_in_a_fingerprint(publisher: Publisher, replies: Replies) -> None:
     """Ids in the path and in fields for ids are the same in any case of letters; other text is not."""
-    front = CommandFront("queue", cast(Any, publisher), cast(Any, replies), cast(Any, Pool()))
+    front = CommandEndpoint("queue", cast(Any, publisher), cast(Any, replies), cast(Any, Pool()))
     prints: list[str | None] = []
 
     async def wish(request: web.Request) -> web.Response:
