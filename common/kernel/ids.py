@@ -21,7 +21,7 @@ def canonical_uuid(text: str) -> str | None:
     return lowered if _UUID.fullmatch(lowered) else None
 
 
-def born_ms(identifier: str) -> int | None:
+def uuid7_timestamp_ms(identifier: str) -> int | None:
     """Unix milliseconds at which a UUIDv7 was made; None for other versions and times beyond reason."""
     if identifier[14] != "7":
         return None
@@ -30,8 +30,8 @@ def born_ms(identifier: str) -> int | None:
 
 
 def born(identifier: str) -> datetime | None:
-    """When a UUIDv7 says that it was made; None as `born_ms`."""
-    milliseconds = born_ms(identifier)
+    """When a UUIDv7 says that it was made; None as `uuid7_timestamp_ms`."""
+    milliseconds = uuid7_timestamp_ms(identifier)
     return None if milliseconds is None else datetime.fromtimestamp(milliseconds / 1000, UTC)
 
 

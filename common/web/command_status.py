@@ -8,7 +8,7 @@ from aiohttp import web
 from msgspec import Meta
 
 from common.kernel.clock import rfc3339, utcnow
-from common.kernel.ids import born_ms
+from common.kernel.ids import uuid7_timestamp_ms
 from common.messaging import command_inbox
 from common.messaging.envelope import encode
 from common.postgres.pool import Pool
@@ -62,7 +62,7 @@ def status_route(pool: Pool) -> Route:
             token = {read_your_writes.HEADER: read_your_writes.token_of(outcome)} if answered else None
             return json_response(encode(found), headers=token)
         # Fronts write nothing: what is young enough to be in a queue is pending.
-        born = born_ms(command_id)
+        born = uuid7_timestamp_ms(command_id)
         submitted_at = datetime.fromtimestamp((born or 0) / 1000, UTC)
         if born is None or not -CLOCK_SKEW < utcnow() - submitted_at < LONGEST_IN_QUEUE:
             raise ProblemError(404, "There is no such command.")

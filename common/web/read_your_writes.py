@@ -20,7 +20,7 @@ from datetime import UTC, datetime
 from aiohttp import web
 
 from common.kernel.clock import utcnow
-from common.kernel.ids import born_ms, canonical_uuid
+from common.kernel.ids import canonical_uuid, uuid7_timestamp_ms
 from common.messaging.envelope import Outcome
 from common.runtime.backoff import Backoff
 from common.web.headers.prefer import wait_s
@@ -126,7 +126,7 @@ def _may_be(position: Position) -> bool:
     """Whether there can be such an event: of a source, and of a lease that a front has made by now."""
     if position.sequence == 0:
         return True
-    born = born_ms(position.lease_id)
+    born = uuid7_timestamp_ms(position.lease_id)
     return bool(position.source) and born is not None and born / 1000 <= utcnow().timestamp() + CLOCK_SKEW_S
 
 
@@ -135,7 +135,9 @@ async def arrives(identifier: str, here: Callable[[], Awaitable[bool]]) -> bool:
 
     False: by its id it is young, and it has not come in time. What is older is not waited for.
     """
-    age_s = (utcnow() - datetime.fromtimestamp((born_ms(identifier) or 0) / 1000, UTC)).total_seconds()
+    age_s = (
+        utcnow() - datetime.fromtimestamp((uuid7_timestamp_ms(identifier) or 0) / 1000, UTC)
+    ).total_seconds()
     if not -YOUNG_S < age_s < YOUNG_S:
         return True
     return await _within(here, ON_ITS_WAY_S)
