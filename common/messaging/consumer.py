@@ -71,7 +71,7 @@ class BatchConsumer:
         batch_size: int = 100,
         batch_bytes: int = 256 * 1024,
         prefetch_count: int = 300,
-        poison: type[Exception] = ValueError,
+        unprocessable: type[Exception] = ValueError,
         drained: Callable[[], Awaitable[None]] | None = None,
         pace_s: float = 0.0,
         set_aside: Callable[[Delivery], Awaitable[bool]] | None = None,
@@ -82,7 +82,7 @@ class BatchConsumer:
         self._batch_size = batch_size
         self._batch_bytes = batch_bytes
         self._prefetch_count = prefetch_count
-        self._poison = poison  # raised for what can never be processed: dead-lettered at once
+        self._unprocessable = unprocessable  # raised for what can never be processed: dead-lettered at once
         # For a `process` that marks deliveries `later`: returns when all those are settled.
         self._drained = drained
         self._pacer = Pacer(pace_s)
@@ -186,7 +186,7 @@ class BatchConsumer:
                 await asyncio.sleep(backoff.next())
 
     async def _reject(self, delivery: Delivery, error: Exception) -> None:
-        given_up = isinstance(error, self._poison) or delivery.deliveries >= topology.GIVE_UP_AFTER
+        given_up = isinstance(error, self._unprocessable) or delivery.deliveries >= topology.GIVE_UP_AFTER
         telemetry.REJECTED.labels(self._queue).inc()
         log.error(
             "message.failed",

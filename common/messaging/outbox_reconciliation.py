@@ -19,7 +19,7 @@ from common.kernel.clock import utcnow
 from common.messaging import outbox
 from common.messaging.envelope import Command, Event, Outcome, encode
 from common.messaging.outbox_differences import What
-from common.messaging.worker import Poison, Unit
+from common.messaging.worker import Unit, UnprocessableMessage
 from common.postgres.pool import Connection
 
 TYPE = "ReconcileEvents"
@@ -148,7 +148,7 @@ async def _reconcile(connection: Connection, command: Command) -> Outcome:
     try:
         asked = _decode(command.data)
     except msgspec.DecodeError as error:
-        raise Poison(str(error)) from error
+        raise UnprocessableMessage(str(error)) from error
     ranges = [each for each in asked.sets if isinstance(each, Range)]
     by_numbers = iter(await _compare_numbers(connection, ranges) if ranges else [])
     answers = [

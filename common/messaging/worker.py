@@ -36,7 +36,7 @@ T = TypeVar("T")
 EVENT_PACE_S = 0.05
 
 
-class Poison(ValueError):
+class UnprocessableMessage(ValueError):
     """The message can never be processed: not decodable, or of a type that nobody here knows."""
 
 
@@ -95,7 +95,9 @@ class CommandProcessor:
     async def __call__(self, batch: list[Delivery]) -> None:
         received = [(delivery, command) for delivery in batch for command in _commands(delivery)]
         if self._resume is not None and len(received) > len(batch):
-            raise Poison("commands with a second step come alone: each is acked when its own is done")
+            raise UnprocessableMessage(
+                "commands with a second step come alone: each is acked when its own is done"
+            )
         try:
             await self._process(received)
         except Retry:
@@ -140,7 +142,7 @@ class CommandProcessor:
         """
         try:
             commands = _commands(delivery)
-        except Poison:
+        except UnprocessableMessage:
             return True  # nobody can wait for what has no id
         ids = [command.command_id for command in commands]
         try:
@@ -259,7 +261,7 @@ class EventProcessor:
         try:
             events = [event for delivery in batch for event in _events(delivery)]
         except msgspec.DecodeError as error:
-            raise Poison(str(error)) from error
+            raise UnprocessableMessage(str(error)) from error
         try:
             await self._project(events)
         except Retry:
@@ -287,4 +289,4 @@ def _commands(delivery: Delivery) -> list[Command]:
             return decode_command_batch(delivery.body)
         return [decode_command(delivery.body)]
     except msgspec.DecodeError as error:
-        raise Poison(str(error)) from error
+        raise UnprocessableMessage(str(error)) from error

@@ -10,7 +10,7 @@ import structlog
 from common.kernel.clock import utcnow
 from common.messaging.envelope import Command, Event, Outcome
 from common.messaging.tolerant_reader import UnknownEventType
-from common.messaging.worker import Poison, SequenceGap
+from common.messaging.worker import SequenceGap, UnprocessableMessage
 from common.postgres.pool import Connection
 from lease_svc.application import rejections, representations
 from lease_svc.application.event_handlers import apply
@@ -104,7 +104,7 @@ class LeaseUnit:
             try:
                 apply(batch, lease, event, now)
             except UnknownEventType as error:
-                raise Poison(str(error)) from None
+                raise UnprocessableMessage(str(error)) from None
             batch.touch(lease)
         await batch.save(connection, self._leases)
         return batch.events
@@ -112,7 +112,7 @@ class LeaseUnit:
 
 def _decode(command: Command) -> Asked:
     if command.type not in COMMANDS:
-        raise Poison(f"unknown command {command.type}")
+        raise UnprocessableMessage(f"unknown command {command.type}")
     return COMMANDS[command.type][0](command.data)
 
 

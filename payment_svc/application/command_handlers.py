@@ -13,7 +13,7 @@ from common.kernel.clock import utcnow
 from common.messaging import command_inbox
 from common.messaging.envelope import Command, Event, Outcome
 from common.messaging.tolerant_reader import UnknownEventType
-from common.messaging.worker import Poison, SequenceGap
+from common.messaging.worker import SequenceGap, UnprocessableMessage
 from common.postgres.pool import Connection
 from payment_svc.adapters.postgres import account_repository, collection_run_repository, quote_repository
 from payment_svc.application import collection_run_commands, gateway_notices, refund_commands
@@ -183,7 +183,7 @@ class PaymentUnit:
             try:
                 handle = handler(event)
             except UnknownEventType as error:
-                raise Poison(str(error)) from None
+                raise UnprocessableMessage(str(error)) from None
             position = positions.get(event.subject, 0)
             if event.sequence <= position:
                 continue  # a repeat
@@ -291,7 +291,7 @@ async def save(connection: Connection, batch: Batch) -> None:
 
 def _decode(command: Command) -> Asked:
     if command.type not in COMMANDS:
-        raise Poison(f"unknown command {command.type}")
+        raise UnprocessableMessage(f"unknown command {command.type}")
     return COMMANDS[command.type][0](command.data)
 
 

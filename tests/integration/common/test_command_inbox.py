@@ -10,7 +10,7 @@ import pytest
 from common.errors import Retry
 from common.kernel.ids import uuid7
 from common.messaging.envelope import EVENT_BATCH_CONTENT_TYPE, EVENT_CONTENT_TYPE, Event, encode
-from common.messaging.worker import EventProcessor, Poison
+from common.messaging.worker import EventProcessor, UnprocessableMessage
 from lease_svc.adapters.postgres.lease_repository import PostgresLeaseRepository
 from lease_svc.application.command_handlers import LeaseUnit
 from payment_svc.application.command_handlers import PaymentUnit
@@ -151,9 +151,9 @@ async def test_wrong_events_fail_instead_of_waiting(
 @pytest.mark.parametrize(
     "body", [b"", b"{", b"[]", b"null", b"\xff", b'{"id": 1}', encode({"specversion": "0.3"})]
 )
-async def test_poison(process: EventProcessor, body: bytes) -> None:
+async def test_unprocessable_message(process: EventProcessor, body: bytes) -> None:
     """What is no event can never be processed."""
-    with pytest.raises(Poison):
+    with pytest.raises(UnprocessableMessage):
         await process([delivery(body, EVENT_CONTENT_TYPE)])
 
 

@@ -22,7 +22,7 @@ from common.messaging.envelope import (
     Outcome,
     encode,
 )
-from common.messaging.worker import CommandProcessor, Pending, Poison
+from common.messaging.worker import CommandProcessor, Pending, UnprocessableMessage
 from common.postgres.pool import Pool
 from tests.support.servers.database import empty, owner, pools
 from tests.support.servers.servers import Servers
@@ -293,10 +293,10 @@ async def test_a_failure_leaves_nothing(pool: Pool, its: asyncpg.Connection) -> 
         encode({"command_id": "x"}),
     ],
 )
-async def test_poison(pool: Pool, its: asyncpg.Connection, body: bytes) -> None:
+async def test_unprocessable_message(pool: Pool, its: asyncpg.Connection, body: bytes) -> None:
     """What is no command is poison, and is given up on without an answer."""
     process = processor(pool, Unit(), Replies())
-    with pytest.raises(Poison):
+    with pytest.raises(UnprocessableMessage):
         await process([delivery(body)])
     await process.set_aside(delivery(body))
     assert await rows(its) == (0, 0)
@@ -384,6 +384,6 @@ async def test_second_steps_come_alone(pool: Pool, its: asyncpg.Connection) -> N
     async def resume(_pending: Sequence[Pending]) -> None:
         raise AssertionError("not to be called")
 
-    with pytest.raises(Poison):
+    with pytest.raises(UnprocessableMessage):
         await processor(pool, Unit(pending=True), Replies(), resume)([together(command(), command())])
     assert await rows(its) == (0, 0)
