@@ -15,13 +15,15 @@ class DataLoader(Generic[K, V]):
     query of their own.
     """
 
-    def __init__(self, fetch: Callable[[list[K]], Awaitable[dict[K, V]]], *, at_once: int = 100) -> None:
+    def __init__(
+        self, fetch: Callable[[list[K]], Awaitable[dict[K, V]]], *, max_batch_size: int = 100
+    ) -> None:
         self._fetch = fetch
-        self._at_once = at_once
+        self._max_batch_size = max_batch_size
         self._asked: dict[K, asyncio.Future[V | None]] = {}
         self._fetching: asyncio.Task[None] | None = None
 
-    async def read(self, key: K) -> V | None:
+    async def load(self, key: K) -> V | None:
         """The value of `key`, None where there is none. Raises what the query raises."""
         future = self._asked.get(key)
         if future is None:
@@ -32,7 +34,7 @@ class DataLoader(Generic[K, V]):
 
     async def _fetch_all(self) -> None:
         while self._asked:
-            keys = list(self._asked)[: self._at_once]
+            keys = list(self._asked)[: self._max_batch_size]
             futures = {key: self._asked.pop(key) for key in keys}
             try:
                 found = await self._fetch(keys)

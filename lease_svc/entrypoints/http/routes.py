@@ -148,7 +148,7 @@ class LeaseApi:
         lease_id = path_id(request, "lease_id")
         read_query(request.query, NoQuery)
         await read_your_writes.wait_until_caught_up(request, self._reached)
-        lease = await self._leases.read(lease_id)
+        lease = await self._leases.load(lease_id)
         if lease is None:
             raise ProblemError(404, "There is no such lease.")
         return json_response(view(lease))

@@ -25,8 +25,8 @@ class Table:
 async def test_reads_at_once_share_a_query() -> None:
     """A hundred reads make two or three queries, each with what was asked by then, and get their own rows."""
     table = Table()
-    reader = DataLoader(table.fetch)
-    found = await asyncio.gather(*(reader.read(key % 3) for key in range(100)))
+    loader = DataLoader(table.fetch)
+    found = await asyncio.gather(*(loader.load(key % 3) for key in range(100)))
     assert found == [table.rows.get(key % 3) for key in range(100)]
     assert len(table.queries) <= 3
 
@@ -34,18 +34,18 @@ async def test_reads_at_once_share_a_query() -> None:
 async def test_a_read_never_gets_what_is_older_than_itself() -> None:
     """A read that is asked while a query is under way is answered by the next one."""
     table = Table()
-    reader = DataLoader(table.fetch)
-    first = asyncio.ensure_future(reader.read(1))
+    loader = DataLoader(table.fetch)
+    first = asyncio.ensure_future(loader.load(1))
     await asyncio.sleep(0.005)
     table.rows[1] = "changed"
-    assert await reader.read(1) == "changed"
+    assert await loader.load(1) == "changed"
     assert await first == "one"
 
 
 async def test_a_failed_query_fails_its_own_reads_only() -> None:
     """The error reaches all who asked; the next read asks anew."""
     table = Table()
-    reader = DataLoader(table.fetch)
+    loader = DataLoader(table.fetch)
     fetch, failing = table.fetch, True
 
     async def sometimes(keys: list[int]) -> dict[int, str]:
@@ -53,18 +53,18 @@ async def test_a_failed_query_fails_its_own_reads_only() -> None:
             raise OSError("gone")
         return await fetch(keys)
 
-    reader = DataLoader(sometimes)
-    results = await asyncio.gather(reader.read(1), reader.read(2), return_exceptions=True)
+    loader = DataLoader(sometimes)
+    results = await asyncio.gather(loader.load(1), loader.load(2), return_exceptions=True)
     assert all(isinstance(each, OSError) for each in results)
     failing = False
-    assert await reader.read(1) == "one"
+    assert await loader.load(1) == "one"
 
 
 async def test_a_reader_who_leaves_does_not_take_the_answer_along() -> None:
     """Cancelling one of two who asked for the same row leaves the other its answer."""
-    reader = DataLoader(Table().fetch)
-    leaving = asyncio.ensure_future(reader.read(1))
-    staying = asyncio.ensure_future(reader.read(1))
+    loader = DataLoader(Table().fetch)
+    leaving = asyncio.ensure_future(loader.load(1))
+    staying = asyncio.ensure_future(loader.load(1))
     await asyncio.sleep(0)
     leaving.cancel()
     assert await staying == "one"
