@@ -16,7 +16,7 @@ from aio_pika.abc import AbstractConnection
 
 from common.messaging import topology
 from common.runtime.backoff import Backoff
-from common.runtime.tasks import end
+from common.runtime.tasks import cancel_and_wait
 
 log = structlog.get_logger()
 
@@ -98,7 +98,7 @@ async def _serve_until_closed(connection: AbstractConnection, serve: Serve, conf
             return True
         return False
     finally:
-        await end([serving, *closed])
+        await cancel_and_wait([serving, *closed])
 
 
 def _cancelled_by_broker(channel: aiormq.Channel) -> asyncio.Future[None]:

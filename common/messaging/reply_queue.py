@@ -17,7 +17,7 @@ from common.kernel.ids import uuid7
 from common.messaging.connection import maintain
 from common.messaging.envelope import Outcome, decode_outcomes, encode
 from common.messaging.publisher import TRANSIENT
-from common.runtime.tasks import together
+from common.runtime.tasks import run_until_first_failure
 
 log = structlog.get_logger()
 
@@ -68,7 +68,7 @@ class ReplyInbox:
 
     async def run(self) -> None:
         """Receive replies and look up what was missed, until cancelled."""
-        await together(
+        await run_until_first_failure(
             maintain(self._url, f"replies {self._service}", self._serve), self._look_up_what_was_missed()
         )
 

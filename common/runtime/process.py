@@ -16,7 +16,7 @@ from prometheus_client import start_http_server
 
 from common.observability import telemetry, trace_stamps
 from common.runtime.settings import Settings
-from common.runtime.tasks import end
+from common.runtime.tasks import cancel_and_wait
 from common.web.protocol import Runner
 
 log = structlog.get_logger()
@@ -106,7 +106,7 @@ async def background(*coroutines: Coroutine[Any, Any, None]) -> AsyncIterator[No
     try:
         yield
     finally:
-        await end(tasks)
+        await cancel_and_wait(tasks)
 
 
 @asynccontextmanager
@@ -121,7 +121,7 @@ async def drained(consumers: Sequence[Draining]) -> AsyncIterator[None]:
         for consumer in consumers:
             consumer.stop()
         await asyncio.wait(tasks, timeout=DRAIN_S)
-        await end(tasks)
+        await cancel_and_wait(tasks)
 
 
 def _fail_loudly(task: asyncio.Future[None]) -> None:

@@ -7,10 +7,10 @@ from typing import Any
 SAID_AGAIN_AFTER_S = 0.5
 
 
-async def together(*coroutines: Coroutine[Any, Any, None]) -> None:
+async def run_until_first_failure(*coroutines: Coroutine[Any, Any, None]) -> None:
     """Run them until one fails, which is raised, or until cancelled; then end the others.
 
-    A TaskGroup would cancel each of them once only: see `end`.
+    A TaskGroup would cancel each of them once only: see `cancel_and_wait`.
     """
     tasks = [asyncio.ensure_future(coroutine) for coroutine in coroutines]
     try:
@@ -18,10 +18,10 @@ async def together(*coroutines: Coroutine[Any, Any, None]) -> None:
         for task in done:
             task.result()
     finally:
-        await end(tasks)
+        await cancel_and_wait(tasks)
 
 
-async def end(tasks: Collection[asyncio.Future[Any]]) -> None:
+async def cancel_and_wait(tasks: Collection[asyncio.Future[Any]]) -> None:
     """Cancel tasks and return when all have ended; what they raised stays with them.
 
     One cancellation is not enough: a library that cleans up after it may raise an error of its own instead

@@ -19,7 +19,7 @@ from common.messaging.outbox_reconciliation import (
 )
 from common.messaging.publisher import Publisher
 from common.messaging.reply_queue import ReplyInbox
-from common.runtime.tasks import together
+from common.runtime.tasks import run_until_first_failure
 from ledger_svc.log.event_checks import SOURCES
 
 ANSWER_WITHIN_S = 10.0
@@ -41,7 +41,7 @@ class Producers:
 
     async def run(self) -> None:
         """Keep the connections, until cancelled."""
-        await together(self._publisher.run(), self._replies.run())
+        await run_until_first_failure(self._publisher.run(), self._replies.run())
 
     async def compare(self, source: str, sets: Sequence[Set]) -> list[Answer]:
         """What the source's outbox has of these sets; those that differ it publishes again.

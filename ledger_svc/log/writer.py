@@ -13,7 +13,7 @@ from common.messaging.connection import maintain
 from common.postgres import leader_election
 from common.postgres.pool import TRANSIENT, Connection, Pool, session
 from common.runtime.pacing import Pacer
-from common.runtime.tasks import end
+from common.runtime.tasks import cancel_and_wait
 from ledger_svc.log import message_decoder, stream_position
 from ledger_svc.log.appender import Appender, Healer
 from ledger_svc.log.repository import Damaged
@@ -72,7 +72,7 @@ class LedgerWriter:
         try:
             await maintain(self._amqp_url, "ledger-writer", read)
         finally:
-            await end(healing)
+            await cancel_and_wait(healing)
         if failure:
             raise failure[0]
 

@@ -14,7 +14,7 @@ from common.messaging.worker import Pending
 from common.observability import trace_stamps
 from common.postgres.pool import Pool, transaction
 from common.runtime.pacing import Pacer
-from common.runtime.tasks import together
+from common.runtime.tasks import run_until_first_failure
 from payment_svc.adapters.postgres import account_repository
 from payment_svc.application.gateway import Charged, ChargeRequest, ChargeResult, Gateway, NoAnswer
 from payment_svc.application.workers.automatic_refund_worker import refund_request
@@ -122,7 +122,7 @@ class Settler:
 
     async def run(self) -> None:
         """Record answers and resolve unknown attempts, until cancelled."""
-        await together(self._recorder.run(), self._resolver.run())
+        await run_until_first_failure(self._recorder.run(), self._resolver.run())
 
     def give_back(self, attempt: Attempt, charge: str) -> None:
         """Carry out a refund that no message asks for.

@@ -18,7 +18,7 @@ from common.messaging import command_inbox, outbox
 from common.messaging.reply_queue import ReplySender
 from common.messaging.worker import Pending, Resume
 from common.postgres.pool import Connection, Pool, is_transient, transaction
-from common.runtime.tasks import end
+from common.runtime.tasks import cancel_and_wait
 from payment_svc.adapters.postgres import account_repository, collection_run_repository
 from payment_svc.application.collection_run import Counts, Run, outcome_of, work_through
 from payment_svc.application.collection_run_commands import decode_run
@@ -98,7 +98,7 @@ class Collector:
                     log.exception("collector.failed")
                     await asyncio.sleep(RETRY_PAUSE_S)
         finally:
-            await end([taking_up])
+            await cancel_and_wait([taking_up])
             await self._dry_runs.end()
 
     def stop(self) -> None:

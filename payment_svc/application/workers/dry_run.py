@@ -15,7 +15,7 @@ from common.messaging.envelope import Outcome, encode
 from common.messaging.reply_queue import ReplySender
 from common.messaging.worker import Pending
 from common.postgres.pool import Pool, transaction
-from common.runtime.tasks import end
+from common.runtime.tasks import cancel_and_wait
 from common.web.command_status import status_url
 from payment_svc.adapters.postgres import collection_run_repository
 from payment_svc.application.collection_run_commands import decode_run
@@ -49,7 +49,7 @@ class DryRuns:
 
     async def end(self) -> None:
         """Leave what is not done to another worker."""
-        await end(self._tasks)
+        await cancel_and_wait(self._tasks)
 
     def _forget(self, command_id: str, done: "asyncio.Task[None]") -> None:
         self._tasks.discard(done)

@@ -13,7 +13,7 @@ from prometheus_client import Gauge
 
 from common.kernel.clock import utcnow
 from common.postgres.pool import Pool
-from common.runtime.tasks import end
+from common.runtime.tasks import cancel_and_wait
 from payment_svc.adapters.postgres import account_repository
 from payment_svc.application.gateway import Found, Gateway
 from payment_svc.application.workers.gateway_health import GatewayHealth, answered
@@ -76,7 +76,7 @@ class Resolver:
                     log.warning("resolver.waits", error=repr(error))
                 await asyncio.sleep(self._every_s)
         finally:
-            await end([*self._asking, *([self._probe] if self._probe else [])])
+            await cancel_and_wait([*self._asking, *([self._probe] if self._probe else [])])
 
     async def _find_out(self) -> None:
         """Probe the gateway where it is this worker's turn; it may be slow to fail, so beside all else."""

@@ -16,7 +16,7 @@ from common.messaging import outbox
 from common.messaging.envelope import COMMAND_CONTENT_TYPE, Command, encode
 from common.messaging.worker import CommandProcessor
 from common.postgres.pool import Pool, transaction
-from common.runtime.tasks import end
+from common.runtime.tasks import cancel_and_wait
 from payment_svc.adapters.postgres import account_repository
 from payment_svc.application.command_handlers import PaymentUnit
 from payment_svc.application.gateway import (
@@ -64,7 +64,7 @@ async def returning(pool: Pool, gateway: Gateway) -> AsyncIterator[None]:
     settler = Settler(pool, cast(Any, gateway), cast(Any, Replies()), lambda: None, SOON)
     tasks = [asyncio.ensure_future(each.run()) for each in (settler, Returns(pool, settler.give_back))]
     yield
-    await end(tasks)
+    await cancel_and_wait(tasks)
 
 
 async def close(pool: Pool, how: str = "cancelled", lease_id: str = LEASE) -> None:
@@ -157,7 +157,7 @@ async def test_something_in_flight_on_the_same_money(
     async with asyncio.timeout(10):
         while [row[0] for row in await refunds(its)] != ["succeeded"] * 2:  # noqa: ASYNC110 in the database
             await asyncio.sleep(0.02)
-    await end(tasks)
+    await cancel_and_wait(tasks)
     assert sorted(row[1] for row in await refunds(its)) == [20, AMOUNT - 20]
     assert await its.fetchval("SELECT refunded FROM payment.attempts WHERE kind = 'instalment'") == AMOUNT
     assert payment_id(LEASE, 1) == gateway.asked[1].payment_id
@@ -196,7 +196,7 @@ async def test_a_payoff_that_had_to_wait(workers: list[Pool], its: asyncpg.Conne
     assert await refunds(its) == []
     slow.set()
     await settled(its, *["succeeded"] * 4)
-    await end(tasks)
+    await cancel_and_wait(tasks)
     kept = "SELECT sum(amount - refunded)::int FROM payment.attempts WHERE kind IN ('instalment', 'payoff')"
     assert await its.fetchval(kept) == 0
     assert await its.fetchval("SELECT sum(paid_principal)::int FROM payment.payments") == 0
@@ -295,7 +295,7 @@ async def at_work(pool: Pool, gateway: Gateway) -> AsyncIterator[Any]:
                 await asyncio.sleep(0.02)
 
     yield carry_out
-    await end(tasks)
+    await cancel_and_wait(tasks)
 
 
 async def in_flight(pool: Pool, attempt_id: str) -> bool:

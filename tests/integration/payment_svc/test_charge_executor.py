@@ -22,7 +22,7 @@ from common.messaging.envelope import COMMAND_CONTENT_TYPE, Command, encode
 from common.messaging.topology import GIVE_UP_AFTER
 from common.messaging.worker import CommandProcessor
 from common.postgres.pool import Pool, transaction
-from common.runtime.tasks import end
+from common.runtime.tasks import cancel_and_wait
 from payment_svc.adapters.postgres import account_repository
 from payment_svc.application.command_handlers import PaymentUnit
 from payment_svc.application.gateway import (
@@ -117,7 +117,7 @@ async def working(
         yield worker
     finally:
         worker.collector.stop()
-        await end(tasks)
+        await cancel_and_wait(tasks)
 
 
 def command(type_: str, data: object) -> Command:

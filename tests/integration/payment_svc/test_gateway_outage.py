@@ -10,7 +10,7 @@ import asyncpg
 import pytest
 
 from common.postgres.pool import Pool
-from common.runtime.tasks import end
+from common.runtime.tasks import cancel_and_wait
 from payment_svc.adapters.gateways.circuit_breaker import Breaker
 from payment_svc.application.gateway import (
     Charged,
@@ -189,7 +189,7 @@ async def test_refunds_that_nobody_asked_for(
         return [row[0] for row in await refunds(its)] == ["succeeded"]
 
     await until(given_back)
-    await end(tasks)
+    await cancel_and_wait(tasks)
 
 
 async def test_the_first_charge_that_gets_through(workers: list[Pool], its: asyncpg.Connection) -> None:

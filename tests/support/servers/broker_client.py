@@ -15,7 +15,7 @@ from pamqp.common import FieldTable
 
 from common.kernel.ids import uuid7
 from common.messaging import topology
-from common.runtime.tasks import end
+from common.runtime.tasks import cancel_and_wait
 from deployment.local.native import rabbitmq, server_binaries
 from deployment.local.settings import Settings
 from tests.support.servers.servers import Servers
@@ -119,7 +119,7 @@ async def running(*coroutines: Coroutine[Any, Any, None]) -> AsyncIterator[list[
     try:
         yield tasks
     finally:
-        await end(tasks)
+        await cancel_and_wait(tasks)
     for task in tasks:
         if not task.cancelled():
             task.result()

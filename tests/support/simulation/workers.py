@@ -14,7 +14,7 @@ from common.messaging.consumer import Delivery
 from common.messaging.envelope import Command, encode
 from common.messaging.worker import CommandProcessor, EventProcessor, Unit
 from common.postgres.pool import Pool
-from common.runtime.tasks import end
+from common.runtime.tasks import cancel_and_wait
 from lease_svc.adapters.postgres.lease_repository import PostgresLeaseRepository
 from lease_svc.application.command_handlers import LeaseUnit
 from payment_svc.application.command_handlers import PaymentUnit
@@ -79,9 +79,9 @@ class Worker:
         """The process is gone, whatever it was at."""
         if not self.life.dead:
             self.life.death.set_result("killed")
-        await end(self.life.tasks)
+        await cancel_and_wait(self.life.tasks)
         if self.service == "payment":
-            await end(self.settler._tasks)
+            await cancel_and_wait(self.settler._tasks)
             await self.collector._dry_runs.end()
 
 

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from common.runtime.tasks import end, together
+from common.runtime.tasks import cancel_and_wait, run_until_first_failure
 
 
 async def test_one_that_takes_a_cancellation_for_an_outage(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -27,12 +27,12 @@ async def test_one_that_takes_a_cancellation_for_an_outage(monkeypatch: pytest.M
 
     tasks = [asyncio.ensure_future(work()) for work in (misunderstands, fails)]
     await asyncio.sleep(0)
-    await end(tasks)
+    await cancel_and_wait(tasks)
     assert tasks[0].cancelled()
     assert isinstance(tasks[1].exception(), OSError)
 
 
-async def test_together_until_one_fails() -> None:
+async def test_run_until_first_failure() -> None:
     """The others are ended, and what the one raised is raised."""
     ended = asyncio.Event()
 
@@ -46,13 +46,13 @@ async def test_together_until_one_fails() -> None:
         raise OSError("gone")
 
     with pytest.raises(OSError, match="gone"):
-        await together(waits(), fails())
+        await run_until_first_failure(waits(), fails())
     assert ended.is_set()
 
 
 async def test_nothing_to_end() -> None:
     """No task, and one that has ended: returns."""
-    await end([])
+    await cancel_and_wait([])
     done = asyncio.ensure_future(asyncio.sleep(0))
     await done
-    await end([done])
+    await cancel_and_wait([done])
