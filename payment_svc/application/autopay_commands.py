@@ -8,7 +8,7 @@ import msgspec
 from common.messaging.envelope import Command, Outcome, encode
 from payment_svc.application.rejections import refusal
 from payment_svc.application.representations import autopay_view
-from payment_svc.application.unit_of_work import Batch, Cause, token
+from payment_svc.application.unit_of_work import Batch, MessageContext, token
 from payment_svc.contracts.commands import SetAutopay
 from payment_svc.contracts.events import AutopayChanged, AutopayInstalment
 from payment_svc.domain import collection_rules
@@ -25,11 +25,11 @@ def set_autopay(batch: Batch, command: Command, asked: SetAutopay) -> Outcome:
     account = batch.accounts.get(asked.lease_id)
     if account is None:
         return refusal(command, Refused(404, "There is no such lease."), None)
-    cause = Cause(
+    context = MessageContext(
         correlation_id=command.command_id, causation_id=command.command_id, traceparent=command.traceparent
     )
     try:
-        change_and_tell(batch, account, asked, cause)
+        change_and_tell(batch, account, asked, context)
     except Refused as refused:
         return refusal(command, refused, account)
     return Outcome(
@@ -41,14 +41,14 @@ def set_autopay(batch: Batch, command: Command, asked: SetAutopay) -> Outcome:
     )
 
 
-def change_and_tell(batch: Batch, account: Account, asked: SetAutopay, cause: Cause) -> None:
+def change_and_tell(batch: Batch, account: Account, asked: SetAutopay, context: MessageContext) -> None:
     """Change it in the batch, and tell of it where that changes anything. Raises Refused as `change` does."""
     before = (account.autopay, account.payment_method, account.autopay_stopped)
     payments = batch.payments_of(account.lease_id)
     anew = change(account, payments, autopay=asked.autopay, method=asked.payment_method)
     if anew or before != (account.autopay, account.payment_method, account.autopay_stopped):
         batch.touch(account, anew)
-        _tell(batch, account, "requested", anew, cause)
+        _tell(batch, account, "requested", anew, context)
 
 
 def change(
@@ -85,9 +85,9 @@ def change(
     return anew
 
 
-def tell_stopped(batch: Batch, account: Account, cause: Cause) -> None:
+def tell_stopped(batch: Batch, account: Account, context: MessageContext) -> None:
     """The issuer has declined the method for good: no run charges anything of the lease."""
-    _tell(batch, account, "hard_decline", (), cause)
+    _tell(batch, account, "hard_decline", (), context)
 
 
 def _tell(
@@ -95,7 +95,7 @@ def _tell(
     account: Account,
     reason: Literal["requested", "hard_decline"],
     anew: Sequence[Payment],
-    cause: Cause,
+    context: MessageContext,
 ) -> None:
     changed = AutopayChanged(
         lease_id=account.lease_id,
@@ -106,4 +106,4 @@ def _tell(
         reason=reason,
         instalments=[AutopayInstalment(number=each.number, payment_id=each.payment_id) for each in anew],
     )
-    batch.tell(account, "lease.autopay_changed", changed, cause)
+    batch.tell(account, "lease.autopay_changed", changed, context)

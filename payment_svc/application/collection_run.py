@@ -12,7 +12,7 @@ from common.kernel.ids import uuid7
 from common.messaging.envelope import Outcome, encode
 from payment_svc.application import autopay_commands
 from payment_svc.application.refund_commands import attempt_started
-from payment_svc.application.unit_of_work import Batch, Cause
+from payment_svc.application.unit_of_work import Batch, MessageContext
 from payment_svc.contracts.events import LateFeeAssessed, LeaseCured, LeaseDelinquent
 from payment_svc.domain import attempt as domain
 from payment_svc.domain import collection_rules
@@ -129,9 +129,11 @@ def work_through(
     Attempts come before what follows from being late. A lease is worked through once more, as of the same
     day, where something has waited for the end of an attempt, or has become possible since.
     """
-    cause = Cause(correlation_id=run.command_id, causation_id=run.command_id, traceparent=run.traceparent)
+    context = MessageContext(
+        correlation_id=run.command_id, causation_id=run.command_id, traceparent=run.traceparent
+    )
     if collection_rules.stop_dead_method(account, reached) is not None:
-        autopay_commands.tell_stopped(batch, account, cause)
+        autopay_commands.tell_stopped(batch, account, context)
     decided = collection_rules.decide(account, reached, next_due, run.as_of)
     newly_due = sum(each.newly_due for each in decided.instalments)
     for each in decided.instalments:
@@ -140,15 +142,15 @@ def work_through(
             batch.touch(account, [each.payment])
     to_try = [each.payment for each in decided.instalments if each.attempt]
     for payment in to_try:
-        _attempt(batch, run, account, payment, cause)
+        _attempt(batch, run, account, payment, context)
     to_fine = [each.payment for each in decided.instalments if each.late_fee]
     for payment in to_fine:
-        _assess(batch, run, account, payment, cause)
+        _assess(batch, run, account, payment, context)
     if decided.delinquent:
         account.delinquent = True
-        batch.tell(account, "lease.delinquent", _delinquent(run, account, decided.delinquent), cause)
+        batch.tell(account, "lease.delinquent", _delinquent(run, account, decided.delinquent), context)
     if decided.cured:
-        cure(batch, account, run.as_of, "no instalment is late beyond the grace any longer", cause)
+        cure(batch, account, run.as_of, "no instalment is late beyond the grace any longer", context)
     first_look = account.collected_as_of != run.as_of
     account.next_look_on = decided.next_look_on
     account.collected_as_of = run.as_of
@@ -162,14 +164,14 @@ def work_through(
     )
 
 
-def cure(batch: Batch, account: Account, as_of: date, reason: str, cause: Cause) -> None:
+def cure(batch: Batch, account: Account, as_of: date, reason: str, context: MessageContext) -> None:
     """A delinquent lease is so no longer."""
     account.delinquent = False
     cured = LeaseCured(lease_id=account.lease_id, currency=account.currency, as_of=as_of, reason=reason)
-    batch.tell(account, "lease.cured", cured, cause)
+    batch.tell(account, "lease.cured", cured, context)
 
 
-def _assess(batch: Batch, run: Run, account: Account, payment: Payment, cause: Cause) -> None:
+def _assess(batch: Batch, run: Run, account: Account, payment: Payment, context: MessageContext) -> None:
     payment.owed = msgspec.structs.replace(payment.owed, late_fees=account.late_fee)
     batch.touch(account, [payment])
     assessed = LateFeeAssessed(
@@ -184,10 +186,10 @@ def _assess(batch: Batch, run: Run, account: Account, payment: Payment, cause: C
         payment_status=payment.status,
         reason=f"{_late(payment, run.as_of)}, beyond the grace of {_days(account.grace_days)}",
     )
-    batch.tell(account, "lease.late_fee_assessed", assessed, cause)
+    batch.tell(account, "lease.late_fee_assessed", assessed, context)
 
 
-def _attempt(batch: Batch, run: Run, account: Account, payment: Payment, cause: Cause) -> None:
+def _attempt(batch: Batch, run: Run, account: Account, payment: Payment, context: MessageContext) -> None:
     assert account.payment_method is not None
     attempt = domain.start(account, payment, uuid7(), run.command_id, account.payment_method, None, batch.now)
     attempt.run_id, attempt.as_of = run.run_id, run.as_of
@@ -196,13 +198,13 @@ def _attempt(batch: Batch, run: Run, account: Account, payment: Payment, cause: 
     attempt.next_check_at = batch.now + batch.claim
     collection_rules.tried(payment, run.as_of)
     batch.touch(account, [payment])
-    tell_started(batch, account, attempt, cause)
+    tell_started(batch, account, attempt, context)
 
 
-def tell_started(batch: Batch, account: Account, attempt: Attempt, cause: Cause) -> None:
+def tell_started(batch: Batch, account: Account, attempt: Attempt, context: MessageContext) -> None:
     """An attempt is about to be made: it is written, and told of."""
     batch.started.append(attempt)
-    batch.tell(account, "payment.attempt_started", attempt_started(attempt), cause)
+    batch.tell(account, "payment.attempt_started", attempt_started(attempt), context)
 
 
 def _delinquent(run: Run, account: Account, late: Sequence[Payment]) -> LeaseDelinquent:

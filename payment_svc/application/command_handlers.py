@@ -24,7 +24,7 @@ from payment_svc.application.quote_commands import decode_quote, quote_payoff
 from payment_svc.application.refund_commands import decode_chargeback, decode_refund, record_chargeback
 from payment_svc.application.rejections import refusal
 from payment_svc.application.representations import attempt_url
-from payment_svc.application.unit_of_work import Batch, Cause
+from payment_svc.application.unit_of_work import Batch, MessageContext
 from payment_svc.application.workers import automatic_refund_worker
 from payment_svc.contracts.commands import (
     AttemptPayment,
@@ -298,8 +298,8 @@ def _decode(command: Command) -> Asked:
 def _started(batch: Batch, command: Command, account: Account, attempt: Attempt) -> Outcome:
     attempt.traceparent = command.traceparent
     attempt.next_check_at = batch.now + ABANDONED
-    cause = Cause(
+    context = MessageContext(
         correlation_id=command.command_id, causation_id=command.command_id, traceparent=command.traceparent
     )
-    tell_started(batch, account, attempt, cause)
+    tell_started(batch, account, attempt, context)
     return Outcome(command_id=command.command_id, status="pending", location=attempt_url(attempt.attempt_id))

@@ -21,7 +21,7 @@ from payment_svc.application import autopay_commands, collection_run, quote_comm
 from payment_svc.application.event_handlers import handler
 from payment_svc.application.gateway import Charged, ChargeResult, Declined, NoAnswer, NotReached
 from payment_svc.application.settlement import settle
-from payment_svc.application.unit_of_work import Batch, Cause
+from payment_svc.application.unit_of_work import Batch, MessageContext
 from payment_svc.contracts import events as catalogue
 from payment_svc.contracts.commands import QuotePayoff, SetAutopay
 from payment_svc.domain import attempt as domain
@@ -124,7 +124,7 @@ def _started(folded: Folded, batch: Batch, event: Event, told: catalogue.Attempt
         attempt = start_quoted_payoff(account, payments, quote, *names, told.payment_method, now)
     attempt.traceparent = event.traceparent
     folded.attempts[attempt.attempt_id] = attempt
-    collection_run.tell_started(batch, account, attempt, _cause(event))
+    collection_run.tell_started(batch, account, attempt, _context(event))
 
 
 def _charged_back(folded: Folded, batch: Batch, event: Event, told: catalogue.MoneyTakenBack) -> None:
@@ -143,7 +143,7 @@ def _charged_back(folded: Folded, batch: Batch, event: Event, told: catalogue.Mo
     attempt.traceparent = event.traceparent
     folded.attempts[attempt.attempt_id] = attempt
     _as_told(batch, told)
-    refund_commands.taken_back(batch, attempt, _cause(event))
+    refund_commands.taken_back(batch, attempt, _context(event))
 
 
 def _quoted(_folded: Folded, batch: Batch, event: Event, told: catalogue.PayoffQuoted) -> None:
@@ -188,7 +188,7 @@ def _autopay(folded: Folded, batch: Batch, event: Event, told: catalogue.Autopay
         return
     named = told.payment_method if told.autopay_stopped is None else None
     asked = SetAutopay(lease_id=told.lease_id, autopay=told.autopay, payment_method=named)
-    autopay_commands.change_and_tell(batch, account, asked, _cause(event))
+    autopay_commands.change_and_tell(batch, account, asked, _context(event))
 
 
 def _late_fee(folded: Folded, _batch: Batch, event: Event, told: catalogue.LateFeeAssessed) -> None:
@@ -242,8 +242,8 @@ def _concerned(folded: Folded, original: Attempt) -> list[Payment]:
     return [folded.payments[original.payment_id]]
 
 
-def _cause(event: Event) -> Cause:
-    return Cause(
+def _context(event: Event) -> MessageContext:
+    return MessageContext(
         correlation_id=event.correlationid, causation_id=event.causationid, traceparent=event.traceparent
     )
 

@@ -7,7 +7,7 @@ from common.messaging.envelope import Command, Outcome, encode
 from common.web.command_status import status_url
 from payment_svc.application.rejections import refusal
 from payment_svc.application.representations import quote_view
-from payment_svc.application.unit_of_work import Batch, Cause, token
+from payment_svc.application.unit_of_work import Batch, MessageContext, token
 from payment_svc.contracts.commands import QuotePayoff
 from payment_svc.contracts.events import PayoffQuoted
 from payment_svc.domain.attempt import Refused
@@ -44,10 +44,10 @@ def quote_payoff(batch: Batch, command: Command, asked: QuotePayoff, *, formula:
         formula=given.payoff.formula,
         expires_at=rfc3339(given.expires_at),
     )
-    cause = Cause(
+    context = MessageContext(
         correlation_id=command.command_id, causation_id=command.command_id, traceparent=command.traceparent
     )
-    batch.tell(account, "payoff.quoted", data, cause)
+    batch.tell(account, "payoff.quoted", data, context)
     return Outcome(
         command_id=command.command_id,
         status="succeeded",

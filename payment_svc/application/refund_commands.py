@@ -12,7 +12,7 @@ from common.postgres.pool import Connection
 from payment_svc.adapters.postgres import account_repository
 from payment_svc.application.rejections import refusal
 from payment_svc.application.representations import attempt_url, attempt_view
-from payment_svc.application.unit_of_work import Batch, Cause, token
+from payment_svc.application.unit_of_work import Batch, MessageContext, token
 from payment_svc.contracts.commands import RecordChargeback, RefundAttempt
 from payment_svc.contracts.events import (
     AttemptStarted,
@@ -148,14 +148,14 @@ def record_chargeback(batch: Batch, command: Command, asked: RecordChargeback) -
     batch.notices[asked.notice_id] = attempt
     batch.started.append(attempt)
     batch.settled.append(attempt)
-    cause = Cause(
+    context = MessageContext(
         correlation_id=command.command_id, causation_id=command.command_id, traceparent=command.traceparent
     )
-    taken_back(batch, attempt, cause)
+    taken_back(batch, attempt, context)
     return _recorded(batch, command, attempt)
 
 
-def taken_back(batch: Batch, attempt: Attempt, cause: Cause) -> None:
+def taken_back(batch: Batch, attempt: Attempt, context: MessageContext) -> None:
     """A refund or chargeback has moved money: undo what it takes back, and tell of it."""
     assert attempt.refunds is not None
     original = batch.originals[attempt.refunds]
@@ -208,7 +208,7 @@ def taken_back(batch: Batch, attempt: Attempt, cause: Cause) -> None:
         refund_lapsed=undone.refund_lapsed,
     )
     type_ = "payment.refunded" if attempt.kind == "refund" else "payment.charged_back"
-    batch.tell(account, type_, told, cause)
+    batch.tell(account, type_, told, context)
 
 
 def attempt_started(attempt: Attempt) -> AttemptStarted:

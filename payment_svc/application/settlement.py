@@ -14,7 +14,7 @@ from payment_svc.application import autopay_commands, collection_run
 from payment_svc.application.gateway import Charged, ChargeResult, Declined, NoAnswer, NotReached
 from payment_svc.application.refund_commands import common_fields, taken_back
 from payment_svc.application.representations import attempt_url, attempt_view
-from payment_svc.application.unit_of_work import Batch, Cause, token
+from payment_svc.application.unit_of_work import Batch, MessageContext, token
 from payment_svc.contracts.events import (
     PaymentDeclined,
     PaymentFailed,
@@ -41,27 +41,27 @@ def settle(batch: Batch, attempt: Attempt, result: ChargeResult | None) -> Outco
     """
     account = batch.accounts[attempt.lease_id]
     payment = batch.payments[attempt.payment_id] if attempt.payment_id else None
-    cause = Cause(
+    context = MessageContext(
         correlation_id=attempt.command_id, causation_id=attempt.command_id, traceparent=attempt.traceparent
     )
     found = result or Declined(code=NO_RECORD, reference="")
     if attempt.status == "unknown" and isinstance(found, Charged | Declined):
         said: Literal["succeeded", "declined"] = "succeeded" if isinstance(found, Charged) else "declined"
         resolved = PaymentResolved(**common_fields(attempt), outcome=said if result else "not_found")
-        event = batch.tell(account, "payment.resolved", resolved, cause)
-        cause = Cause(
+        event = batch.tell(account, "payment.resolved", resolved, context)
+        context = MessageContext(
             correlation_id=attempt.command_id, causation_id=event.id, traceparent=attempt.traceparent
         )
     batch.settled.append(attempt)
     match found:
         case Charged():
-            outcome = _succeeded(batch, account, payment, attempt, found, cause)
+            outcome = _succeeded(batch, account, payment, attempt, found, context)
         case Declined():
-            outcome = _declined(batch, account, payment, attempt, found, cause)
+            outcome = _declined(batch, account, payment, attempt, found, context)
         case NotReached():
-            outcome = _failed(batch, account, payment, attempt, found, cause)
+            outcome = _failed(batch, account, payment, attempt, found, context)
         case NoAnswer():
-            outcome = _unknown(batch, account, payment, attempt, found, cause)
+            outcome = _unknown(batch, account, payment, attempt, found, context)
     collection_rules.settled(account, batch.payments_of(attempt.lease_id))
     return outcome
 
@@ -84,7 +84,12 @@ def keep_asking(batch: Batch, attempt: Attempt, *, answered: bool = True) -> Non
 
 
 def _succeeded(
-    batch: Batch, account: Account, payment: Payment | None, attempt: Attempt, result: Charged, cause: Cause
+    batch: Batch,
+    account: Account,
+    payment: Payment | None,
+    attempt: Attempt,
+    result: Charged,
+    context: MessageContext,
 ) -> Outcome | None:
     attempt.status = "succeeded"
     attempt.settled_at = batch.now
@@ -93,7 +98,7 @@ def _succeeded(
     account.money_moves += 1
     if attempt.kind == "refund":
         _land(batch, account, payment, attempt)
-        taken_back(batch, attempt, cause)
+        taken_back(batch, attempt, context)
     elif payment is not None:
         allocation = domain.collect(payment, attempt.amount)
         collection_rules.not_done(account, payment, attempt)
@@ -106,7 +111,7 @@ def _succeeded(
             amount_due=payment.amount_due,
             payment_status=payment.shown_status,
         )
-        told = batch.tell(account, "payment.succeeded", succeeded, cause)
+        told = batch.tell(account, "payment.succeeded", succeeded, context)
         _cure(batch, account, attempt, told)
     else:
         assert attempt.payoff is not None
@@ -137,7 +142,7 @@ def _succeeded(
                 for each in payoff.instalments
             ],
         )
-        told = batch.tell(account, "payoff.succeeded", paid_off, cause)
+        told = batch.tell(account, "payoff.succeeded", paid_off, context)
         _cure(batch, account, attempt, told)
     return _outcome(account, payment, attempt, 201)
 
@@ -149,12 +154,19 @@ def _cure(batch: Batch, account: Account, attempt: Attempt, paid: Event) -> None
     attempt.cured = True
     day = account.collected_as_of
     assert day is not None
-    cause = Cause(correlation_id=attempt.command_id, causation_id=paid.id, traceparent=attempt.traceparent)
-    collection_run.cure(batch, account, day, "all that was late beyond the grace is paid", cause)
+    context = MessageContext(
+        correlation_id=attempt.command_id, causation_id=paid.id, traceparent=attempt.traceparent
+    )
+    collection_run.cure(batch, account, day, "all that was late beyond the grace is paid", context)
 
 
 def _declined(
-    batch: Batch, account: Account, payment: Payment | None, attempt: Attempt, result: Declined, cause: Cause
+    batch: Batch,
+    account: Account,
+    payment: Payment | None,
+    attempt: Attempt,
+    result: Declined,
+    context: MessageContext,
 ) -> Outcome | None:
     attempt.status = "declined"
     attempt.settled_at = batch.now
@@ -171,7 +183,7 @@ def _declined(
         payoff = PayoffDeclined(
             **common_fields(attempt), decline=attempt.decline, gateway_reference=attempt.gateway_reference
         )
-        told = batch.tell(account, "payoff.declined", payoff, cause)
+        told = batch.tell(account, "payoff.declined", payoff, context)
     else:
         follows = collection_rules.Autopay()
         if payment is not None and attempt.kind == "instalment":
@@ -187,7 +199,7 @@ def _declined(
             gateway_reference=attempt.gateway_reference,
             autopay_over=follows.over,
         )
-        told = batch.tell(account, "payment.declined", data, cause)
+        told = batch.tell(account, "payment.declined", data, context)
         if payment is not None and follows.retry_on is not None:
             _tell_retry(batch, account, payment, attempt, follows.retry_on, told)
     if stopped:
@@ -208,7 +220,7 @@ def _failed(
     payment: Payment | None,
     attempt: Attempt,
     result: NotReached,
-    cause: Cause,
+    context: MessageContext,
 ) -> Outcome | None:
     attempt.status = "failed"
     attempt.settled_at = batch.now
@@ -220,17 +232,22 @@ def _failed(
     told = PaymentFailed(
         **common_fields(attempt), reason=result.reason, autopay_over=over, outage=result.outage
     )
-    batch.tell(account, "payment.failed", told, cause)
+    batch.tell(account, "payment.failed", told, context)
     detail = "The payment gateway was not reached; no money has moved. It may be tried again."
     return _problem(account, attempt, GATEWAY_NOT_REACHED, detail, {})
 
 
 def _unknown(
-    batch: Batch, account: Account, payment: Payment | None, attempt: Attempt, result: NoAnswer, cause: Cause
+    batch: Batch,
+    account: Account,
+    payment: Payment | None,
+    attempt: Attempt,
+    result: NoAnswer,
+    context: MessageContext,
 ) -> Outcome | None:
     domain.next_check(attempt, batch.now, batch.ask_after)
     told = PaymentUnknown(**common_fields(attempt), reason=result.reason)
-    batch.tell(account, "payment.unknown", told, cause)
+    batch.tell(account, "payment.unknown", told, context)
     return _outcome(account, payment, attempt, 202)
 
 
@@ -261,8 +278,10 @@ def _tell_retry(
     batch.tell(account, "payment.retry_scheduled", retry, _because_of(attempt, declined))
 
 
-def _because_of(attempt: Attempt, event: Event) -> Cause:
-    return Cause(correlation_id=attempt.command_id, causation_id=event.id, traceparent=attempt.traceparent)
+def _because_of(attempt: Attempt, event: Event) -> MessageContext:
+    return MessageContext(
+        correlation_id=attempt.command_id, causation_id=event.id, traceparent=attempt.traceparent
+    )
 
 
 def _outcome(account: Account, payment: Payment | None, attempt: Attempt, http_status: int) -> Outcome | None:

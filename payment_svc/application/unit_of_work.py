@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from payment_svc.application.collection_run import Run
 
 
-class Cause(msgspec.Struct, frozen=True, kw_only=True):
+class MessageContext(msgspec.Struct, frozen=True, kw_only=True):
     """Where an event comes from."""
 
     correlation_id: str  # the command at the start of it all
@@ -77,7 +77,7 @@ class Batch:
         self.touched_accounts[account.lease_id] = account
         self.touched_payments.update((payment.payment_id, payment) for payment in payments)
 
-    def tell(self, account: Account, type_: str, data: msgspec.Struct, cause: Cause) -> Event:
+    def tell(self, account: Account, type_: str, data: msgspec.Struct, context: MessageContext) -> Event:
         """Add an event about the account's lease, next in its sequence."""
         account.event_sequence += 1
         self.touch(account)
@@ -89,9 +89,9 @@ class Batch:
             time=rfc3339(self.now),
             sequence=account.event_sequence,
             seensequence=account.lease_sequence,
-            correlationid=cause.correlation_id,
-            causationid=cause.causation_id,
-            traceparent=cause.traceparent,
+            correlationid=context.correlation_id,
+            causationid=context.causation_id,
+            traceparent=context.traceparent,
             mayskip=type_ in MAY_BE_SKIPPED or msgspec.UNSET,
             data=msgspec.Raw(encode(data)),
         )

@@ -22,7 +22,7 @@ from common.postgres.pool import Connection, Pool, Queries, transaction
 from payment_svc.adapters.postgres import account_repository
 from payment_svc.application.gateway import RefundRequest
 from payment_svc.application.refund_commands import attempt_started
-from payment_svc.application.unit_of_work import Batch, Cause
+from payment_svc.application.unit_of_work import Batch, MessageContext
 from payment_svc.domain import refund as domain
 from payment_svc.domain.attempt import Attempt, Closed, Payment, Refused
 from payment_svc.domain.declines import NO_RECORD
@@ -195,8 +195,10 @@ def _begin(
         return None
     refund.refund_due_of = None if payoff is None else payoff.attempt_id
     refund.traceparent = original.traceparent
-    cause = Cause(correlation_id=command_id, causation_id=command_id, traceparent=refund.traceparent)
-    batch.tell(account, "payment.attempt_started", attempt_started(refund), cause)
+    context = MessageContext(
+        correlation_id=command_id, causation_id=command_id, traceparent=refund.traceparent
+    )
+    batch.tell(account, "payment.attempt_started", attempt_started(refund), context)
     log.info("return.begun", attempt_id=refund.attempt_id, refunds=original.attempt_id)
     return refund
 

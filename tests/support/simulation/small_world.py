@@ -27,7 +27,7 @@ from payment_svc.application import (
 from payment_svc.application.event_handlers import decode_created
 from payment_svc.application.gateway import Charged, ChargeResult, Declined, NoAnswer, NotReached
 from payment_svc.application.settlement import keep_asking, settle
-from payment_svc.application.unit_of_work import Batch, Cause
+from payment_svc.application.unit_of_work import Batch, MessageContext
 from payment_svc.application.workers import automatic_refund_worker
 from payment_svc.contracts.commands import (
     AttemptPayment,
@@ -161,7 +161,7 @@ class World:
                     )
                 except Refused:
                     continue
-                collection_run.tell_started(batch, self.account, begun, self._cause(begun.command_id))
+                collection_run.tell_started(batch, self.account, begun, self._context(begun.command_id))
                 self._payments_told(batch)
 
     def _give_due(self, batch: Batch) -> None:
@@ -318,9 +318,9 @@ class World:
     def _command(self) -> Command:
         return Command(command_id=uuid7(), type="Any", submitted_at=self.now, data=msgspec.Raw(b"{}"))
 
-    def _cause(self, command_id: str | None = None) -> Cause:
+    def _context(self, command_id: str | None = None) -> MessageContext:
         named = command_id or uuid7()
-        return Cause(correlation_id=named, causation_id=named)
+        return MessageContext(correlation_id=named, causation_id=named)
 
 
 def plain(value: Any, *without: str) -> dict[str, Any]:

@@ -198,7 +198,7 @@ def test_payoffs_told_of_by_the_version_before_fold_as_they_did() -> None:
         expires_at=rfc3339(quote.expires_at),
     )
     batch = world._batch()
-    batch.tell(of, "payoff.quoted", told, world._cause(quote.quote_id))
+    batch.tell(of, "payoff.quoted", told, world._context(quote.quote_id))
     world._payments_told(batch)
     first = world.payments[0]
     cent = domain.start(of, first, uuid7(), uuid7(), "pm", 1, now)
@@ -227,7 +227,7 @@ def owes_interest(world: World) -> bool:
 def go_on(world: World, attempt: Attempt) -> None:
     """It was begun, and the gateway has carried it out."""
     batch = world._batch()
-    collection_run.tell_started(batch, world.account, attempt, world._cause(attempt.command_id))
+    collection_run.tell_started(batch, world.account, attempt, world._context(attempt.command_id))
     world._payments_told(batch)
     batch = world._batch()
     settle(batch, attempt, Charged(reference=""))
