@@ -25,7 +25,7 @@ _WIDTH = 100  # where the output is no terminal
 async def play(stage: Stage) -> str:
     """All chapters in order. Returns what was collected. Raises Unreachable, Unexpected."""
     # Each of the fifty simultaneous requests is to have a connection of its own.
-    connector = aiohttp.TCPConnector(limit=2 * lease_chapters.TWINS)
+    connector = aiohttp.TCPConnector(limit=2 * lease_chapters.DUPLICATES)
     async with aiohttp.ClientSession(connector=connector) as session:
         client = Client(session, addresses(), stage)
         await lease_chapters.introduce(client, stage)
@@ -47,7 +47,7 @@ def summarise(stage: Stage, collected: str) -> None:
         f"[green]✓[/] {collected} collected, once: so say the gateway's own record, the payment service, the "
         "ledger and the lease.",
         "[green]✓[/] A lost answer was resolved by asking, not by paying again.",
-        f"[green]✓[/] {lease_chapters.TWINS} simultaneous requests made one lease.",
+        f"[green]✓[/] {lease_chapters.DUPLICATES} simultaneous requests made one lease.",
         "[green]✓[/] Every event is in the ledger, in order, and its hashes were recomputed outside of it.",
         "",
         f"{stage.held} checks held in {stage.seconds:.1f} s; most of that was waiting for a gateway that "

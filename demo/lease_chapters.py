@@ -10,7 +10,7 @@ import msgspec
 from demo.client import Answer, Client
 from demo.presentation import Stage, money
 
-TWINS = 50
+DUPLICATES = 50
 START_DAYS_AGO = 75  # two instalments have fallen due, the third has not
 
 _ROLES = {
@@ -110,9 +110,9 @@ async def create(client: Client, stage: Stage) -> Story:
 
 async def fifty_at_once(client: Client, stage: Stage) -> None:
     """Many POSTs with one Idempotency-Key are one lease."""
-    stage.chapter(f"{TWINS} impatient clients")
+    stage.chapter(f"{DUPLICATES} impatient clients")
     stage.say(
-        f"A client that got no answer tries again. Here {TWINS} identical requests with one "
+        f"A client that got no answer tries again. Here {DUPLICATES} identical requests with one "
         "[bold]Idempotency-Key[/] arrive at the same moment:"
     )
     customer_id = f"demo-{os.urandom(5).hex()}"
@@ -124,16 +124,16 @@ async def fifty_at_once(client: Client, stage: Stage) -> None:
         )
 
     started = stage.seconds
-    answers = await asyncio.gather(*(one() for _ in range(TWINS)))
+    answers = await asyncio.gather(*(one() for _ in range(DUPLICATES)))
     took_s = stage.seconds - started
     statuses = sorted({answer.status for answer in answers})
     ids = {answer.body.get("lease_id") for answer in answers}
     replayed = sum(answer.headers.get("Idempotency-Replayed") == "true" for answer in answers)
-    stage.say(f"{TWINS} × POST /api/v1/leases → {statuses} in {took_s * 1000:.0f} ms altogether")
+    stage.say(f"{DUPLICATES} × POST /api/v1/leases → {statuses} in {took_s * 1000:.0f} ms altogether")
     stage.check(
-        f"all {TWINS} got 201 with the same lease", statuses == [201] and len(ids) == 1, (statuses, ids)
+        f"all {DUPLICATES} got 201 with the same lease", statuses == [201] and len(ids) == 1, (statuses, ids)
     )
-    stage.equal("one of them made it, the others say Idempotency-Replayed: true", replayed, TWINS - 1)
+    stage.equal("one of them made it, the others say Idempotency-Replayed: true", replayed, DUPLICATES - 1)
     listed = await client.get("lease", f"/api/v1/leases?customer_id={customer_id}")
     stage.equal("the customer has exactly one lease", len(listed["items"]), 1)
     other = _terms(customer_id) | {"principal": 1_000_000}

@@ -13,8 +13,8 @@ from common.postgres.pool import Connection, Pool, Queries
 
 queries = Queries(Path(__file__).with_name("queries.sql"))
 
-# Unique constraints that a twin, carried out at the same moment by another worker, runs into.
-TWIN_CONSTRAINTS = ("commands_pkey", "commands_idempotency_key")
+# Unique constraints that a duplicate, carried out at the same moment by another worker, runs into.
+DUPLICATE_CONSTRAINTS = ("commands_pkey", "commands_idempotency_key")
 
 
 class Known(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,7 +49,7 @@ async def find(connection: Connection | Pool, ids: Sequence[str], keys: Sequence
 
 
 async def outcomes(pool: Pool, ids: Sequence[str]) -> list[tuple[Any, Outcome]]:
-    """(submitted_at, outcome) of those commands that are recorded; a twin's outcome is its original's."""
+    """(submitted_at, outcome) of the commands that are recorded; a duplicate's outcome is its original's."""
     rows = await pool.fetch(queries.outcomes, ids)
     return [(row["submitted_at"], _outcome(row)) for row in rows]
 
@@ -64,10 +64,10 @@ def outcomes_of(pool: Pool) -> Callable[[list[str]], Awaitable[list[Outcome]]]:
 
 
 async def record(connection: Connection, results: Sequence[tuple[Command, Outcome]]) -> None:
-    """Record commands with their outcomes. Raises UniqueViolationError on TWIN_CONSTRAINTS."""
+    """Record commands with their outcomes. Raises UniqueViolationError on DUPLICATE_CONSTRAINTS."""
     if not results:
         return
-    # a twin's row carries no key of its own: the key is its original's
+    # a duplicate's row carries no key of its own: the key is its original's
     keys = [None if outcome.original_id else command.idempotency_key for command, outcome in results]
     commands, found = zip(*results, strict=True)
     await connection.execute(

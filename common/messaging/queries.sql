@@ -1,5 +1,5 @@
 -- name: find_commands
--- Commands seen before, by id ($1) or by idempotency key ($2); a twin has the outcome of its original.
+-- Commands seen before, by id ($1) or by idempotency key ($2); a duplicate has the outcome of its original.
 SELECT c.command_id::text, c.idempotency_key, c.fingerprint, o.status, o.http_status, o.body, o.location, o.token,
        c.original_id::text, o.completed_at
   FROM commands AS c
@@ -24,8 +24,8 @@ UPDATE commands AS c
  WHERE c.command_id = o.command_id AND c.status = 'pending'
 
 -- name: outcomes
--- Outcomes of commands by id, a twin's being that of its original.
--- (The original may have been forgotten before its twin; the twin's own record then has to do.)
+-- Outcomes of commands by id, a duplicate's being that of its original.
+-- (The original may have been forgotten before its duplicate; the duplicate's own record then has to do.)
 SELECT c.command_id::text, c.submitted_at, o.status, o.http_status, o.body, o.location, o.token, o.completed_at,
        c.original_id::text
   FROM commands AS c
@@ -64,7 +64,7 @@ DELETE FROM outbox
    AND id NOT IN (SELECT id FROM outbox_pending)
 
 -- name: prune_commands
--- Forget outcomes of commands older than the UUIDv7 $1; a bounded number at a time. Not while a twin shows them: its
+-- Forget outcomes of commands older than the UUIDv7 $1; a bounded number at a time. Not while a duplicate shows them: its
 -- own record may be of a time when the outcome was still to come.
 DELETE FROM commands
  WHERE command_id IN (SELECT c.command_id FROM commands AS c

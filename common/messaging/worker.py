@@ -113,8 +113,8 @@ class CommandProcessor:
             async with transaction(self._pool) as connection:
                 answers, fresh = await self._carry_out(connection, commands)
         except asyncpg.UniqueViolationError as error:
-            if error.constraint_name in command_inbox.TWIN_CONSTRAINTS:
-                raise Retry from error  # a twin was faster: the next look finds it
+            if error.constraint_name in command_inbox.DUPLICATE_CONSTRAINTS:
+                raise Retry from error  # a duplicate was faster: the next look finds it
             raise
         self._committed()
         for delivery, command in received if trace_stamps.on() else ():
@@ -163,14 +163,18 @@ class CommandProcessor:
         keys = [command.idempotency_key for command in commands if command.idempotency_key]
         seen = await command_inbox.find(connection, [command.command_id for command in commands], keys)
         fresh: dict[str, Command] = {}
-        twins: dict[str, Command] = {}
+        duplicates: dict[str, Command] = {}
         keys_taken: set[str] = set()
         for command in commands:
             key = command.idempotency_key
-            if command.command_id in seen.by_id or command.command_id in fresh or command.command_id in twins:
+            if (
+                command.command_id in seen.by_id
+                or command.command_id in fresh
+                or command.command_id in duplicates
+            ):
                 telemetry.DUPLICATES.labels(command.type).inc()
             elif key is not None and (key in seen.by_key or key in keys_taken):
-                twins[command.command_id] = command
+                duplicates[command.command_id] = command
             else:
                 fresh[command.command_id] = command
                 if key is not None:
@@ -185,16 +189,16 @@ class CommandProcessor:
                     command.idempotency_key,
                     command_inbox.Known(fingerprint=command.fingerprint, outcome=outcome),
                 )
-        for command in twins.values():
+        for command in duplicates.values():
             assert command.idempotency_key is not None
-            outcome = answer_to_twin(command, seen.by_key[command.idempotency_key])
+            outcome = answer_to_duplicate(command, seen.by_key[command.idempotency_key])
             results.append((command, outcome))
             seen.add(None, command_inbox.Known(fingerprint=command.fingerprint, outcome=outcome))
         await command_inbox.record(connection, results)
         return [seen.by_id[command.command_id].outcome for command in commands], set(fresh)
 
 
-def answer_to_twin(command: Command, known: command_inbox.Known) -> Outcome:
+def answer_to_duplicate(command: Command, known: command_inbox.Known) -> Outcome:
     """The first command's answer to a later one with the same key; 422 where the request is another."""
     if command.fingerprint != known.fingerprint:
         return Outcome(

@@ -98,7 +98,7 @@ class CommandEndpoint:
         if key is not None:
             earlier = await self._earlier(key)
             if earlier is not None:
-                return await self._answer_twin(request, *earlier, fingerprint)
+                return await self._answer_duplicate(request, *earlier, fingerprint)
         loop = asyncio.get_running_loop()
         command_id = uuid7()
         url = resource_url or status_url(command_id)
@@ -146,8 +146,8 @@ class CommandEndpoint:
     async def _earlier(self, key: str) -> tuple[Submission, Outcome | None] | None:
         """The first submission with this key, and its outcome where there is one.
 
-        The worker recognises twins as well; here they are spared the way through the broker, and one that
-        does not wait for its outcome is told the ids of the first.
+        The worker recognises duplicates as well; here they are spared the way through the broker, and one
+        that does not wait for its outcome is told the ids of the first.
         """
         if key not in self._in_flight:
             try:
@@ -162,7 +162,7 @@ class CommandEndpoint:
         submission = self._in_flight.get(key) or self._answered.get(key)
         return None if submission is None else (submission, None)
 
-    async def _answer_twin(
+    async def _answer_duplicate(
         self, request: web.Request, first: Submission, outcome: Outcome | None, fingerprint: str | None
     ) -> web.Response:
         if first.fingerprint != fingerprint:
@@ -200,9 +200,11 @@ class CommandEndpoint:
         except BrokerUnavailable as error:
             refusal = _not_taken(error, command.command_id)
             submission.confirmed.set_exception(refusal)
-            submission.confirmed.exception()  # seen, even where no twin waits for it
+            submission.confirmed.exception()  # seen, even where no duplicate waits for it
             raise refusal from None
-        except BaseException as error:  # a defect, or the process is ending: twins are not to wait for ever
+        except (
+            BaseException
+        ) as error:  # a defect, or the process is ending: duplicates are not to wait for ever
             request[COMMAND_ID] = command.command_id
             submission.confirmed.set_exception(RuntimeError(f"not published: {type(error).__name__}"))
             submission.confirmed.exception()

@@ -54,7 +54,7 @@ async def test_fifty_payments_at_once(client: Client) -> None:
 
 
 async def test_same_key_asynchronously_and_not(client: Client) -> None:
-    """A twin that does not wait gets the first one's command, and the outcome when there is one."""
+    """A duplicate that does not wait gets the first one's command, and the outcome when there is one."""
     key, body = fresh_key(), terms()
     headers = {"Idempotency-Key": key, "Prefer": "respond-async"}
     answers = await asyncio.gather(

@@ -163,7 +163,7 @@ async def test_carried_out_once(pool: Pool, its: asyncpg.Connection) -> None:
     assert [(each.status, each.location) for each in stored.values()] == [("succeeded", "/x")]
 
 
-async def test_twins(pool: Pool, its: asyncpg.Connection) -> None:
+async def test_duplicates(pool: Pool, its: asyncpg.Connection) -> None:
     """The same key: in one batch, later, and after a redelivery — the first one's answer, marked as such."""
     unit, replies = Unit(), Replies()
     process = processor(pool, unit, replies)
@@ -173,8 +173,8 @@ async def test_twins(pool: Pool, its: asyncpg.Connection) -> None:
     await process(deliveries(same_batch))
     assert unit.carried_out == [first.command_id]
     assert not replies.of(first).replayed
-    for twin in (later,):
-        answer = replies.of(twin)
+    for duplicate in (later,):
+        answer = replies.of(duplicate)
         assert (answer.replayed, answer.http_status, bytes(answer.body)) == (True, 201, bytes(BODY))
         assert answer.original_id == first.command_id
     assert await rows(its) == (3, 1)
@@ -200,7 +200,7 @@ async def test_a_key_with_another_request(pool: Pool, its: asyncpg.Connection) -
 
 @pytest.mark.parametrize("same_command", [True, False])
 async def test_two_workers_at_once(servers: Servers, its: asyncpg.Connection, same_command: bool) -> None:
-    """Twins, or one command delivered twice, in two workers at once: one effect; the other waits."""
+    """Duplicates, or one command delivered twice, in two workers at once: one effect; the other waits."""
     first = command("key", "print")
     second = first if same_command else command("key", "print")
     barrier = asyncio.Barrier(2)
@@ -229,7 +229,7 @@ async def test_two_workers_at_once(servers: Servers, its: asyncpg.Connection, sa
     assert (answer.http_status, bytes(answer.body)) == (201, bytes(BODY))
 
 
-async def test_twin_of_a_pending_one(pool: Pool, its: asyncpg.Connection) -> None:
+async def test_duplicate_of_a_pending_one(pool: Pool, its: asyncpg.Connection) -> None:
     """The first one's second step is under way: no answer yet, and its outcome for both in the end."""
     unit, replies = Unit(pending=True), Replies()
     resumed: list[tuple[str, bool]] = []
@@ -238,11 +238,11 @@ async def test_twin_of_a_pending_one(pool: Pool, its: asyncpg.Connection) -> Non
         resumed.extend((each.command.command_id, each.fresh) for each in pending)
 
     process = processor(pool, unit, replies, resume)
-    first, twin = command("key", "print"), command("key", "print")
+    first, duplicate = command("key", "print"), command("key", "print")
     batch = deliveries(first)
     await process(batch)
     assert [each.later for each in batch] == [True]
-    batch = deliveries(twin)
+    batch = deliveries(duplicate)
     await process(batch)
     assert [each.later for each in batch] == [False]
     await process(deliveries(first))
@@ -253,7 +253,7 @@ async def test_twin_of_a_pending_one(pool: Pool, its: asyncpg.Connection) -> Non
         await command_inbox.complete(connection, [done])
         again = Outcome(command_id=first.command_id, status="rejected", http_status=402, body=BODY)
         await command_inbox.complete(connection, [again])  # the first word stands
-    for each in (first, twin):
+    for each in (first, duplicate):
         [(_, stored)] = await command_inbox.outcomes(pool, [each.command_id])
         assert (stored.status, stored.http_status) == ("succeeded", 201)
     await process(deliveries(first, command("key", "print")))
@@ -338,7 +338,7 @@ async def test_what_is_given_up_on_has_an_answer(pool: Pool, its: asyncpg.Connec
 
 
 async def test_commands_that_share_a_message(pool: Pool, its: asyncpg.Connection) -> None:
-    """Each is carried out and answered, twins among them too; the message again changes nothing."""
+    """Each is carried out and answered, duplicates among them too; the message again changes nothing."""
     unit, replies = Unit(), Replies()
     process = processor(pool, unit, replies)
     shared = [command("key", "print"), command(), command("key", "print"), command()]

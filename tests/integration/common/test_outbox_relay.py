@@ -252,20 +252,20 @@ async def test_an_outcome_that_a_repetition_shows(servers: Servers, its: asyncpg
         original,
         other,
     )
-    twin = uuid7()
+    duplicate = uuid7()
     await its.execute(
         "INSERT INTO lease.commands (command_id, type, status, http_status, body, submitted_at, original_id)"
         " VALUES ($1, 'Test', 'pending', 202, '{}', now(), $2)",
-        twin,
+        duplicate,
         original,
     )
     async with pools(servers, "lease") as [pool]:
         async with pool.acquire() as connection:
             await outbox.prune(connection)
-        [(_, shown)] = await command_inbox.outcomes(pool, [twin])
+        [(_, shown)] = await command_inbox.outcomes(pool, [duplicate])
     assert (shown.status, shown.http_status) == ("rejected", 402)
     left = await its.fetch("SELECT command_id::text FROM lease.commands ORDER BY command_id")
-    assert [row["command_id"] for row in left] == [original, twin]
+    assert [row["command_id"] for row in left] == [original, duplicate]
 
 
 async def test_pruning_keeps_up(servers: Servers, its: asyncpg.Connection) -> None:

@@ -151,11 +151,11 @@ async def test_key_reused_while_in_flight(fronts: Fronts, case: Case) -> None:
     refused = await fronts.ask(case[0], "POST", target(case[1]), other, Idempotency_Key=key)
     assert refused.status == 422
     assert refused.headers["content-type"].startswith("application/problem+json")
-    twin = await fronts.ask(
+    duplicate = await fronts.ask(
         case[0], "POST", target(case[1]), body, Idempotency_Key=key, Prefer="respond-async"
     )
-    assert twin.headers["idempotency-replayed"] == "true"
-    assert twin.json["command_id"] == (await first).json["command_id"]
+    assert duplicate.headers["idempotency-replayed"] == "true"
+    assert duplicate.json["command_id"] == (await first).json["command_id"]
 
 
 async def test_token_of_nothing(fronts: Fronts) -> None:

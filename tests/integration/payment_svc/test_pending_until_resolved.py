@@ -206,7 +206,7 @@ async def test_at_the_same_moment(workers: list[Pool], its: asyncpg.Connection) 
             while True:
                 try:
                     return await worker.process([worker.message(asked[number])])
-                except Exception:  # a twin was faster: the message comes again
+                except Exception:  # a duplicate was faster: the message comes again
                     await asyncio.sleep(0.01)
 
         await asyncio.gather(*(carry_out(number, (one, two)[number % 2]) for number in range(10)))

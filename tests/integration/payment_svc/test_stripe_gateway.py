@@ -198,7 +198,7 @@ async def test_rate_limits(both: Both) -> None:
 
 
 async def test_key_in_use(both: Both) -> None:
-    """A twin that comes while the first is at work (409) does not know how that will end."""
+    """A duplicate that comes while the first is at work (409) does not know how that will end."""
     server, gateway = both
     server.trouble = "slow"
     first = asyncio.create_task(gateway.charge(REQUEST))

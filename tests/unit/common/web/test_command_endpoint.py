@@ -260,7 +260,9 @@ async def test_the_outcome(client: TestClient[Any, Any], publisher: Publisher, r
     assert command.idempotency_key is None
 
 
-async def test_twins_in_flight(client: TestClient[Any, Any], publisher: Publisher, replies: Replies) -> None:
+async def test_duplicates_in_flight(
+    client: TestClient[Any, Any], publisher: Publisher, replies: Replies
+) -> None:
     """Ten at once with one key and body: one command, one outcome for all; another body is refused."""
     publisher.replies, publisher.delay_s, publisher.reply_after_s = replies, 0.1, 0.1
     key = uuid7()
@@ -275,10 +277,10 @@ async def test_twins_in_flight(client: TestClient[Any, Any], publisher: Publishe
 
 
 @pytest.mark.parametrize(("failure", "ids"), [(BrokerUnavailable("away"), 1), (BrokerFull("full"), 0)])
-async def test_a_twin_of_what_was_not_taken(
+async def test_a_duplicate_of_what_was_not_taken(
     client: TestClient[Any, Any], publisher: Publisher, failure: Exception, ids: int
 ) -> None:
-    """The first is refused by the broker: its twins are as well, and none hangs; all name the one command."""
+    """The broker refuses the first, and so its duplicates: none hangs, all name the one command."""
     publisher.failure, publisher.delay_s = failure, 0.1
     key = uuid7()
     answers = await asyncio.gather(*(send(client, Idempotency_Key=key) for _ in range(5)))
@@ -287,7 +289,7 @@ async def test_a_twin_of_what_was_not_taken(
     assert (len(named), len(set(named))) == (5 * ids, ids)
 
 
-async def test_a_twin_of_what_is_known_so_far(
+async def test_a_duplicate_of_what_is_known_so_far(
     client: TestClient[Any, Any], publisher: Publisher, replies: Replies, pool: Pool
 ) -> None:
     """While the record is pending with an answer, that is given at once; afterwards its end is."""
