@@ -1,1 +1,1 @@
-"""What all three services stand on: bus, outbox, inbox, database, HTTP conventions, telemetry."""
+"""What all three services stand on: bus, outbox, inbox, database, HTTP conventions, logs and metrics."""

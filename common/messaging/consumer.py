@@ -12,7 +12,7 @@ import structlog
 from common.errors import Retry
 from common.messaging import topology
 from common.messaging.connection import maintain
-from common.observability import telemetry, trace_stamps
+from common.observability import metrics, trace_stamps
 from common.runtime.backoff import Backoff
 from common.runtime.pacing import Pacer
 
@@ -167,8 +167,8 @@ class BatchConsumer:
             for delivery in batch:
                 await self._settle([delivery], channel)
             return
-        telemetry.CONSUMED.labels(self._queue).inc(len(batch))
-        telemetry.BATCH_SIZE.labels(self._queue).observe(len(batch))
+        metrics.CONSUMED.labels(self._queue).inc(len(batch))
+        metrics.BATCH_SIZE.labels(self._queue).observe(len(batch))
         if self._drained is not None:  # a multiple ack would settle what is still being worked on
             for delivery in batch:
                 if not delivery.later:
@@ -187,7 +187,7 @@ class BatchConsumer:
 
     async def _reject(self, delivery: Delivery, error: Exception) -> None:
         given_up = isinstance(error, self._unprocessable) or delivery.deliveries >= topology.GIVE_UP_AFTER
-        telemetry.REJECTED.labels(self._queue).inc()
+        metrics.REJECTED.labels(self._queue).inc()
         log.error(
             "message.failed",
             queue=self._queue,

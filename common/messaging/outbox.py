@@ -20,7 +20,7 @@ from common.messaging.envelope import (
     encode,
 )
 from common.messaging.publisher import Publisher
-from common.observability import telemetry, trace_stamps
+from common.observability import metrics, trace_stamps
 from common.postgres import leader_election
 from common.postgres.pool import Connection, Pool, Queries, session
 from common.runtime.backoff import Backoff
@@ -104,19 +104,19 @@ class Relay:
                 _stamp(rows, "relay.picked")
                 published = await self._publish_in_waves(rows)
                 await connection.execute(queries.published_events, published)
-                telemetry.RELAYED.labels(self._service).inc(len(published))
+                metrics.RELAYED.labels(self._service).inc(len(published))
                 if len(published) < len(rows):
                     # a full queue refuses what others, the stream too, have taken: each try is a repeat there
                     await asyncio.sleep(refused.next())
                 else:
                     refused.reset()
             if len(rows) < BATCH_SIZE:
-                telemetry.OUTBOX_PENDING.labels(self._service).set(0)
+                metrics.OUTBOX_PENDING.labels(self._service).set(0)
                 if loop.time() - pruned_at > PRUNE_EVERY_S and not await self._prune(connection):
                     pruned_at = loop.time()
                 await self._wait()
             else:
-                telemetry.OUTBOX_PENDING.labels(self._service).set(
+                metrics.OUTBOX_PENDING.labels(self._service).set(
                     await connection.fetchval(queries.count_pending)
                 )
 

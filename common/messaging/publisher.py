@@ -10,7 +10,7 @@ from aiormq.abc import ChannelFrame
 from common.errors import BrokerFull, BrokerUnavailable, Unroutable
 from common.messaging import publish_frames
 from common.messaging.connection import maintain
-from common.observability import telemetry
+from common.observability import metrics
 
 PERSISTENT = 2
 TRANSIENT = 1
@@ -116,7 +116,7 @@ class Publisher:
             async with asyncio.timeout(self._timeout_s), self._window:
                 await self._until_confirmed(message_id, frames_of, f"{exchange}/{routing_key}")
         except TimeoutError:
-            telemetry.PUBLISH_FAILURES.labels(f"{exchange}/{routing_key}", "timeout").inc()
+            metrics.PUBLISH_FAILURES.labels(f"{exchange}/{routing_key}", "timeout").inc()
             raise BrokerUnavailable(f"no confirm within {self._timeout_s} s") from None
 
     async def _until_confirmed(
@@ -133,10 +133,10 @@ class Publisher:
                 await self._send(channel, message_id, frames_of(channel))
                 return
             except aiormq.exceptions.PublishError as error:
-                telemetry.PUBLISH_FAILURES.labels(where, "unroutable").inc()
+                metrics.PUBLISH_FAILURES.labels(where, "unroutable").inc()
                 raise Unroutable(where) from error
             except aiormq.exceptions.DeliveryError as error:
-                telemetry.PUBLISH_FAILURES.labels(where, "refused").inc()
+                metrics.PUBLISH_FAILURES.labels(where, "refused").inc()
                 raise BrokerFull(f"{where} refused the message") from error
             except ConnectionError:
                 await asyncio.sleep(RETRY_PAUSE_S)

@@ -23,7 +23,7 @@ from common.messaging.envelope import (
     decode_event_batch,
 )
 from common.messaging.reply_queue import ReplySender
-from common.observability import telemetry, trace_stamps
+from common.observability import metrics, trace_stamps
 from common.postgres.pool import Connection, Pool, transaction
 from common.web.problems.details import problem
 from common.web.problems.types import COMMAND_SET_ASIDE, IDEMPOTENCY_KEY_REUSED
@@ -172,7 +172,7 @@ class CommandProcessor:
                 or command.command_id in fresh
                 or command.command_id in duplicates
             ):
-                telemetry.DUPLICATES.labels(command.type).inc()
+                metrics.DUPLICATES.labels(command.type).inc()
             elif key is not None and (key in seen.by_key or key in keys_taken):
                 duplicates[command.command_id] = command
             else:

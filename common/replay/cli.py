@@ -10,7 +10,7 @@ from typing import Any
 import asyncpg
 import uvloop
 
-from common.observability.telemetry import configure_logging
+from common.observability.logging import configure_logging
 from common.replay import bounds
 from common.replay.bounds import Bounds, Unreadable
 from common.replay.projection_rebuild import Projection, rebuild

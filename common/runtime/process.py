@@ -14,7 +14,8 @@ import uvloop
 from aiohttp import web
 from prometheus_client import start_http_server
 
-from common.observability import telemetry, trace_stamps
+from common.observability import trace_stamps
+from common.observability.logging import configure_logging
 from common.runtime.settings import Settings
 from common.runtime.tasks import cancel_and_wait
 from common.web.protocol import Runner
@@ -67,7 +68,7 @@ def main(
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 50)
-    telemetry.configure_logging(settings.log_level, service=service, role=role or "all")
+    configure_logging(settings.log_level, service=service, role=role or "all")
     if role in tasks:
         uvloop.run(tasks[role](settings))
         return

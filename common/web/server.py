@@ -15,7 +15,7 @@ from common.kernel.card_numbers import holds_card_number
 from common.kernel.ids import uuid7
 from common.messaging.connection import BrokerLink
 from common.messaging.publisher import Publisher
-from common.observability import telemetry, trace_stamps
+from common.observability import metrics, trace_stamps
 from common.postgres.pool import Pool, is_transient
 from common.web import openapi, read_your_writes
 from common.web.headers import codings
@@ -221,8 +221,8 @@ async def _conventions(request: web.Request, handler: Handler) -> web.StreamResp
     trace_stamps.stamp(trace, "front.answered")
     resource = request.match_info.route.resource
     route = resource.canonical if resource is not None else "(none)"
-    telemetry.HTTP_SECONDS.labels(request.method, route).observe(time.perf_counter() - started)
-    telemetry.HTTP_ANSWERS.labels(request.method, route, response.status).inc()
+    metrics.HTTP_SECONDS.labels(request.method, route).observe(time.perf_counter() - started)
+    metrics.HTTP_ANSWERS.labels(request.method, route, response.status).inc()
     return response
 
 

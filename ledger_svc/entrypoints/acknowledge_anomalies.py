@@ -5,7 +5,7 @@ import asyncio
 import sys
 from collections.abc import Sequence
 
-from common.observability import telemetry
+from common.observability.logging import configure_logging
 from common.postgres.pool import TRANSIENT, open_pool
 from common.runtime.settings import Settings
 from ledger_svc.bootstrap import SCHEMA
@@ -22,7 +22,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("anomaly", type=int, nargs="+", help="anomaly_id, as the list over HTTP has it")
     parser.add_argument("--note", required=True, help="who has looked at it, and what it was")
     chosen = parser.parse_args(arguments)
-    telemetry.configure_logging("error")
+    configure_logging("error")
     try:
         return asyncio.run(_accept(Settings.from_environment(), chosen.anomaly, chosen.note))
     except (*TRANSIENT, ValueError) as error:

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from common.kernel.clock import day_or_instant, utcnow
 from common.kernel.ids import earliest
 from common.messaging.outbox_reconciliation import KEPT, REACH
-from common.observability import telemetry
+from common.observability.logging import configure_logging
 from common.postgres.pool import Pool, open_pool
 from common.runtime.process import background
 from common.runtime.settings import Settings
@@ -46,7 +46,7 @@ def main(arguments: Sequence[str]) -> int:
         "--json", action="store_true", help="print a JSON object a line: each difference, then the summary"
     )
     chosen = parser.parse_args(arguments)
-    telemetry.configure_logging("error")
+    configure_logging("error")
     try:
         return asyncio.run(_reconcile(Settings.from_environment(), chosen))
     except (*AWAY, ValueError) as error:

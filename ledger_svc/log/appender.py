@@ -8,7 +8,7 @@ from prometheus_client import Counter, Gauge
 
 from common.kernel.clock import utcnow
 from common.messaging import topology
-from common.observability import telemetry, trace_stamps
+from common.observability import metrics, trace_stamps
 from common.postgres.pool import Connection
 from ledger_svc.log import (
     anomalies,
@@ -89,7 +89,7 @@ class Appender:
             known = await event_checks.recorded(connection, read, self._last, ids=True)
             checked = event_checks.check(read, known, now)
             await self._write(connection, checked, read[-1])
-        telemetry.DUPLICATES.labels(topology.LEDGER_STREAM).inc(checked.repeats)
+        metrics.DUPLICATES.labels(topology.LEDGER_STREAM).inc(checked.repeats)
         # What is dated ahead, or is not dated at all, says nothing of how far the writer is behind.
         dated = [each.event.id for each in read if event_checks.plausible(each.event.id, now)]
         if self._healer and dated:

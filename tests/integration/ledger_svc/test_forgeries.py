@@ -84,7 +84,7 @@ def asked(servers: Servers, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
     """The command `reconcile`: its exit status and what it printed."""
     monkeypatch.setenv("DATABASE_URL", servers.dsn("ledger_writer"))
     monkeypatch.setenv("AMQP_URL", servers.amqp_url)
-    monkeypatch.setattr("common.observability.telemetry.configure_logging", lambda _level: None)
+    monkeypatch.setattr("ledger_svc.entrypoints.reconcile.configure_logging", lambda _level: None)
 
     async def ask(*arguments: str) -> tuple[int, str]:
         capsys.readouterr()

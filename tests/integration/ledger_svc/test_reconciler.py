@@ -296,7 +296,8 @@ async def test_an_operator_asks(
     """`reconcile` finds what nothing has noticed, and has it healed; `accept` ends what cannot be."""
     monkeypatch.setenv("DATABASE_URL", servers.dsn("ledger_writer"))
     monkeypatch.setenv("AMQP_URL", servers.amqp_url)
-    monkeypatch.setattr("common.observability.telemetry.configure_logging", lambda _level: None)
+    monkeypatch.setattr("ledger_svc.entrypoints.reconcile.configure_logging", lambda _level: None)
+    monkeypatch.setattr("ledger_svc.entrypoints.acknowledge_anomalies.configure_logging", lambda _level: None)
     raws = [told_before(raw, timedelta(days=3)) for raw in a_life().raws]
     async with workers(servers, told), writing(servers, pool):
         await told.tell(raws, lost=raws[-2:])
