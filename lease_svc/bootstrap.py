@@ -8,8 +8,8 @@ from pathlib import Path
 from common.messaging import topology
 from common.messaging.command_inbox import outcomes_of
 from common.messaging.consumer import BatchConsumer
-from common.messaging.outbox import Relay
 from common.messaging.outbox_reconciliation import WithReconciliation
+from common.messaging.outbox_relay import Relay
 from common.messaging.publisher import Publisher
 from common.messaging.reply_queue import ReplyInbox, ReplySender
 from common.messaging.worker import EVENT_PACE_S, CommandProcessor, EventProcessor

@@ -15,7 +15,7 @@ from common.kernel.clock import rfc3339, utcnow
 from common.kernel.ids import uuid7
 from common.messaging import command_inbox, outbox, topology
 from common.messaging.envelope import Event
-from common.messaging.outbox import Relay
+from common.messaging.outbox_relay import Relay
 from common.messaging.publisher import Publisher
 from common.postgres.pool import Pool
 from tests.support.servers.broker_client import channel, running, take, until
@@ -190,7 +190,7 @@ async def test_stopped_as_its_connection_is_lost(
     servers: Servers, its: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A relay that is cancelled before it has noticed the loss takes it for no outage: it ends, at once."""
-    monkeypatch.setattr("common.messaging.outbox.POLL_EVERY_S", 60)
+    monkeypatch.setattr("common.messaging.outbox_relay.POLL_EVERY_S", 60)
     async with pools(servers, "lease") as [pool]:
         task = asyncio.create_task(relay(pool, Broker()).run())
         await until(lambda: _has_leader(its))
@@ -207,7 +207,7 @@ async def test_woken_at_once(
     servers: Servers, its: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """`wake` makes the relay look now; without it the poll finds what others have committed."""
-    monkeypatch.setattr("common.messaging.outbox.POLL_EVERY_S", 0.5)
+    monkeypatch.setattr("common.messaging.outbox_relay.POLL_EVERY_S", 0.5)
     broker = Broker()
     async with pools(servers, "lease") as [pool]:
         leading = relay(pool, broker)

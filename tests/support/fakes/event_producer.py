@@ -9,8 +9,8 @@ import asyncpg
 from common.messaging import outbox, topology
 from common.messaging.consumer import BatchConsumer
 from common.messaging.envelope import Command, Event, Outcome, decode_event, encode
-from common.messaging.outbox import Relay
 from common.messaging.outbox_reconciliation import WithReconciliation
+from common.messaging.outbox_relay import Relay
 from common.messaging.publisher import Publisher
 from common.messaging.reply_queue import ReplySender
 from common.messaging.worker import CommandProcessor
