@@ -18,3 +18,11 @@ class Unroutable(Exception):
 
 class Retry(Exception):
     """Something the batch stands on is away for the moment: the same batch is to be tried again later."""
+
+
+class UnprocessableMessage(ValueError):
+    """The message can never be processed: not decodable, or of a type that nobody here knows."""
+
+
+class SequenceGap(Exception):
+    """An event came before its predecessor: something was lost, and nothing is skipped silently."""

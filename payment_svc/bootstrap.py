@@ -8,12 +8,13 @@ from pathlib import Path
 
 from common.messaging import topology
 from common.messaging.command_inbox import outcomes_of
+from common.messaging.command_processor import CommandProcessor
 from common.messaging.consumer import BatchConsumer
+from common.messaging.event_processor import EVENT_PACE_S, EventProcessor
 from common.messaging.outbox_reconciliation import WithReconciliation
 from common.messaging.outbox_relay import Relay
 from common.messaging.publisher import Publisher
 from common.messaging.reply_queue import ReplyInbox, ReplySender
-from common.messaging.worker import EVENT_PACE_S, CommandProcessor, EventProcessor
 from common.postgres.pool import Pool, open_pool
 from common.runtime.process import background, drained, serve
 from common.runtime.settings import Settings

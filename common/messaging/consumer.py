@@ -1,9 +1,9 @@
 """Consuming in batches: the callback only queues; the batch is processed, then acked with `multiple`."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import aiormq
 import aiormq.abc
@@ -15,6 +15,8 @@ from common.messaging.connection import maintain
 from common.observability import metrics, trace_stamps
 from common.runtime.backoff import Backoff
 from common.runtime.pacing import Pacer
+
+T = TypeVar("T")
 
 log = structlog.get_logger()
 
@@ -200,3 +202,17 @@ class BatchConsumer:
         if given_up and self._set_aside is not None:
             given_up = await self._set_aside(delivery)
         await delivery.reject(requeue=not given_up)
+
+
+async def one_by_one(process: Callable[[Sequence[T]], Awaitable[None]], parts: Sequence[T]) -> None:
+    """All parts of a message that can be processed; then raises what the first other one raised."""
+    failures: list[Exception] = []
+    for part in parts:
+        try:
+            await process([part])
+        except Retry:
+            raise
+        except Exception as error:
+            failures.append(error)
+    if failures:
+        raise failures[0]

@@ -10,16 +10,18 @@ and nothing else.
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
-from typing import Annotated, Any
+from typing import Annotated, Any, Protocol
 
 import msgspec
 from msgspec import Meta
 
+from common.errors import UnprocessableMessage
 from common.kernel.clock import utcnow
 from common.messaging import outbox
+from common.messaging.command_processor import CommandHandler
 from common.messaging.envelope import Command, Event, Outcome, encode
+from common.messaging.event_processor import EventHandler
 from common.messaging.outbox_differences import What
-from common.messaging.worker import Unit, UnprocessableMessage
 from common.postgres.pool import Connection
 
 TYPE = "ReconcileEvents"
@@ -119,6 +121,10 @@ def digest(leaf_hashes: Iterable[bytes]) -> str:
     for leaf_hash in leaf_hashes:
         total ^= int.from_bytes(leaf_hash)
     return f"{total:064x}"
+
+
+class Unit(CommandHandler, EventHandler, Protocol):
+    """A service's unit of work."""
 
 
 class WithReconciliation:

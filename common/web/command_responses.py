@@ -3,8 +3,8 @@
 import msgspec
 from aiohttp import web
 
+from common.messaging.command_processor import key_reused
 from common.messaging.envelope import Outcome
-from common.messaging.worker import key_reused
 from common.web import read_your_writes
 from common.web.command_status import status_url
 from common.web.problems.details import CONTENT_TYPE as PROBLEM_CONTENT_TYPE

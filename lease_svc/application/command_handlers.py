@@ -7,10 +7,10 @@ from typing import Any
 import msgspec
 import structlog
 
+from common.errors import SequenceGap, UnprocessableMessage
 from common.kernel.clock import utcnow
 from common.messaging.envelope import Command, Event, Outcome
 from common.messaging.tolerant_reader import UnknownEventType
-from common.messaging.worker import SequenceGap, UnprocessableMessage
 from common.postgres.pool import Connection
 from lease_svc.application import rejections, representations
 from lease_svc.application.event_handlers import apply

@@ -9,11 +9,11 @@ from datetime import timedelta
 
 import msgspec
 
+from common.errors import SequenceGap, UnprocessableMessage
 from common.kernel.clock import utcnow
 from common.messaging import command_inbox
 from common.messaging.envelope import Command, Event, Outcome
 from common.messaging.tolerant_reader import UnknownEventType
-from common.messaging.worker import SequenceGap, UnprocessableMessage
 from common.postgres.pool import Connection
 from payment_svc.adapters.postgres import account_repository, collection_run_repository, quote_repository
 from payment_svc.application import collection_run_commands, gateway_notices, refund_commands

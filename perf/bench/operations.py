@@ -10,9 +10,9 @@ import msgspec
 
 from common.kernel.clock import utcnow
 from common.kernel.ids import uuid7
+from common.messaging.command_processor import CommandProcessor
 from common.messaging.consumer import Delivery
 from common.messaging.envelope import COMMAND_CONTENT_TYPE, Command, Event, Outcome, encode
-from common.messaging.worker import CommandProcessor
 from lease_svc.adapters.postgres.lease_reader import LeaseReader
 from lease_svc.adapters.postgres.lease_repository import PostgresLeaseRepository
 from lease_svc.application.command_handlers import LeaseUnit, create_lease

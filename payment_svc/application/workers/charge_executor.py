@@ -8,9 +8,9 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 
 from common.kernel.clock import utcnow
+from common.messaging.command_processor import Pending
 from common.messaging.consumer import Delivery
 from common.messaging.reply_queue import ReplySender
-from common.messaging.worker import Pending
 from common.observability import trace_stamps
 from common.postgres.pool import Pool, transaction
 from common.runtime.pacing import Pacer

@@ -15,8 +15,8 @@ import structlog
 from common.errors import Retry
 from common.kernel.clock import utcnow
 from common.messaging import command_inbox, outbox
+from common.messaging.command_processor import Pending, Resume
 from common.messaging.reply_queue import ReplySender
-from common.messaging.worker import Pending, Resume
 from common.postgres.pool import Connection, Pool, is_transient, transaction
 from common.runtime.tasks import cancel_and_wait
 from payment_svc.adapters.postgres import account_repository, collection_run_repository

@@ -11,9 +11,9 @@ import msgspec
 import structlog
 
 from common.messaging import command_inbox
+from common.messaging.command_processor import Pending
 from common.messaging.envelope import Outcome, encode
 from common.messaging.reply_queue import ReplySender
-from common.messaging.worker import Pending
 from common.postgres.pool import Pool, transaction
 from common.runtime.tasks import cancel_and_wait
 from common.web.command_status import status_url

@@ -7,10 +7,10 @@ import asyncpg
 import msgspec
 import pytest
 
-from common.errors import Retry
+from common.errors import Retry, UnprocessableMessage
 from common.kernel.ids import uuid7
 from common.messaging.envelope import EVENT_BATCH_CONTENT_TYPE, EVENT_CONTENT_TYPE, Event, encode
-from common.messaging.worker import EventProcessor, UnprocessableMessage
+from common.messaging.event_processor import EventProcessor
 from lease_svc.adapters.postgres.lease_repository import PostgresLeaseRepository
 from lease_svc.application.command_handlers import LeaseUnit
 from payment_svc.application.command_handlers import PaymentUnit

@@ -9,10 +9,11 @@ import asyncpg
 import msgspec
 import pytest
 
-from common.errors import Retry
+from common.errors import Retry, UnprocessableMessage
 from common.kernel.clock import utcnow
 from common.kernel.ids import uuid7
 from common.messaging import command_inbox
+from common.messaging.command_processor import CommandProcessor, Pending
 from common.messaging.consumer import Delivery
 from common.messaging.envelope import (
     COMMAND_BATCH_CONTENT_TYPE,
@@ -22,7 +23,6 @@ from common.messaging.envelope import (
     Outcome,
     encode,
 )
-from common.messaging.worker import CommandProcessor, Pending, UnprocessableMessage
 from common.postgres.pool import Pool
 from tests.support.servers.database import empty, owner, pools
 from tests.support.servers.servers import Servers

@@ -13,8 +13,8 @@ import pytest
 from common.kernel.clock import utcnow
 from common.kernel.ids import payment_id, uuid7
 from common.messaging import outbox
+from common.messaging.command_processor import CommandProcessor
 from common.messaging.envelope import COMMAND_CONTENT_TYPE, Command, encode
-from common.messaging.worker import CommandProcessor
 from common.postgres.pool import Pool, transaction
 from common.runtime.tasks import cancel_and_wait
 from payment_svc.adapters.postgres import account_repository

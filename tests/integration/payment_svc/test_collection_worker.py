@@ -17,9 +17,9 @@ import pytest
 from common.kernel.clock import utcnow
 from common.kernel.ids import payment_id, uuid7
 from common.messaging import command_inbox
+from common.messaging.command_processor import Pending
 from common.messaging.envelope import Command, Outcome, decode_event, encode
 from common.messaging.reply_queue import ReplySender
-from common.messaging.worker import Pending
 from common.postgres.pool import Pool, transaction
 from common.web import read_your_writes
 from payment_svc.adapters.postgres import account_repository, collection_run_repository

@@ -11,8 +11,8 @@ import pytest
 
 from common.kernel.clock import utcnow
 from common.kernel.ids import payment_id, uuid7
+from common.messaging.command_processor import CommandProcessor
 from common.messaging.envelope import COMMAND_CONTENT_TYPE, Command, Outcome, encode
-from common.messaging.worker import CommandProcessor
 from common.postgres.pool import Pool, transaction
 from payment_svc.adapters.postgres import account_repository
 from payment_svc.application.command_handlers import PaymentUnit

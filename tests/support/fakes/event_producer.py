@@ -7,13 +7,13 @@ from typing import Any
 import asyncpg
 
 from common.messaging import outbox, topology
+from common.messaging.command_processor import CommandProcessor
 from common.messaging.consumer import BatchConsumer
 from common.messaging.envelope import Command, Event, Outcome, decode_event, encode
 from common.messaging.outbox_reconciliation import WithReconciliation
 from common.messaging.outbox_relay import Relay
 from common.messaging.publisher import Publisher
 from common.messaging.reply_queue import ReplySender
-from common.messaging.worker import CommandProcessor
 from common.postgres.pool import Pool
 from tests.support.servers.broker_client import channel, running
 from tests.support.servers.database import empty, owner, pools

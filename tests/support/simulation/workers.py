@@ -10,9 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
+from common.messaging.command_processor import CommandProcessor
 from common.messaging.consumer import Delivery
 from common.messaging.envelope import Command, encode
-from common.messaging.worker import CommandProcessor, EventProcessor, Unit
+from common.messaging.event_processor import EventProcessor
+from common.messaging.outbox_reconciliation import Unit
 from common.postgres.pool import Pool
 from common.runtime.tasks import cancel_and_wait
 from lease_svc.adapters.postgres.lease_repository import PostgresLeaseRepository

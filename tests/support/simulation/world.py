@@ -13,12 +13,11 @@ from typing import Any, cast
 import asyncpg
 import msgspec
 
-from common.errors import Retry
+from common.errors import Retry, SequenceGap
 from common.kernel.clock import utcnow
 from common.kernel.ids import uuid7
 from common.messaging import outbox
 from common.messaging.envelope import Command, Outcome, encode
-from common.messaging.worker import SequenceGap
 from common.postgres.pool import Pool
 from ledger_svc.contracts import envelope as ledger_events
 from ledger_svc.log.appender import Appender

@@ -8,8 +8,8 @@ import msgspec
 
 from common.kernel.clock import utcnow
 from common.kernel.ids import uuid7
+from common.messaging.command_processor import Pending
 from common.messaging.envelope import Command, encode
-from common.messaging.worker import Pending
 from payment_svc.application.workers.dry_run import DryRuns
 from payment_svc.contracts.commands import RunCollections
 

@@ -1,26 +1,23 @@
-"""The runtime around a service's handlers: a micro-batch of commands, or of events, in one transaction."""
+"""Carrying out commands: a micro-batch in one transaction, each command once, and the replies."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 import asyncpg
 import msgspec
 import structlog
 
-from common.errors import Retry
+from common.errors import Retry, UnprocessableMessage
 from common.messaging import command_inbox, outbox
-from common.messaging.consumer import Delivery
+from common.messaging.consumer import Delivery, one_by_one
 from common.messaging.envelope import (
     COMMAND_BATCH_CONTENT_TYPE,
-    EVENT_BATCH_CONTENT_TYPE,
     Command,
     Event,
     Outcome,
     decode_command,
     decode_command_batch,
-    decode_event,
-    decode_event_batch,
 )
 from common.messaging.reply_queue import ReplySender
 from common.observability import metrics, trace_stamps
@@ -30,33 +27,14 @@ from common.web.problems.types import COMMAND_SET_ASIDE, IDEMPOTENCY_KEY_REUSED
 
 log = structlog.get_logger()
 
-T = TypeVar("T")
 
-# Under load, events are projected in bites: nobody waits for them with a request in hand.
-EVENT_PACE_S = 0.05
-
-
-class UnprocessableMessage(ValueError):
-    """The message can never be processed: not decodable, or of a type that nobody here knows."""
-
-
-class SequenceGap(Exception):
-    """An event came before its predecessor: something was lost, and nothing is skipped silently."""
-
-
-class Unit(Protocol):
-    """What a service gives the runtime: its unit of work."""
+class CommandHandler(Protocol):
+    """What carries out a service's commands: its unit of work."""
 
     async def carry_out(
         self, connection: Connection, commands: Sequence[Command]
     ) -> tuple[list[Outcome], list[Event]]:
         """Load, decide and save for a batch of commands never seen before; one outcome for each, in order."""
-
-    async def project(self, connection: Connection, events: Sequence[Event]) -> list[Event]:
-        """Apply another service's events, in order; returns the events that follow from them.
-
-        Repeats are recognised by `sequence` and change nothing.
-        """
 
 
 @dataclass(frozen=True)
@@ -81,7 +59,7 @@ class CommandProcessor:
     def __init__(
         self,
         pool: Pool,
-        unit: Unit,
+        unit: CommandHandler,
         replies: ReplySender,
         committed: Callable[[], None],
         resume: Resume | None = None,
@@ -105,7 +83,7 @@ class CommandProcessor:
         except Exception:
             if len(batch) > 1 or len(received) == 1:
                 raise
-            await _one_by_one(self._process, received)
+            await one_by_one(self._process, received)
 
     async def _process(self, received: Sequence[tuple[Delivery, Command]]) -> None:
         commands = [command for _, command in received]
@@ -237,54 +215,6 @@ def _given_up(command: Command) -> Outcome:
             instance=f"/api/v1/commands/{command.command_id}",
         ),
     )
-
-
-async def _one_by_one(process: Callable[[Sequence[T]], Awaitable[None]], parts: Sequence[T]) -> None:
-    """All parts of a message that can be processed; then raises what the first other one raised."""
-    failures: list[Exception] = []
-    for part in parts:
-        try:
-            await process([part])
-        except Retry:
-            raise
-        except Exception as error:
-            failures.append(error)
-    if failures:
-        raise failures[0]
-
-
-class EventProcessor:
-    """Projects batches of another service's events in one transaction each."""
-
-    def __init__(self, pool: Pool, unit: Unit, committed: Callable[[], None]) -> None:
-        self._pool = pool
-        self._unit = unit
-        self._committed = committed
-
-    async def __call__(self, batch: list[Delivery]) -> None:
-        try:
-            events = [event for delivery in batch for event in _events(delivery)]
-        except msgspec.DecodeError as error:
-            raise UnprocessableMessage(str(error)) from error
-        try:
-            await self._project(events)
-        except Retry:
-            raise
-        except Exception:
-            if len(batch) > 1 or len(events) == 1:
-                raise
-            await _one_by_one(self._project, events)
-
-    async def _project(self, events: Sequence[Event]) -> None:
-        async with transaction(self._pool) as connection:
-            await outbox.append(connection, await self._unit.project(connection, events))
-        self._committed()
-
-
-def _events(delivery: Delivery) -> list[Event]:
-    if delivery.content_type == EVENT_BATCH_CONTENT_TYPE:
-        return decode_event_batch(delivery.body)
-    return [decode_event(delivery.body)]
 
 
 def _commands(delivery: Delivery) -> list[Command]:
