@@ -15,10 +15,11 @@ from common.messaging.outbox_relay import Relay
 from common.messaging.publisher import Publisher
 from common.messaging.reply_queue import ReplyInbox, ReplySender
 from common.postgres.pool import Pool, open_pool
-from common.runtime.process import background, drained, serve
+from common.runtime.process import background, drained
 from common.runtime.settings import Settings
 from common.web.command_endpoint import CommandEndpoint
 from common.web.command_status import status_route
+from common.web.protocol import serve
 from common.web.routes import Route
 from common.web.server import build_app, checks
 from lease_svc.adapters.postgres.lease_reader import LeaseReader

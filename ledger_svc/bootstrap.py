@@ -8,8 +8,9 @@ from pathlib import Path
 
 from common.messaging.connection import BrokerLink
 from common.postgres.pool import Pool, open_pool
-from common.runtime.process import background, serve
+from common.runtime.process import background
 from common.runtime.settings import Settings
+from common.web.protocol import serve
 from common.web.routes import Route
 from common.web.server import build_app, checks
 from ledger_svc.completeness.producer_client import Producers

@@ -16,9 +16,10 @@ from common.messaging.outbox_relay import Relay
 from common.messaging.publisher import Publisher
 from common.messaging.reply_queue import ReplyInbox, ReplySender
 from common.postgres.pool import Pool, open_pool
-from common.runtime.process import background, drained, serve
+from common.runtime.process import background, drained
 from common.runtime.settings import Settings
 from common.web.command_endpoint import CommandEndpoint
+from common.web.protocol import serve
 from common.web.routes import Route
 from common.web.server import build_app, checks
 from payment_svc.adapters.gateways.factory import gateway_of

@@ -11,14 +11,12 @@ from typing import Any, Protocol
 
 import structlog
 import uvloop
-from aiohttp import web
 from prometheus_client import start_http_server
 
 from common.observability import trace_stamps
 from common.observability.logging import configure_logging
 from common.runtime.settings import Settings
 from common.runtime.tasks import cancel_and_wait
-from common.web.protocol import Runner
 
 log = structlog.get_logger()
 
@@ -129,18 +127,3 @@ def _fail_loudly(task: asyncio.Future[None]) -> None:
     if not task.cancelled() and task.exception() is not None:
         log.critical("task.failed", exc_info=task.exception())
         signal.raise_signal(signal.SIGTERM)
-
-
-@asynccontextmanager
-async def serve(app: web.Application, settings: Settings, default_port: int) -> AsyncIterator[None]:
-    """Serve the application; afterwards finish what was begun, for some seconds."""
-    # aiohttp waits that long twice: for handlers to end, and for them to end once they are cancelled
-    runner = Runner(app, access_log=None, keepalive_timeout=75, shutdown_timeout=DRAIN_S / 2)
-    await runner.setup()
-    try:
-        port = settings.port or default_port
-        await web.TCPSite(runner, settings.host, port, backlog=1024).start()
-        log.info("http.listening", host=settings.host, port=port)
-        yield
-    finally:
-        await runner.cleanup()

@@ -7,6 +7,8 @@ What is private of aiohttp and used here: `_version` of a request, `_current_req
 connection, `_make_server` of a runner. tests/unit/common/web/test_refusals.py fails where they change.
 """
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any, cast
 
 import structlog
@@ -15,6 +17,8 @@ from aiohttp.http import HttpProcessingError, HttpVersion11, RawRequestMessage
 from aiohttp.http_exceptions import LineTooLong
 
 from common.kernel.ids import uuid7
+from common.runtime.process import DRAIN_S
+from common.runtime.settings import Settings
 from common.web.graceful_shutdown import DrainingRunner
 from common.web.problems.details import ProblemError, as_problem
 from common.web.problems.types import (
@@ -121,3 +125,18 @@ class Runner(DrainingRunner):
         server.__class__ = _Server
         cast(_Server, server).connection = self.connection
         return server
+
+
+@asynccontextmanager
+async def serve(app: web.Application, settings: Settings, default_port: int) -> AsyncIterator[None]:
+    """Serve the application; afterwards finish what was begun, for some seconds."""
+    # aiohttp waits that long twice: for handlers to end, and for them to end once they are cancelled
+    runner = Runner(app, access_log=None, keepalive_timeout=75, shutdown_timeout=DRAIN_S / 2)
+    await runner.setup()
+    try:
+        port = settings.port or default_port
+        await web.TCPSite(runner, settings.host, port, backlog=1024).start()
+        log.info("http.listening", host=settings.host, port=port)
+        yield
+    finally:
+        await runner.cleanup()
