@@ -27,7 +27,7 @@ class _Message:
     size: int = 0
 
 
-class CommandSender:
+class CommandPublisher:
     """Publishes commands to the queue of one service, with confirms."""
 
     def __init__(self, queue: str, publisher: Publisher, *, per_message: int) -> None:

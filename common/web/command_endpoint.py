@@ -15,7 +15,7 @@ from common.kernel.card_numbers import holds_card_number
 from common.kernel.clock import utcnow
 from common.kernel.ids import canonical_uuid, uuid7
 from common.messaging import command_inbox
-from common.messaging.command_publisher import CommandSender
+from common.messaging.command_publisher import CommandPublisher
 from common.messaging.envelope import Command, Outcome, encode
 from common.messaging.publisher import Publisher
 from common.messaging.reply_queue import ReplyInbox
@@ -59,7 +59,7 @@ class CommandEndpoint:
         self, queue: str, publisher: Publisher, replies: ReplyInbox, pool: Pool, *, per_message: int = 1
     ) -> None:
         """`per_message`: how many commands may share a message; 1 where they have a second step."""
-        self._sender = CommandSender(queue, publisher, per_message=per_message)
+        self._sender = CommandPublisher(queue, publisher, per_message=per_message)
         self._replies = replies
         self._pool = pool
         # By idempotency key: in flight here; and answered with 202 a moment ago, perhaps not recorded yet.

@@ -9,7 +9,7 @@ import pytest
 from common.errors import BrokerFull
 from common.kernel.clock import utcnow
 from common.kernel.ids import uuid7
-from common.messaging.command_publisher import CommandSender
+from common.messaging.command_publisher import CommandPublisher
 from common.messaging.envelope import (
     COMMAND_BATCH_CONTENT_TYPE,
     COMMAND_CONTENT_TYPE,
@@ -37,8 +37,8 @@ def command(data: bytes = b"{}") -> Command:
     return Command(command_id=uuid7(), type="Test", submitted_at=utcnow(), data=msgspec.Raw(data))
 
 
-def sender(publisher: Publisher, per_message: int = 20) -> CommandSender:
-    return CommandSender("queue", cast(Any, publisher), per_message=per_message)
+def sender(publisher: Publisher, per_message: int = 20) -> CommandPublisher:
+    return CommandPublisher("queue", cast(Any, publisher), per_message=per_message)
 
 
 async def test_alone() -> None:
