@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Collection, Coroutine
 from typing import Any
 
-SAID_AGAIN_AFTER_S = 0.5
+CANCEL_AGAIN_AFTER_S = 0.5
 
 
 async def run_until_first_failure(*coroutines: Coroutine[Any, Any, None]) -> None:
@@ -31,4 +31,4 @@ async def cancel_and_wait(tasks: Collection[asyncio.Future[Any]]) -> None:
     while pending:
         for task in pending:
             task.cancel()
-        _, pending = await asyncio.wait(pending, timeout=SAID_AGAIN_AFTER_S)
+        _, pending = await asyncio.wait(pending, timeout=CANCEL_AGAIN_AFTER_S)

@@ -9,7 +9,7 @@ from common.runtime.tasks import cancel_and_wait, run_until_first_failure
 
 async def test_one_that_takes_a_cancellation_for_an_outage(monkeypatch: pytest.MonkeyPatch) -> None:
     """It answers the first one with an error, sits that out, and ends with the second."""
-    monkeypatch.setattr("common.runtime.tasks.SAID_AGAIN_AFTER_S", 0.01)
+    monkeypatch.setattr("common.runtime.tasks.CANCEL_AGAIN_AFTER_S", 0.01)
     heard = 0
 
     async def misunderstands() -> None:
