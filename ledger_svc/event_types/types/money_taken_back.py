@@ -13,7 +13,7 @@ from ledger_svc.event_types.basics.accounts import (
     debit,
 )
 from ledger_svc.event_types.basics.fields import Allocation, Attempt, AutopayStop
-from ledger_svc.event_types.basics.lease import LeaseState, attempted, progress
+from ledger_svc.event_types.basics.lease import LeaseState, attempted, progress, reopened
 from ledger_svc.event_types.basics.words import Text, Words, instalments, plain
 from ledger_svc.event_types.definition import Counts, EventType
 
@@ -57,10 +57,9 @@ class MoneyTakenBack(Attempt, frozen=True, kw_only=True):
 def _state(state: LeaseState, data: MoneyTakenBack) -> LeaseState:
     landed = attempted(state, data.number, in_flight=False)
     changed = {
+        # With a payoff of nothing others are open again too: attempts on them may be in flight.
         each.number: replace(
-            progress(landed, each.number),
-            status=each.status,
-            open_status=each.status,
+            reopened(progress(landed, each.number), each.status),
             amount_paid=each.amount_paid,
             amount=each.amount,
         )

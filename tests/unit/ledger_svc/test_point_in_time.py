@@ -326,6 +326,27 @@ def test_money_given_back_is_owed_again() -> None:
     assert (after.payments[1].amount, after.payments[1].amount_paid) == (60_000, 59_500)
 
 
+def test_what_is_open_again_beside_it_may_be_in_flight() -> None:
+    """Money of one instalment goes back and opens another again, which is being refunded: processing."""
+    life = Life(term=2)
+    life.create()
+    first, second = life.start(1), life.start(2)
+    for attempt in (first, second):
+        life.succeed(attempt)
+    refund = life.start(2, 100) | {"kind": "refund"}
+    rows = [
+        {"number": number, "status": "scheduled", "amount": 60_000, "amount_paid": paid}
+        for number, paid in ((1, 59_300), (2, 59_900))
+    ]
+    data = first | {"attempt_id": "c", "kind": "chargeback", "amount": 700, "notice_id": "n"}
+    data |= {"reason": "fraud", "instalments": rows, "interest_owed_again": 0}
+    data |= {"allocation": allocation((0, 0, 0, 700))}
+    life.emit(PAYMENTS, "payment.charged_back", data)
+    assert statuses(life) == [("scheduled", 59_300), ("processing", 59_900)]
+    life.decline(refund)
+    assert statuses(life)[1] == ("scheduled", 59_900)
+
+
 def test_a_refund_that_is_not_made_leaves_a_paid_instalment_paid() -> None:
     """While it is in flight the instalment is processing; declined, it is paid as before."""
     life = Life(term=1)
