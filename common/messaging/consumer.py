@@ -55,6 +55,12 @@ class Delivery:
 Process = Callable[[list[Delivery]], Awaitable[None]]
 
 
+def offset_of(message: aiormq.abc.DeliveredMessage) -> int:
+    """The message's offset in its stream; -1 where the broker gave none."""
+    offset = (message.header.properties.headers or {}).get("x-stream-offset")
+    return offset if isinstance(offset, int) else -1
+
+
 class BatchConsumer:
     """Feeds what waits in one queue to `process`, until `batch_size` messages or `batch_bytes` are together.
 

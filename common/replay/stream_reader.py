@@ -17,7 +17,7 @@ import aiormq.abc
 from aio_pika.abc import AbstractConnection
 
 from common.messaging import topology
-from common.messaging.stream_offsets import offset_of
+from common.messaging.consumer import offset_of
 from common.replay.bounds import Unreadable
 
 Message = aiormq.abc.DeliveredMessage

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 import aiormq.abc
 
 from common.kernel.ids import canonical_uuid
+from common.messaging.consumer import offset_of
 from common.messaging.envelope import split_events
-from common.messaging.stream_offsets import offset_of
 from ledger_svc.contracts import envelope
 from ledger_svc.contracts.envelope import NOT_AN_EVENT, Event, MalformedEvent
 from ledger_svc.event_types import registry

@@ -11,7 +11,7 @@ import aiormq
 import aiormq.abc
 
 from common.messaging import topology
-from common.messaging.stream_offsets import offset_of
+from common.messaging.consumer import offset_of
 from common.observability import trace_stamps
 from common.runtime.pacing import Pacer
 from ledger_svc.log.message_decoder import read

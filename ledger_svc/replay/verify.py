@@ -5,7 +5,7 @@ from datetime import datetime
 import msgspec
 
 from common.kernel.clock import rfc3339
-from common.messaging.stream_offsets import offset_of
+from common.messaging.consumer import offset_of
 from common.postgres.pool import Connection
 from common.replay import stream_reader
 from common.replay.bounds import Bounds, Unreadable

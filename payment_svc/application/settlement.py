@@ -6,15 +6,13 @@ from typing import Literal
 import msgspec
 
 from common.kernel.clock import rfc3339
-from common.messaging.envelope import Event, Outcome, encode
-from common.web.command_status import status_url
-from common.web.problems.details import problem
-from common.web.problems.types import GATEWAY_NOT_REACHED, PAYMENT_DECLINED, REFUND_DECLINED, ProblemType
+from common.messaging.envelope import Event, Outcome
+from common.web.problems.types import GATEWAY_NOT_REACHED, PAYMENT_DECLINED, REFUND_DECLINED
 from payment_svc.application import autopay_commands, collection_run
+from payment_svc.application.attempt_outcomes import outcome, rejection
 from payment_svc.application.gateway import Charged, ChargeResult, Declined, NoAnswer, NotReached
 from payment_svc.application.refund_commands import common_fields, taken_back
-from payment_svc.application.representations import attempt_url, attempt_view
-from payment_svc.application.unit_of_work import Batch, MessageContext, token
+from payment_svc.application.unit_of_work import Batch, MessageContext
 from payment_svc.contracts.events import (
     PaymentDeclined,
     PaymentFailed,
@@ -99,52 +97,67 @@ def _succeeded(
     if attempt.kind == "refund":
         _land(batch, account, payment, attempt)
         taken_back(batch, attempt, context)
-    elif payment is not None:
-        allocation = domain.collect(payment, attempt.amount)
-        collection_rules.not_done(account, payment, attempt)
-        batch.touch(account, [payment])
-        succeeded = PaymentSucceeded(
-            **common_fields(attempt),
-            gateway_reference=result.reference,
-            allocation=allocation,
-            amount_paid=payment.paid.total,
-            amount_due=payment.amount_due,
-            payment_status=payment.shown_status,
-        )
-        told = batch.tell(account, "payment.succeeded", succeeded, context)
-        _cure(batch, account, attempt, told)
     else:
-        assert attempt.payoff is not None
-        payments = batch.payments_of(attempt.lease_id)
-        domain.settle_payoff(account, payments, attempt)
-        payoff = lease_closing.settles_nothing(attempt.payoff) if account.closed else attempt.payoff
-        batch.touch(account, payments)
-        by_number = {payment.number: payment.payment_id for payment in payments}
-        paid_off = PayoffSucceeded(
-            **common_fields(attempt),
-            gateway_reference=attempt.gateway_reference,
-            as_of=payoff.as_of,
-            breakdown=payoff.breakdown,
-            allocation=payoff.allocation,
-            interest_saved=payoff.interest_saved,
-            refund_due=attempt.refund_due,
-            waived=Waived(late_fees=payoff.late_fees_waived),
-            formula=payoff.formula,
-            quote_id=payoff.quote_id,
-            instalments=[
-                SettledInstalment(
-                    number=each.number,
-                    payment_id=by_number[each.number],
-                    status=each.status,
-                    amount_paid=each.amount_paid,
-                    late_fees_waived=each.late_fees_waived,
-                )
-                for each in payoff.instalments
-            ],
-        )
-        told = batch.tell(account, "payoff.succeeded", paid_off, context)
+        if payment is not None:
+            told = _collected(batch, account, payment, attempt, result, context)
+        else:
+            told = _paid_off(batch, account, attempt, context)
         _cure(batch, account, attempt, told)
-    return _outcome(account, payment, attempt, 201)
+    return outcome(account, payment, attempt, 201)
+
+
+def _collected(
+    batch: Batch,
+    account: Account,
+    payment: Payment,
+    attempt: Attempt,
+    result: Charged,
+    context: MessageContext,
+) -> Event:
+    allocation = domain.collect(payment, attempt.amount)
+    collection_rules.not_done(account, payment, attempt)
+    batch.touch(account, [payment])
+    succeeded = PaymentSucceeded(
+        **common_fields(attempt),
+        gateway_reference=result.reference,
+        allocation=allocation,
+        amount_paid=payment.paid.total,
+        amount_due=payment.amount_due,
+        payment_status=payment.shown_status,
+    )
+    return batch.tell(account, "payment.succeeded", succeeded, context)
+
+
+def _paid_off(batch: Batch, account: Account, attempt: Attempt, context: MessageContext) -> Event:
+    assert attempt.payoff is not None
+    payments = batch.payments_of(attempt.lease_id)
+    domain.settle_payoff(account, payments, attempt)
+    payoff = lease_closing.settles_nothing(attempt.payoff) if account.closed else attempt.payoff
+    batch.touch(account, payments)
+    by_number = {payment.number: payment.payment_id for payment in payments}
+    paid_off = PayoffSucceeded(
+        **common_fields(attempt),
+        gateway_reference=attempt.gateway_reference,
+        as_of=payoff.as_of,
+        breakdown=payoff.breakdown,
+        allocation=payoff.allocation,
+        interest_saved=payoff.interest_saved,
+        refund_due=attempt.refund_due,
+        waived=Waived(late_fees=payoff.late_fees_waived),
+        formula=payoff.formula,
+        quote_id=payoff.quote_id,
+        instalments=[
+            SettledInstalment(
+                number=each.number,
+                payment_id=by_number[each.number],
+                status=each.status,
+                amount_paid=each.amount_paid,
+                late_fees_waived=each.late_fees_waived,
+            )
+            for each in payoff.instalments
+        ],
+    )
+    return batch.tell(account, "payoff.succeeded", paid_off, context)
 
 
 def _cure(batch: Batch, account: Account, attempt: Attempt, paid: Event) -> None:
@@ -211,7 +224,7 @@ def _declined(
     if attempt.kind == "refund":
         kind, detail = REFUND_DECLINED, f"The gateway declined the refund: {result.code}."
     extra: dict[str, object] = {"decline": msgspec.to_builtins(attempt.decline)}
-    return _problem(account, attempt, kind, detail, extra)
+    return rejection(account, attempt, kind, detail, extra)
 
 
 def _failed(
@@ -234,7 +247,7 @@ def _failed(
     )
     batch.tell(account, "payment.failed", told, context)
     detail = "The payment gateway was not reached; no money has moved. It may be tried again."
-    return _problem(account, attempt, GATEWAY_NOT_REACHED, detail, {})
+    return rejection(account, attempt, GATEWAY_NOT_REACHED, detail, {})
 
 
 def _unknown(
@@ -248,7 +261,7 @@ def _unknown(
     domain.next_check(attempt, batch.now, batch.ask_after)
     told = PaymentUnknown(**common_fields(attempt), reason=result.reason)
     batch.tell(account, "payment.unknown", told, context)
-    return _outcome(account, payment, attempt, 202)
+    return outcome(account, payment, attempt, 202)
 
 
 def _land(batch: Batch, account: Account, payment: Payment | None, attempt: Attempt) -> None:
@@ -281,37 +294,4 @@ def _tell_retry(
 def _because_of(attempt: Attempt, event: Event) -> MessageContext:
     return MessageContext(
         correlation_id=attempt.command_id, causation_id=event.id, traceparent=attempt.traceparent
-    )
-
-
-def _outcome(account: Account, payment: Payment | None, attempt: Attempt, http_status: int) -> Outcome | None:
-    if attempt.run_id is not None:
-        return None
-    return Outcome(
-        command_id=attempt.command_id,
-        status="pending" if attempt.status == "unknown" else "succeeded",
-        http_status=http_status,
-        body=msgspec.Raw(encode(attempt_view(attempt, payment, account))),
-        location=attempt_url(attempt.attempt_id),
-        token=token(account),
-    )
-
-
-def _problem(
-    account: Account, attempt: Attempt, kind: ProblemType, detail: str, extra: dict[str, object]
-) -> Outcome | None:
-    if attempt.run_id is not None:
-        return None
-    return Outcome(
-        command_id=attempt.command_id,
-        status="rejected",
-        http_status=kind.status,
-        body=problem(
-            kind,
-            detail,
-            instance=status_url(attempt.command_id),
-            extra={"attempt_id": attempt.attempt_id, **extra},
-        ),
-        location=attempt_url(attempt.attempt_id),
-        token=token(account),
     )

@@ -19,7 +19,7 @@ RECORDS = sorted((DOCS / "explanation" / "decisions").glob("*.md"))
 RECORD_PARTS = ["Context", "Decision", "Consequences", "Measured"]
 # Words of this project's own for what the field has a term for, and pages by names that they had.
 RETIRED = re.compile(
-    r"\b(duplicates?|poison|handout|the rooms?|same rooms|collecting\.py|app\.py|handlers\.py"
+    r"\b(twins?|poison|handout|the rooms?|same rooms|collecting\.py|app\.py|handlers\.py"
     r"|(ARCHITECTURE|OPERATIONS|AUDIT|PERFORMANCE|DECLINES|DEPENDENCIES)\.md)\b"
 )
 
