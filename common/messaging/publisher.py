@@ -17,6 +17,65 @@ TRANSIENT = 1
 RETRY_PAUSE_S = 0.05
 
 
+class ConfirmingChannel:
+    """A channel of aiormq that frames are written to as they are; no other code knows aiormq's records.
+
+    It does what aiormq's own `basic_publish` does, without the objects. aiormq's reader goes on to resolve a
+    confirmation by its delivery tag, and finds a returned message's by the message's id.
+    """
+
+    def __init__(self, channel: aiormq.Channel) -> None:
+        self._channel = channel
+        self._outgoing: list[bytes] = []
+        self._something = asyncio.Event()  # to be handed over
+        self._closed = False
+        self.number = channel.number
+        self.frame_max: int = channel.connection.connection_tune.frame_max
+
+    async def ready(self) -> None:
+        """Return when the broker takes messages: it does not during a resource alarm."""
+        await self._channel.connection.ready()
+
+    async def write(self) -> None:
+        """Hand over to the connection what was sent meanwhile, in one piece, again and again."""
+        while True:
+            await self._something.wait()
+            self._something.clear()
+            payload = b"".join(self._outgoing)
+            self._outgoing.clear()
+            await self._channel.write_queue.put(
+                ChannelFrame(payload=payload, should_close=False, drain_future=None)
+            )
+
+    def send(self, message_id: str, payload: bytes) -> asyncio.Future[object]:
+        """Queue the frames of one publish; the future is done with the broker's confirm.
+
+        Raises ConnectionError where the channel has closed: nothing was sent.
+        """
+        if self._closed:
+            raise ConnectionError("the channel closed")
+        channel = self._channel
+        channel.delivery_tag += 1
+        confirmation: asyncio.Future[object] = asyncio.get_running_loop().create_future()
+        channel.confirmations[channel.delivery_tag] = confirmation
+        channel.message_id_delivery_tag[message_id] = channel.delivery_tag
+        self._outgoing.append(payload)
+        self._something.set()
+        return confirmation
+
+    def forget(self, message_id: str) -> None:
+        """No longer look for what was sent with this id."""
+        self._channel.message_id_delivery_tag.pop(message_id, None)
+
+    def fail_all(self) -> None:
+        """The channel closed: whoever waits for a confirm is told by a ConnectionError."""
+        self._closed = True
+        for confirmation in list(self._channel.confirmations.values()):
+            if isinstance(confirmation, asyncio.Future) and not confirmation.done():
+                confirmation.set_exception(ConnectionError("the channel closed"))
+                confirmation.exception()  # seen, even where nobody waits any longer
+
+
 class Publisher:
     """Confirmed publishing on one connection of its own.
 
@@ -28,10 +87,8 @@ class Publisher:
         self._name = name
         self._timeout_s = timeout_s
         self._window = asyncio.Semaphore(window)
-        self._channel: aiormq.Channel | None = None
+        self._channel: ConfirmingChannel | None = None
         self._connected = asyncio.Event()
-        self._outgoing: list[bytes] = []
-        self._something = asyncio.Event()  # to be handed over
 
     @property
     def connected(self) -> bool:
@@ -44,40 +101,14 @@ class Publisher:
 
     async def _serve(self, channel: aiormq.Channel) -> None:
         """Hand over to the connection what was published meanwhile, in one piece, again and again."""
-        self._channel = channel
-        self._outgoing.clear()
-        self._something.clear()
+        self._channel = confirming = ConfirmingChannel(channel)
         self._connected.set()
         try:
-            while True:
-                await self._something.wait()
-                self._something.clear()
-                payload = b"".join(self._outgoing)
-                self._outgoing.clear()
-                await channel.write_queue.put(
-                    ChannelFrame(payload=payload, should_close=False, drain_future=None)
-                )
+            await confirming.write()
         finally:
             self._connected.clear()
             self._channel = None
-            for confirmation in list(channel.confirmations.values()):
-                if isinstance(confirmation, asyncio.Future) and not confirmation.done():
-                    confirmation.set_exception(ConnectionError("the channel closed"))
-                    confirmation.exception()  # seen, even where nobody waits any longer
-
-    def _send(self, channel: aiormq.Channel, message_id: str, payload: bytes) -> asyncio.Future[object]:
-        """Queue a publish; the future is done with the broker's confirm.
-
-        What aiormq's own `basic_publish` does, without the objects: its reader goes on to resolve the
-        confirmation by delivery tag, and finds a returned message's by its id.
-        """
-        channel.delivery_tag += 1
-        confirmation: asyncio.Future[object] = asyncio.get_running_loop().create_future()
-        channel.confirmations[channel.delivery_tag] = confirmation
-        channel.message_id_delivery_tag[message_id] = channel.delivery_tag
-        self._outgoing.append(payload)
-        self._something.set()
-        return confirmation
+            confirming.fail_all()
 
     async def publish(
         self,
@@ -98,11 +129,11 @@ class Publisher:
         Raises BrokerUnavailable (deadline passed: unknown), BrokerFull (refused), Unroutable (no queue).
         """
 
-        def frames_of(channel: aiormq.Channel) -> bytes:
+        def frames_of(channel: ConfirmingChannel) -> bytes:
             return publish_frames.publish(
                 body,
                 channel=channel.number,
-                frame_max=channel.connection.connection_tune.frame_max,
+                frame_max=channel.frame_max,
                 exchange=exchange,
                 routing_key=routing_key,
                 content_type=content_type,
@@ -120,7 +151,7 @@ class Publisher:
             raise BrokerUnavailable(f"no confirm within {self._timeout_s} s") from None
 
     async def _until_confirmed(
-        self, message_id: str, frames_of: Callable[[aiormq.Channel], bytes], where: str
+        self, message_id: str, frames_of: Callable[[ConfirmingChannel], bytes], where: str
     ) -> None:
         while True:
             await self._connected.wait()
@@ -129,8 +160,8 @@ class Publisher:
                 continue
             try:
                 # nothing is handed over during an alarm: what has timed out must not be delivered after it
-                await channel.connection.ready()
-                await self._send(channel, message_id, frames_of(channel))
+                await channel.ready()
+                await channel.send(message_id, frames_of(channel))
                 return
             except aiormq.exceptions.PublishError as error:
                 metrics.PUBLISH_FAILURES.labels(where, "unroutable").inc()
@@ -141,4 +172,4 @@ class Publisher:
             except ConnectionError:
                 await asyncio.sleep(RETRY_PAUSE_S)
             finally:
-                channel.message_id_delivery_tag.pop(message_id, None)
+                channel.forget(message_id)

@@ -2,23 +2,21 @@
 
 aiohttp refuses broken HTTP (a bad header, a bad chunk, a target that is too long) before any handler or
 middleware is asked: as plain text in HTTP/1.0, with a traceback in the log.
-
-What is private of aiohttp and used here: `_version` of a request, `_current_request` and `_messages` of a
-connection, `_make_server` of a runner. tests/unit/common/web/test_refusals.py fails where they change.
 """
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any, cast
+from typing import Any
 
 import structlog
 from aiohttp import web
-from aiohttp.http import HttpProcessingError, HttpVersion11, RawRequestMessage
+from aiohttp.http import HttpProcessingError
 from aiohttp.http_exceptions import LineTooLong
 
 from common.kernel.ids import uuid7
 from common.runtime.process import DRAIN_S
 from common.runtime.settings import Settings
+from common.web.aiohttp_internals import OpenConnection
 from common.web.graceful_shutdown import DrainingRunner
 from common.web.problems.details import ProblemError, as_problem
 from common.web.problems.types import (
@@ -42,7 +40,7 @@ _WORDS = {
 }
 
 
-class Connection(web.RequestHandler):
+class Connection(OpenConnection):
     """One connection."""
 
     def refusal(self, problem: ProblemError) -> web.Response:
@@ -51,11 +49,16 @@ class Connection(web.RequestHandler):
 
     def data_received(self, data: bytes) -> None:
         """See `asyncio.Protocol`. A body that breaks off in the middle of its handler ends there, too."""
-        waiting = len(self._messages)
+        waiting = self.waiting
         super().data_received(data)
-        broken = len(self._messages) > waiting and not isinstance(self._messages[-1][0], RawRequestMessage)
-        if broken and self._current_request is not None and not self._current_request.content.is_eof():
-            self._current_request.content.set_exception(web.RequestPayloadError())
+        request = self.request_in_hand
+        if (
+            self.waiting > waiting
+            and self.last_is_broken
+            and request is not None
+            and not request.content.is_eof()
+        ):
+            request.content.set_exception(web.RequestPayloadError())
 
     def handle_error(
         self,
@@ -96,7 +99,7 @@ class Connection(web.RequestHandler):
         if isinstance(resp, web.HTTPException):  # past the middleware: an Expect header that nobody meets
             resp = self.refusal(as_problem(resp))
         if resp.status >= 400 and not resp.prepared:
-            request._version = HttpVersion11
+            self.answer_in_http_1_1(request)
         return await super().finish_response(request, resp, start_time)
 
     def log_exception(self, *args: Any, **kw: Any) -> None:
@@ -108,13 +111,6 @@ class Connection(web.RequestHandler):
             super().log_exception(*args, **kw)
 
 
-class _Server(web.Server):
-    connection: type[Connection]
-
-    def __call__(self) -> web.RequestHandler:
-        return self.connection(self, loop=self._loop, **self._kwargs)
-
-
 class Runner(DrainingRunner):
     """Runs an application on connections of the kind above, or of `connection`."""
 
@@ -122,8 +118,7 @@ class Runner(DrainingRunner):
 
     async def _make_server(self) -> web.Server:
         server = await super()._make_server()
-        server.__class__ = _Server
-        cast(_Server, server).connection = self.connection
+        self.connection.serve_on(server)
         return server
 
 
