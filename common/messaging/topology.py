@@ -2,6 +2,10 @@
 
 Declaring is idempotent. Publishers declare the consumers' queues too: an event that is published before
 its consumer was ever started must not be lost.
+
+The names are facts of this system, and still stand here and not in deployment/: every connection of every
+process declares them (see connection.py), so handing them down as data would put one more argument into each
+publisher, consumer, reply queue and relay, for a set that is the same everywhere.
 """
 
 from dataclasses import dataclass, field
