@@ -168,6 +168,7 @@ BAD_QUERY: dict[str, list[str]] = {
     "second": _NO_SIZES,
     "event_id": ["", "x", "null", "%00", OLD_V7[:-1], OLD_V7 + "%0a", OLD_V7.replace("-", "")],
     "lease_id": ["", "x", "null", "%00", OLD_V7[:-1], OLD_V7 + "%0a", OLD_V7.replace("-", "")],
+    "correlation_id": ["", "x", "null", "%00", OLD_V7[:-1], OLD_V7 + "%0a", OLD_V7.replace("-", "")],
     "limit": [
         "0",
         "201",
