@@ -41,8 +41,17 @@ class Latencies:
 
     @property
     def mean_ms(self) -> float:
-        """Arithmetic mean; 0 where nothing was recorded."""
-        return float(self._histogram.get_mean_value()) / 1e6
+        """Arithmetic mean, of the middles of the recorded steps; 0 where nothing was recorded."""
+        if not self.count:
+            return 0.0
+        its = self._histogram  # its own way visits every empty step as well: a tenth of a second
+        total = sum(
+            count * ((lowest + its.get_highest_equivalent_value(lowest) + 1) // 2)
+            for lowest, count in (
+                (its.get_value_from_index(index), count) for index, count in enumerate(its.counts) if count
+            )
+        )
+        return float(total) / self.count / 1e6
 
     @property
     def max_ms(self) -> float:
