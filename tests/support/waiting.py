@@ -10,7 +10,7 @@ FIRST_PAUSE_S = 0.01
 LONGEST_PAUSE_S = 0.2
 
 
-async def eventually(look: Callable[[], Awaitable[T]], what: str, within_s: float = 20.0) -> T:
+async def eventually(look: Callable[[], Awaitable[T]], what: str, within_s: float = 60.0) -> T:
     """The first truthy answer of `look`. AssertionError with `what` when there is none in time."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + within_s

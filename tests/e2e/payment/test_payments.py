@@ -236,7 +236,7 @@ async def _settled(client: Client, answer: Answer) -> dict[str, Any]:
         attempt: dict[str, Any] = (await client.payments.get(answer.headers["Location"])).json
         return attempt if attempt["settled_at"] else None
 
-    found = await eventually(look, "the resolver has asked the gateway", within_s=15)
+    found = await eventually(look, "the resolver has asked the gateway", within_s=60)
     assert found is not None
     return found
 

@@ -236,8 +236,8 @@ async def test_the_running_ledger_finds_them_by_itself(world: World) -> None:
             await world.forge(raw)
         count = len(life.raws) + len(early) + len(forged)
         await until(has(world.db, count))
-        await until(lambda: _found(world.db, len(forged)), within_s=20)
-        await until(lambda: _compared(world.db, count), within_s=20)
+        await until(lambda: _found(world.db, len(forged)), within_s=60)
+        await until(lambda: _compared(world.db, count), within_s=60)
     differences = [row for row in await open_ones(world.db) if row["kind"] == "difference"]
     assert sorted(row["event_id"] for row in differences) == sorted(json.loads(raw)["id"] for raw in forged)
     assert {row["differs"] for row in differences} == {"unknown"}
@@ -261,7 +261,7 @@ async def test_ids_that_say_nothing_do_not_keep_it_from_looking(world: World) ->
             await world.forge(forged)
             return bool(await has(world.db, len(life.raws) + 1)())
 
-        await until(complete, within_s=20)
+        await until(complete, within_s=60)
 
 
 async def test_a_true_event_of_a_clock_that_is_wrong(world: World, asked: Reconcile) -> None:

@@ -236,9 +236,9 @@ async def test_the_stream_is_deleted_under_load(
             await told.tell(life.raws)
             if number in (20, 40):
                 await until(lambda: delete_stream(servers))
-        await until(told.published, within_s=20)
+        await until(told.published, within_s=60)
         await complete(db, raws)
-        await until(quiet(db), within_s=20)
+        await until(quiet(db), within_s=60)
     assert "cursor_mismatch" in await kinds(db)
     batches = await db.fetch("SELECT generation FROM ledger.batches ORDER BY last_seq")
     generations = [row["generation"] for row in batches]

@@ -109,7 +109,7 @@ class Fronts:
             names = {name.lower(): value for name, value in response.headers.items()}
             return Answer(response.status, names, await response.read())
 
-    async def send(self, service: str, request: bytes, *, within_s: float = 5) -> Answer:
+    async def send(self, service: str, request: bytes, *, within_s: float = 30) -> Answer:
         """Send these very bytes; the answer, or status 0 where the connection was closed without one."""
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port(service))
         try:
@@ -176,7 +176,7 @@ async def running_fronts(servers: Servers) -> AsyncIterator[Fronts]:
 
 
 async def _ready(running: Fronts, services: Sequence[str]) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         for service in services:
             while (await running.ask(service, "GET", "/health")).status != 200:  # noqa: ASYNC110 over HTTP
                 await asyncio.sleep(0.02)

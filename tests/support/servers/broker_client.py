@@ -67,7 +67,7 @@ class Watch:
         self._connection = None
 
 
-async def until(reached: Callable[[], Awaitable[bool]], within_s: float = 10) -> None:
+async def until(reached: Callable[[], Awaitable[bool]], within_s: float = 60) -> None:
     """Ask until it is so; fails where it is not so in time."""
     async with asyncio.timeout(within_s):
         while not await reached():  # noqa: ASYNC110 nobody tells us
@@ -96,7 +96,7 @@ async def put(its: AbstractChannel, queue: str, *bodies: bytes) -> None:
 
 
 async def take(
-    its: AbstractChannel, queue: str, count: int, within_s: float = 10
+    its: AbstractChannel, queue: str, count: int, within_s: float = 60
 ) -> list[AbstractIncomingMessage]:
     """The next messages of a queue, acked."""
     source = await its.get_queue(queue)

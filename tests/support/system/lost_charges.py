@@ -28,7 +28,7 @@ async def _only_lost_ones_are_unknown(system: System, client: Client) -> None:
     async def asked() -> bool:
         return not await system.value(_NOT_ASKED_ABOUT)
 
-    await eventually(asked, "the gateway has been asked", within_s=20)
+    await eventually(asked, "the gateway has been asked", within_s=60)
 
     async def none_is_known() -> bool:
         try:  # it may not be back yet; and what was asked about while it was away is asked about again
