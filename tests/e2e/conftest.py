@@ -19,9 +19,12 @@ def system() -> Iterator[System]:
         system.stop()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def collections() -> Iterator[System]:
-    """Another one, for tests that move the business date: a run of collections has to do with every lease."""
+    """A system of a module's own: for tests that move the business date, or look at all that was ever recorded.
+
+    A run of collections has to do with every lease, also with what other modules have left.
+    """
     system = System()
     try:
         system.start()
