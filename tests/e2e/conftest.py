@@ -21,7 +21,7 @@ def system() -> Iterator[System]:
 
 @pytest.fixture(scope="module")
 def collections() -> Iterator[System]:
-    """A system of a module's own: for tests that move the business date, or look at all that was ever recorded.
+    """A system of a module's own: for tests that move the business date, or look at all that is recorded.
 
     A run of collections has to do with every lease, also with what other modules have left.
     """
