@@ -166,7 +166,7 @@ async def test_a_payoff_below_zero(client: Client) -> None:
     """100,000 at 24 % in two, from today: number 2 is paid, number 1 but for one cent.
 
     1 + 0 - (2000 + 1010) = -3009: nothing is charged, the lease is closed, and 3009 go back by themselves.
-    Then a part of what was collected is given back by hand: the schedule is owed again, but not that interest.
+    Then a part of what was collected is given back by hand: the schedule is owed, but not that interest.
     """
     lease, url = await _lease(client, principal=100_000, annual_rate="0.24", term=2, start_date=days_ago(0))
     lease_id, (one, two) = lease["lease_id"], lease["schedule"]
