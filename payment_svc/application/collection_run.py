@@ -51,7 +51,7 @@ class RunResult(msgspec.Struct, frozen=True, kw_only=True):
     """What a run has done: the answer to the command that asks for it."""
 
     run_id: str
-    as_of: Annotated[date, Meta(description="the day the payoff was reckoned for")]
+    as_of: Annotated[date, Meta(description="the day that collections were run for")]
     leases: Annotated[int, Meta(description="leases worked through")]
     due: Annotated[int, Meta(description="instalments found to have reached their due date")]
     attempted: Annotated[

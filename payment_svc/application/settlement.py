@@ -258,6 +258,9 @@ def _unknown(
     result: NoAnswer,
     context: MessageContext,
 ) -> Outcome | None:
+    attempt.checks = (
+        0  # until now, how often it was made once more; from now on, how often it was asked about
+    )
     domain.next_check(attempt, batch.now, batch.ask_after)
     told = PaymentUnknown(**common_fields(attempt), reason=result.reason)
     batch.tell(account, "payment.unknown", told, context)

@@ -74,6 +74,7 @@ class Forecast:
 
     def add(self, account: Account, reached: Sequence[Payment], next_due: date | None) -> None:
         """One lease with its open instalments that fall due by the day, as `work_through` takes them."""
+        collection_rules.stop_dead_method(account, reached)
         decided = collection_rules.decide(account, reached, next_due, self.as_of)
         # One after the other, each of which succeeds; what is under way already is waited for.
         begins = any(each.attempt for each in decided.instalments)
@@ -87,7 +88,7 @@ class Forecast:
         counts["late_fees"] += fees
         counts["delinquent"] += bool(decided.delinquent)
         late = any(
-            not charged and collection_rules.beyond_grace(account, each.payment, self.as_of)
+            not charged and collection_rules.keeps_delinquent(account, each.payment, self.as_of)
             for each, charged in zip(decided.instalments, tried, strict=True)
         )
         counts["cured"] += account.delinquent and bool(charges) and not late and not decided.cured

@@ -125,13 +125,19 @@ def cured(account: Account, payments: Sequence[Payment]) -> bool:
     """Whether a delinquent lease, of which money has just come in, is delinquent no longer.
 
     `payments`: all of the lease. By the lease's day: nothing is open that is late beyond the grace, in flight
-    or not.
+    or not. A new method cures nothing: what it has not tried yet is late as by its due date.
     """
     day = account.collected_as_of
     if day is None:
         return False
-    late = any(payment.open and beyond_grace(account, payment, day) for payment in payments)
+    late = any(payment.open and keeps_delinquent(account, payment, day) for payment in payments)
     return account.delinquent and not late
+
+
+def keeps_delinquent(account: Account, payment: Payment, day: date) -> bool:
+    """Whether a delinquent lease stays so while this instalment is open: late beyond the grace, tried or not."""
+    since = max(payment.due_date, payment.first_tried_on or payment.due_date)
+    return day >= _after_grace(account, since)
 
 
 def next_look(account: Account, payment: Payment, as_of: date) -> date | None:

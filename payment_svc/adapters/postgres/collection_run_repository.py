@@ -43,7 +43,7 @@ async def open_run(connection: Connection, as_of: date, command: Command, now: d
     if row["status"] == "completed":
         row = await connection.fetchrow(queries.reopen_run, run_id) or row
     if row["status"] == "completed":  # attempts that were unknown then may have ended since
-        return _run({**dict(row.items()), **await _ends(connection, run_id)})
+        return _run(_counted(row, await _ends(connection, run_id)))
     return _run(row)
 
 
@@ -61,7 +61,12 @@ async def read(connection: Connection, run_id: str) -> tuple[Run, int] | None:
     ends = await _ends(connection, run_id)
     completed = row["status"] == "completed"
     remaining = 0 if completed else await connection.fetchval(queries.count_remaining, row["as_of"])
-    return _run({**dict(row.items()), **ends}), remaining
+    return _run(_counted(row, ends)), remaining
+
+
+def _counted(row: Any, ends: dict[str, int]) -> dict[str, Any]:
+    """A run with its attempts as they are by now. Older versions did not say of an attempt that it had cured."""
+    return {**dict(row.items()), **ends, "cured": max(row["cured"], ends["cured"])}
 
 
 async def insert_waiters(connection: Connection, waiting: Sequence[tuple[str, str]]) -> None:
@@ -121,7 +126,7 @@ async def look_ahead(connection: Connection, as_of: date, after: Account | None,
     look_on = after.next_look_on if after is not None else date.min
     lease_id = after.lease_id if after is not None else str(UUID(int=0))
     rows = await connection.fetch(queries.look_ahead, as_of, look_on, lease_id, limit)
-    return [Account(**dict(row.items())) for row in rows]
+    return [account_repository.account_from(row) for row in rows]
 
 
 async def today(connection: Connection | Pool) -> date:

@@ -103,7 +103,7 @@ UPDATE attempts AS a
 -- Attempts that a worker makes once more, as another may have died over them; their accounts are locked. Those from
 -- before $3 are too old to be sent again.
 UPDATE attempts
-   SET checks = checks + 1, taken_up_at = CASE WHEN created_at < $3 THEN taken_up_at ELSE $2 END
+   SET checks = checks + (status = 'started')::int, taken_up_at = CASE WHEN created_at < $3 THEN taken_up_at ELSE $2 END
  WHERE attempt_id = ANY($1::uuid[]) AND status IN ('started', 'unknown')
 
 -- name: count_failure
@@ -186,7 +186,7 @@ SELECT count(*) FROM attempts WHERE status = 'unknown' AND created_at < $1
 -- name: get_account
 SELECT lease_id::text, currency, principal, annual_rate, day_count, start_date, payment_method, autopay,
        autopay_stopped, grace_days, late_fee, delinquent, next_look_on, collected_as_of, payoff_in_flight::text,
-       payoff_standing::text, closed, event_sequence, lease_sequence
+       payoff_standing::text, closed, money_moves, event_sequence, lease_sequence
   FROM accounts
  WHERE lease_id = $1
 
