@@ -135,7 +135,8 @@ def cured(account: Account, payments: Sequence[Payment]) -> bool:
 
 
 def keeps_delinquent(account: Account, payment: Payment, day: date) -> bool:
-    """Whether a delinquent lease stays so while this instalment is open: late beyond the grace, tried or not."""
+    """Whether a delinquent lease stays so while this instalment is open: late beyond the grace, tried or
+    not."""
     since = max(payment.due_date, payment.first_tried_on or payment.due_date)
     return day >= _after_grace(account, since)
 

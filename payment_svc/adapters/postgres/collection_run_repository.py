@@ -65,7 +65,8 @@ async def read(connection: Connection, run_id: str) -> tuple[Run, int] | None:
 
 
 def _counted(row: Any, ends: dict[str, int]) -> dict[str, Any]:
-    """A run with its attempts as they are by now. Older versions did not say of an attempt that it had cured."""
+    """A run with its attempts as they are by now. Older versions did not say of an attempt that it had
+    cured."""
     return {**dict(row.items()), **ends, "cured": max(row["cured"], ends["cured"])}
 
 

@@ -1,4 +1,5 @@
-"""The second step of an attempt: call the gateway outside any transaction; `settlement_recorder` writes its answer.
+"""The second step of an attempt: call the gateway outside any transaction; `settlement_recorder` writes its
+answer.
 
 Of several workers that make the same attempt, under one key, the first to record its answer counts.
 """
