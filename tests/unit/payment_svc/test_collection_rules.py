@@ -203,6 +203,29 @@ def test_cured_by_the_last_payment_that_was_late() -> None:
     assert lease.account.next_look_on == date(2027, 3, 1)
 
 
+def test_a_new_method_does_not_let_a_cent_cure() -> None:
+    """An instalment that is late stays so until it is paid, though the new method has not tried it yet."""
+    lease = Lease(term=3, autopay=False, grace=0, late_fee=0)
+    lease.run(day(1))
+    assert lease.account.delinquent
+    lease.account.autopay = True
+    lease.pay(2, amount=1)
+    assert (lease.account.delinquent, lease.told.count("lease.cured")) == (True, 0)
+    lease.pay(0)
+    assert (lease.account.delinquent, lease.told[-1]) == (False, "lease.cured")
+
+
+def test_look_ups_begin_with_the_first_pause_however_often_it_was_made() -> None:
+    """What was made again in vain is no look-up: an attempt that becomes unknown is asked about after 5 s."""
+    lease = Lease(autopay=False)
+    attempt = domain.start(lease.account, lease.payments[0], "a", "c", "pm_card", None, NOW)
+    attempt.checks = 3
+    batch = lease.batch()
+    settle(batch, attempt, NoAnswer(reason="timeout"))
+    assert attempt.next_check_at is not None
+    assert attempt.next_check_at - batch.now == domain.ASK_AFTER[0]
+
+
 def test_cured_by_a_runs_own_payment() -> None:
     """Delinquent, then a retry succeeds: cured with it, and the attempt says so for the run's count."""
     lease = Lease(grace=0, late_fee=0)
